@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Read-copy-update on rte_rcu_qsbr. Poll threads are readers: between two rcu_quiescent() calls
+ * everything they loaded stays allocated. Writers (main thread, or a lock holder) unlink, then
+ * defer. Readers never block; writers never wait for them except in rcu_synchronize(), which only
+ * the device thread and shutdown use. */
+#pragma once
+#include "datapath/base/util.h"
+
+void rcu_init(void);                          /* main, before any thread */
+void rcu_thread_online(unsigned thread_idx);  /* poll thread: start, after a sleep */
+void rcu_thread_offline(unsigned thread_idx); /* poll thread: before a sleep, at exit */
+void rcu_quiescent(unsigned thread_idx);      /* poll thread: holds no reference now */
+void rcu_defer(void (*fn)(void *), void *p); /* any thread but poll threads in a burst: fn(p) on the
+						main thread after a grace period */
+void rcu_free_later(void *p);                /* rcu_defer(free, p) */
+unsigned rcu_run(unsigned max_calls);        /* main: run what is due; returns how many */
+void rcu_synchronize(void);                  /* not a poll thread; blocks for a grace period */
+
+#define rcu_load(pp)     __atomic_load_n((pp), __ATOMIC_ACQUIRE)
+#define rcu_store(pp, v) __atomic_store_n((pp), (v), __ATOMIC_RELEASE)

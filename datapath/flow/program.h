@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Programs: what resolve compiles for a flow and exec runs for each of its packets.
+ *
+ * A program is an array of 8-byte words: an op word, then the op's data words. It is immutable once
+ * published; the memory belongs to the megaflow (or pending context) that holds it, and is freed by
+ * the poll thread that installed it after the burst that may still run it.
+ * Poll threads read; resolve writes. */
+#pragma once
+#include "datapath/flow/key.h"
+
+enum prog_op_code {
+#define PROG_OP(id, ...) OP_##id,
+#include "datapath/flow/ops.def"
+#undef PROG_OP
+	OP_N
+};
+
+struct prog_op {
+	uint8_t code;    /* enum prog_op_code */
+	uint8_t n_words; /* data words that follow */
+	uint16_t a;
+	uint32_t b;
+};
+_Static_assert(sizeof(struct prog_op) == 8, "one word");
+
+union prog_word {
+	struct prog_op op;
+	uint64_t u64;
+	uint8_t bytes[8];
+	void *ptr;
+};
+
+/* Data of OP_SET: bytes to change, relative to a header. */
+struct prog_set {
+	uint8_t anchor;  /* enum field_anchor */
+	uint8_t ofs;     /* bytes from the anchor */
+	uint8_t n_bytes; /* 1..16 */
+	uint8_t csum;    /* enum field_csum */
+	uint32_t pad;
+	uint8_t value[16], mask[16];
+};
+
+enum { PROG_MAX_WORDS = 4096 };
+
+struct program {
+	uint16_t n_words;
+	uint16_t flags;    /* PROG_* */
+	uint32_t out_port; /* PROG_SINGLE_OUTPUT: the datapath port */
+	union prog_word word[];
+};
+enum {
+	PROG_SINGLE_OUTPUT = 1, /* the whole program is one OP_OUTPUT */
+	PROG_DROP = 2,          /* the whole program is one OP_DROP */
+	PROG_NEEDS_L4 = 4,      /* some op needs offsets beyond L2: parse fully first */
+};
+
+/* Builder used by resolve; grows up to PROG_MAX_WORDS, then says so. */
+struct prog_builder {
+	union prog_word *word; /* owned by the builder's thread, reused */
+	uint32_t n_words, cap;
+	bool overflow; /* the packet is dropped with reason `program_too_long` */
+};
+
+static inline union prog_word *prog_put(struct prog_builder *b, enum prog_op_code code, uint16_t a,
+					uint32_t arg, uint8_t n_data_words);
+#include "datapath/flow/program_inline.h"
