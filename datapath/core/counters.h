@@ -31,4 +31,5 @@ struct port_counters *counters_of(unsigned thread_idx, uint32_t port_id);
 int counters_port_create(uint32_t port_id);   /* main: for all threads (thread POLL_THREADS_MAX is
 						 main itself); -ENOMEM */
 void counters_port_destroy(uint32_t port_id); /* main: after a grace period */
+int counters_thread_create(unsigned thread_idx); /* main: before a poll thread starts; -ENOMEM */
 void counters_sum(uint32_t port_id, struct port_counters *out); /* any */

@@ -40,6 +40,47 @@ struct prog_set {
 	uint8_t value[16], mask[16];
 };
 
+/* Data of OP_CONTROLLER; userdata follows, padded to 8. The registers are those the action saw. */
+struct prog_controller {
+	uint32_t bridge_id, of_in_port;
+	uint64_t cookie;
+	uint32_t meter_id;  /* 0xffffffff: none */
+	uint32_t frozen_id; /* pause: where to go on; else 0 */
+	uint16_t max_len, userdata_len;
+	uint8_t table, pause, pad[2];
+	uint8_t regs[sizeof(struct flow_regs)]; /* struct flow_regs, unaligned */
+};
+_Static_assert(sizeof(struct prog_controller) % 8 == 0, "whole words");
+
+/* Data of OP_GROUP_SELECT. Then, for each bucket: a word with {u32 words of its ops, u32 cumulative
+ * weight} followed by the ops. The bucket is chosen by the packet's symmetric L3/L4 hash (or the
+ * fields in the match of `fields`, when the selection method names some) scaled to total_weight. */
+struct prog_select {
+	uint32_t total_weight, basis;
+	const struct minimatch
+		*fields; /* NULL: symmetric 5-tuple; pinned by the megaflow's credits */
+};
+
+/* Data of OP_CT; what follows it in the program runs on the packet after tracking. */
+enum {
+	PROG_CT_COMMIT = 1,
+	PROG_CT_FORCE = 2,
+	PROG_CT_NAT = 4,
+	PROG_CT_MARK = 8,
+	PROG_CT_LABEL = 16
+};
+struct prog_ct {
+	uint32_t bridge_id;
+	uint16_t zone, alg;
+	uint32_t mark, mark_mask;
+	uint8_t label[16], label_mask[16];
+	uint16_t nat_flags; /* NAT_* of action.h */
+	uint8_t nat_family, pad;
+	uint16_t nat_port_min, nat_port_max;
+	uint8_t nat_min[16], nat_max[16];
+};
+_Static_assert(sizeof(struct prog_ct) % 8 == 0, "whole words");
+
 enum { PROG_MAX_WORDS = 4096 };
 
 struct program {

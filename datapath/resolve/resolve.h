@@ -27,6 +27,13 @@ struct resolve_request {
 	bool side_effects; /* false: trace, audit: no MAC learning, learn action, packet-in,
 			      freezing */
 	struct resolve_tracer *tracer; /* usually NULL */
+	/* Packet-out: instead of looking the packet up by key->in_port, run this action list on
+	 * bridge `bridge_id` as OpenFlow port `of_in_port`; `regs` are the initial registers or
+	 * NULL. */
+	const void *actions;
+	size_t actions_len;
+	uint32_t bridge_id, of_in_port;
+	const struct flow_regs *regs;
 };
 
 enum { RESOLVE_CREDITS_MAX = 256 };
