@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Configuration objects: memory, order, and the generic field access that config_fields.def drives. */
+/* Configuration objects: memory, order, and the generic field access that config_fields.def drives.
+ */
 #include "control/state/config.h"
 
 #include <stdlib.h>
@@ -304,8 +305,7 @@ void config_port_set_option(struct config_port *p, const char *key, const char *
 			config_set_str(&o->value, value);
 			return;
 		}
-	vec_push(&p->options,
-		 (struct config_option){.key = xstrdup(key), .value = xstrdup(value)});
+	vec_push(&p->options, (struct config_option){.key = xstrdup(key), .value = xstrdup(value)});
 }
 
 const char *config_port_option(const struct config_port *p, const char *key)
@@ -457,7 +457,8 @@ struct config_port *config_add_port_dump(struct config *c, struct attrs a)
 	p = config_add_port(c, name, "");
 	for (size_t i = 0; i < config_port_n_fields; i++)
 		config_field_get(&config_port_fields[i], p, a);
-	ATTR_FOR_EACH (it, a) {
+	ATTR_FOR_EACH(it, a)
+	{
 		if (it->id != ATTR_OPTION)
 			continue;
 		const char *key = attrs_str(attr_nest(it), ATTR_KEY, NULL);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The configuration of a datapath as plain data: bridges, ports, static MAC entries, poll threads.
  * The same structs hold what is wanted (from the database) and what is there (from the datapath's
- * dumps), so that plan.c can compare the two field by field. No I/O, no clock; sluiced's main thread.
+ * dumps), so that plan.c can compare the two field by field. No I/O, no clock; sluiced's main
+ * thread.
  *
  * The fields that travel in api messages are rows of config_fields.def; adding one there makes it
  * encoded, decoded and compared. */
@@ -12,9 +13,12 @@
 enum {
 	CONFIG_VLAN_BITMAP_BYTES = 4096 / 8,
 	CONFIG_TAG_NONE = 0xffff,
-	CONFIG_OFPORT_MAX = 0xfeff,       /* highest number that OpenFlow 1.0 can say */
-	CONFIG_OFPORT_LOCAL_DB = 65534,   /* the local port as the database writes it */
+	CONFIG_OFPORT_MAX = 0xfeff,     /* highest number that OpenFlow 1.0 can say */
+	CONFIG_OFPORT_LOCAL_DB = 65534, /* the local port as the database writes it */
 };
+
+/* The local port in the api: OpenFlow 1.5.1 §7.2.1.1. */
+#define CONFIG_OFPORT_LOCAL 0xfffffffeu
 
 /* Values of config_port.vlan_mode: those of ATTR_VLAN_MODE. */
 enum config_vlan_mode {
@@ -47,14 +51,14 @@ struct config_port {
 	char *name;
 	char *bridge;
 	char *type;
-	uint32_t ofport;         /* 0: not assigned yet */
-	uint32_t mtu;            /* 0: the type's default */
-	uint16_t n_rxq, n_txq;   /* 0: default */
+	uint32_t ofport;       /* 0: not assigned yet */
+	uint32_t mtu;          /* 0: the type's default */
+	uint16_t n_rxq, n_txq; /* 0: default */
 	uint16_t n_rxq_desc, n_txq_desc;
-	uint8_t mac[6];          /* all 0: the port's choice */
+	uint8_t mac[6]; /* all 0: the port's choice */
 	uint8_t admin_up;
 	uint8_t vlan_mode;
-	uint16_t tag;            /* CONFIG_TAG_NONE: none */
+	uint16_t tag; /* CONFIG_TAG_NONE: none */
 	uint16_t qinq_ethtype;
 	uint8_t priority_tags;
 	uint8_t is_protected;
@@ -87,7 +91,15 @@ struct config {
 };
 
 /* ---- the field tables ---- */
-enum config_kind { CONFIG_U8, CONFIG_U16, CONFIG_U32, CONFIG_U64, CONFIG_STR, CONFIG_MAC, CONFIG_BITMAP };
+enum config_kind {
+	CONFIG_U8,
+	CONFIG_U16,
+	CONFIG_U32,
+	CONFIG_U64,
+	CONFIG_STR,
+	CONFIG_MAC,
+	CONFIG_BITMAP
+};
 struct config_field {
 	const char *name;
 	size_t offset;
@@ -129,7 +141,8 @@ struct config_port *config_port_copy(const struct config_port *p);
 /* Takes a port out and frees it; false when it is not there. Keeps the order. */
 bool config_remove_port(struct config *c, const char *name);
 
-/* Decodes one OBJECT of a BRIDGES, PORTS or MACS dump. Returns the object added; NULL without a name. */
+/* Decodes one OBJECT of a BRIDGES, PORTS or MACS dump. Returns the object added; NULL without a
+ * name. */
 struct config_bridge *config_add_bridge_dump(struct config *c, struct attrs a);
 struct config_port *config_add_port_dump(struct config *c, struct attrs a);
 /* Learnt entries are passed over. */

@@ -1,23 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Four passes over a bridge's ports, from the strongest claim to the weakest; a bitmap of the bridge's
- * numbers says what is taken. */
+/* Four passes over a bridge's ports, from the strongest claim to the weakest; a bitmap of the
+ * bridge's numbers says what is taken. */
 #include "control/state/ofport.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "datapath/flow/action.h"
 
 uint32_t ofport_from_db(int64_t v)
 {
 	if (v == CONFIG_OFPORT_LOCAL_DB)
-		return OFP_PORT_LOCAL;
+		return CONFIG_OFPORT_LOCAL;
 	return v >= 1 && v <= CONFIG_OFPORT_MAX ? (uint32_t)v : 0;
 }
 
 int64_t ofport_to_db(uint32_t ofport)
 {
-	return ofport == OFP_PORT_LOCAL ? CONFIG_OFPORT_LOCAL_DB : (int64_t)ofport;
+	return ofport == CONFIG_OFPORT_LOCAL ? CONFIG_OFPORT_LOCAL_DB : (int64_t)ofport;
 }
 
 struct taken {
@@ -51,7 +50,7 @@ static void assign_bridge(struct config *desired, const struct config *actual, c
 	t->next = 1;
 	VEC_FOR_EACH (p, &desired->ports)
 		if (on(*p, bridge) && !strcmp((*p)->name, bridge))
-			(*p)->ofport = OFP_PORT_LOCAL;
+			(*p)->ofport = CONFIG_OFPORT_LOCAL;
 	VEC_FOR_EACH (p, &desired->ports)
 		if (on(*p, bridge))
 			claim(t, *p, (*p)->ofport_request);

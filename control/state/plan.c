@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The comparison: each kind of object is a merge of two sorted lists; `wanted` and `there` below are
- * one element of each, and NULL where the other side has none. */
+/* The comparison: each kind of object is a merge of two sorted lists; `wanted` and `there` below
+ * are one element of each, and NULL where the other side has none. */
 #include "control/state/plan.h"
 
 #include <string.h>
@@ -54,12 +54,12 @@ static bool must_recreate(const struct config_port *wanted, const struct config_
 #define BY_POINTER(list, i) ((list).at[i])
 #define BY_VALUE(list, i)   (&(list).at[i])
 /* Calls fn for each name of two sorted lists, with NULL where a side has none. */
-#define MERGE(type, list, at, compare, fn)                                                             \
+#define MERGE(type, list, at, compare, fn)                                                         \
 	do {                                                                                       \
 		size_t i = 0, j = 0;                                                               \
 		while (i < desired->list.len || j < actual->list.len) {                            \
-			const type *a = i < desired->list.len ? at(desired->list, i) : NULL;  \
-			const type *b = j < actual->list.len ? at(actual->list, j) : NULL;    \
+			const type *a = i < desired->list.len ? at(desired->list, i) : NULL;       \
+			const type *b = j < actual->list.len ? at(actual->list, j) : NULL;         \
 			int order = !a ? 1 : !b ? -1 : compare(a, b);                              \
 			fn(plan, order <= 0 ? a : NULL, order >= 0 ? b : NULL);                    \
 			i += order <= 0;                                                           \
@@ -91,8 +91,9 @@ static void remove_mac(struct plan *plan, const struct config_mac *wanted,
 		       const struct config_mac *there)
 {
 	if (there && !wanted)
-		vec_push(&plan->ops, (struct plan_op){
-					     .phase = PLAN_REMOVE, .op = API_OP_MAC_DEL, .mac = there});
+		vec_push(
+			&plan->ops,
+			(struct plan_op){.phase = PLAN_REMOVE, .op = API_OP_MAC_DEL, .mac = there});
 }
 
 static void remove_port(struct plan *plan, const struct config_port *wanted,
@@ -183,17 +184,18 @@ static void set_mac(struct plan *plan, const struct config_mac *wanted,
 
 static void set_poll(struct plan *plan, const struct config *desired, const struct config *actual)
 {
-	bool cores = desired->cores.len &&
-		     (desired->cores.len != actual->cores.len ||
-		      memcmp(desired->cores.at, actual->cores.at,
-			     desired->cores.len * sizeof *desired->cores.at) != 0);
+	bool cores =
+		desired->cores.len && (desired->cores.len != actual->cores.len ||
+				       memcmp(desired->cores.at, actual->cores.at,
+					      desired->cores.len * sizeof *desired->cores.at) != 0);
 	bool sleep = desired->has_sleep_max &&
 		     (!actual->has_sleep_max || desired->sleep_max_us != actual->sleep_max_us);
 	if (cores || sleep)
-		vec_push(&plan->ops, (struct plan_op){.phase = PLAN_PREPARE,
-						      .op = API_OP_POLL_SET,
-						      .config = desired,
-						      .fields = (cores ? 1u : 0) | (sleep ? 2u : 0)});
+		vec_push(&plan->ops,
+			 (struct plan_op){.phase = PLAN_PREPARE,
+					  .op = API_OP_POLL_SET,
+					  .config = desired,
+					  .fields = (cores ? 1u : 0) | (sleep ? 2u : 0)});
 }
 
 void plan_make(struct plan *plan, const struct config *desired, const struct config *actual)

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What must be sent so that a datapath that holds `actual` holds `desired`: a list of api operations
- * in an order that works as one transaction (removals before additions, so that names, addresses and
- * OpenFlow numbers are free again; a bridge opens last). Equal configurations give an empty plan.
- * Pure functions; the plan borrows from both configurations. */
+/* What must be sent so that a datapath that holds `actual` holds `desired`: a list of api
+ * operations in an order that works as one transaction (removals before additions, so that names,
+ * addresses and OpenFlow numbers are free again; a bridge opens last). Equal configurations give an
+ * empty plan. Pure functions; the plan borrows from both configurations. */
 #pragma once
 #include "control/state/config.h"
 
 enum plan_phase {
-	PLAN_REMOVE,  /* MACs, ports, bridges that go; ports that leave a bridge or number for a while */
+	PLAN_REMOVE,  /* MACs, ports, bridges that go; ports that leave a bridge or number for a
+			 while */
 	PLAN_PREPARE, /* bridges (closed when new), poll threads */
 	PLAN_PORT,    /* ports that come or change: these may fail one by one */
 	PLAN_FINISH,  /* static MACs, opening of bridges, generation */
@@ -24,7 +25,7 @@ struct plan_op {
 	bool create;                        /* the object is new */
 	bool options;                       /* all options are sent */
 	bool detach;                        /* PORT_SET: off its bridge, nothing else */
-	bool close;                         /* BRIDGE_SET: open is sent as 0 whatever the field says */
+	bool close; /* BRIDGE_SET: open is sent as 0 whatever the field says */
 };
 
 struct plan {

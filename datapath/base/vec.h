@@ -58,4 +58,4 @@
 		(v)->len = (v)->cap = 0;                                                           \
 	} while (0)
 #define VEC_FOR_EACH(it, v)                                                                        \
-	for (__typeof__((v)->at) it = (v)->at; it && it < (v)->at + (v)->len; it++)
+	for (__typeof__(*(v)->at) *it = (v)->at; it && it < (v)->at + (v)->len; it++)
