@@ -280,17 +280,27 @@ const uint8_t *action_nested(const struct action *a, size_t *len);
  */
 int action_list_check(const void *data, size_t len, struct err *e);
 
-/* Building. */
+/* Building. Memory grows by realloc; pointers are valid until the next call. Actions longer than
+ * ACTION_MAX_LEN cannot be: the calls that may run into that say so. */
+enum { ACTION_MAX_LEN = 65528, ACTION_MAX_DEPTH = 16 };
 struct action_buf {
 	uint8_t *data;
 	size_t len, cap;
 };
-void *action_buf_put(struct action_buf *b, enum action_type type,
-		     size_t struct_size); /* zeroed; valid until the next put */
-void *action_buf_grow_last(
-	struct action_buf *b, size_t start, const void *tail,
-	size_t n); /* appends tail to the action that began at start and fixes its len */
-size_t action_buf_open(struct action_buf *b, enum action_type type,
-		       size_t struct_size); /* start of a nesting action */
-void action_buf_close(struct action_buf *b, size_t start);
+/* Appends one action, zeroed but for its header. struct_size may include a tail. */
+void *action_buf_put(struct action_buf *b, enum action_type type, size_t struct_size);
+/* Appends n bytes to the last action, which began at `start`, and fixes its len; returns the
+ * action, or NULL (nothing changed) when it would become too long. */
+void *action_buf_grow_last(struct action_buf *b, size_t start, const void *tail, size_t n);
+/* A nesting action: what is put until close becomes its list. open returns `start`; close returns
+ * false when the whole is too long (the buffer is then of no use). */
+size_t action_buf_open(struct action_buf *b, enum action_type type, size_t struct_size);
+bool action_buf_close(struct action_buf *b, size_t start);
 void action_buf_free(struct action_buf *b);
+/* The common single ones. */
+void action_put_output(struct action_buf *b, uint32_t port, uint16_t max_len);
+/* set_field or write_metadata; mask NULL: the whole field. */
+void action_put_set_field(struct action_buf *b, enum action_type type, const struct field_info *f,
+			  const union field_value *value, const union field_value *mask);
+/* load: the low sf->n_bits bits of value. */
+void action_put_load(struct action_buf *b, const struct subfield *sf, uint64_t value);
