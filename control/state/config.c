@@ -387,6 +387,25 @@ static uint8_t *bitmap_copy(const uint8_t *b)
 	return b ? xmemdup(b, CONFIG_VLAN_BITMAP_BYTES) : NULL;
 }
 
+bool config_port_options_eq(const struct config_port *a, const struct config_port *b)
+{
+	if (a->options.len != b->options.len)
+		return false;
+	for (size_t i = 0; i < a->options.len; i++)
+		if (strcmp(a->options.at[i].key, b->options.at[i].key) ||
+		    strcmp(a->options.at[i].value, b->options.at[i].value))
+			return false;
+	return true;
+}
+
+bool config_port_eq(const struct config_port *a, const struct config_port *b)
+{
+	for (size_t i = 0; i < config_port_n_fields; i++)
+		if (!config_field_eq(&config_port_fields[i], a, b))
+			return false;
+	return config_port_options_eq(a, b);
+}
+
 struct config_port *config_port_copy(const struct config_port *p)
 {
 	struct config_port *n = xmemdup(p, sizeof *p);

@@ -63,6 +63,7 @@ struct config_port {
 	uint8_t priority_tags;
 	uint8_t is_protected;
 	uint8_t role;
+	uint32_t port_flags; /* OFPPC_* bits, set by OpenFlow port mods */
 	uint32_t mac_limit;
 	uint8_t *trunks, *cvlans; /* bitmap or NULL */
 	char *rxq_affinity;
@@ -137,6 +138,8 @@ struct config_bridge *config_find_bridge(const struct config *c, const char *nam
 struct config_port *config_find_port(const struct config *c, const char *name);
 /* A deep copy, sorted as the source is. */
 void config_copy(struct config *to, const struct config *from);
+bool config_port_options_eq(const struct config_port *a, const struct config_port *b);
+bool config_port_eq(const struct config_port *a, const struct config_port *b); /* what is sent */
 struct config_port *config_port_copy(const struct config_port *p);
 /* Takes a port out and frees it; false when it is not there. Keeps the order. */
 bool config_remove_port(struct config *c, const char *name);

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 uint32_t ofport_from_db(int64_t v)
 {
 	if (v == CONFIG_OFPORT_LOCAL_DB)

@@ -34,17 +34,6 @@ static uint32_t bridge_bit(enum api_attr attr)
 	return bit_of(config_bridge_fields, config_bridge_n_fields, attr);
 }
 
-static bool options_eq(const struct config_port *a, const struct config_port *b)
-{
-	if (a->options.len != b->options.len)
-		return false;
-	for (size_t i = 0; i < a->options.len; i++)
-		if (strcmp(a->options.at[i].key, b->options.at[i].key) ||
-		    strcmp(a->options.at[i].value, b->options.at[i].value))
-			return false;
-	return true;
-}
-
 /* A port of another type is another device: the old one goes first. */
 static bool must_recreate(const struct config_port *wanted, const struct config_port *there)
 {
@@ -165,7 +154,7 @@ static void set_port(struct plan *plan, const struct config_port *wanted,
 		op.fields = (1u << config_port_n_fields) - 1;
 	} else {
 		op.fields = differing(config_port_fields, config_port_n_fields, wanted, there);
-		op.options = !options_eq(wanted, there);
+		op.options = !config_port_options_eq(wanted, there);
 		if (op.fields & (port_bit(ATTR_BRIDGE) | port_bit(ATTR_OFPORT)))
 			op.fields |= port_bit(ATTR_BRIDGE) | port_bit(ATTR_OFPORT);
 	}

@@ -45,6 +45,8 @@ struct api_client {
 
 	void (*on_event)(struct attrs a, void *aux);
 	void *event_aux;
+	void (*on_output)(void *aux);
+	void *output_aux;
 
 	uint64_t boot_id, capabilities;
 	pid_t pid;
@@ -118,12 +120,15 @@ void api_hello(struct msg *m, const char *program, bool want_writer)
 static void enqueue(struct api_client *c, struct msg *req, uint32_t seq)
 {
 	struct outgoing *o = xzalloc(sizeof *o);
+	bool was_empty = list_is_empty(&c->outgoing);
 
 	((struct msg_header *)(void *)req->data)->seq = seq;
 	msg_finish(req);
 	o->m = *req;
 	*req = (struct msg){0};
 	list_push_back(&c->outgoing, &o->link);
+	if (was_empty && c->on_output)
+		c->on_output(c->output_aux);
 }
 
 static uint32_t next_seq(const struct api_client *c)
@@ -294,6 +299,12 @@ void api_on_event(struct api_client *c, void (*fn)(struct attrs a, void *aux), v
 {
 	c->on_event = fn;
 	c->event_aux = aux;
+}
+
+void api_on_output(struct api_client *c, void (*fn)(void *aux), void *aux)
+{
+	c->on_output = fn;
+	c->output_aux = aux;
 }
 
 uint64_t api_boot_id(const struct api_client *c)

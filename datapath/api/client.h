@@ -38,6 +38,8 @@ void api_send(struct api_client *c, struct msg *req, api_done_fn done, void *aux
 void api_send_part(struct api_client *c, struct msg *req);
 void api_on_event(struct api_client *c, void (*fn)(struct attrs a, void *aux), void *aux);
 bool api_wants_write(const struct api_client *c);
+/* fn is called when something was queued while nothing was: the loop then waits for writability. */
+void api_on_output(struct api_client *c, void (*fn)(void *aux), void *aux);
 /* Called when the descriptor is readable or writable. -errno: the connection is lost; close it. */
 int api_client_run(struct api_client *c);
 

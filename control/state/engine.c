@@ -1,0 +1,620 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The reconcile loop. One attempt is first one transaction with the whole plan. If the datapath
+ * refuses it, the attempt goes on in steps: what prepares, then every port alone (so that one
+ * device that cannot be opened stops no other), then what finishes; and what is there is read
+ * again.
+ *
+ * Invariants: at most one attempt or reading is under way (`state`); `actual` is what the datapath
+ * holds whenever the state is IDLE; a plan borrows from `desired` and `actual`, so a new desired
+ * configuration waits in `next` until the attempt is over. */
+#include "control/state/engine.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/state/dp_link.h"
+#include "control/state/ofport.h"
+#include "datapath/base/clock.h"
+#include "datapath/base/log.h"
+#include "datapath/base/str.h"
+
+LOG_MODULE(engine);
+
+enum { REREAD_DELAY_MS = 500, STATUS_DELAY_MS = 2, STATUS_BY_NAME_MAX = 16 };
+
+enum state { DOWN, READING, IDLE, APPLYING };
+
+struct engine {
+	const struct engine_ops *ops;
+	void *aux;
+	struct dp_link *link;
+	struct api_client *client;
+	enum state state;
+	struct datapath_info info;
+	struct engine_counts counts;
+
+	struct config desired; /* what is wanted */
+	bool has_desired;
+	uint64_t seq;
+	struct config next; /* arrived during an attempt */
+	bool has_next;
+	uint64_t next_seq;
+
+	struct config
+		target; /* desired without the ports that are held back; the plan's left side */
+	struct config actual;
+	struct plan plan;
+	size_t pending; /* replies outstanding in the present step */
+	bool step_failed;
+
+	struct port_states ports;
+	unsigned status_pending;
+	bool announce; /* applied() is due when the statuses are in */
+
+	struct event *kick;  /* go on from the loop, never from inside a caller's call */
+	struct event *timer; /* retries, re-reading */
+	struct event *refresh;
+};
+
+static void go(struct engine *e);
+
+static void kick_in(struct event *ev, uint64_t ms)
+{
+	struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
+			     .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+	evtimer_add(ev, &tv);
+}
+
+/* ---- statuses ---- */
+
+static void announce(struct engine *e)
+{
+	if (e->status_pending)
+		return;
+	if (e->announce) {
+		e->announce = false;
+		e->ops->applied(e->seq, e->aux);
+	} else {
+		e->ops->ports_changed(e->aux);
+	}
+}
+
+static void got_statuses(struct attrs a, bool more, const struct err *error, void *aux)
+{
+	struct engine *e = aux;
+	if (!error)
+		ATTR_FOR_EACH(it, a)
+		{
+			struct attrs object = attr_nest(it);
+			const char *name = attrs_str(object, ATTR_NAME, "");
+			struct port_state *p;
+			if (it->id != ATTR_OBJECT)
+				continue;
+			p = port_states_find(&e->ports, name);
+			if (p)
+				port_status_read(&p->status, object);
+		}
+	if (more)
+		return;
+	e->status_pending--;
+	if (e->client)
+		announce(e);
+}
+
+static void ask_status(struct engine *e, const char *name)
+{
+	struct msg m;
+	msg_init(&m, API_PORTS, 0);
+	if (name)
+		msg_put_str(&m, ATTR_PORT, name);
+	e->status_pending++;
+	api_send(e->client, &m, got_statuses, e);
+}
+
+/* Reads the status of the ports marked dirty, by name while they are few. */
+static void refresh(evutil_socket_t fd, short what, void *aux)
+{
+	struct engine *e = aux;
+	size_t n = 0;
+	if (!e->client)
+		return;
+	HMAP_FOR_EACH (p, struct port_state, node, &e->ports.by_name)
+		n += p->dirty;
+	HMAP_FOR_EACH (p, struct port_state, node, &e->ports.by_name) {
+		if (p->dirty && n <= STATUS_BY_NAME_MAX)
+			ask_status(e, p->name);
+		p->dirty = false;
+	}
+	if (n > STATUS_BY_NAME_MAX)
+		ask_status(e, NULL);
+	announce(e);
+}
+
+/* ---- reading ---- */
+
+static void got_actual(struct config *actual, const struct actual_port *ports, size_t n_ports,
+		       const struct datapath_info *info, const struct err *error, void *aux)
+{
+	struct engine *e = aux;
+	if (!e->client || (error && error->code == ECONNRESET))
+		return;
+	if (error) {
+		log_err("datapath: cannot read its state: %s", error->text);
+		kick_in(e->timer, REREAD_DELAY_MS);
+		return;
+	}
+	if (e->info.boot_id && e->info.boot_id != info->boot_id) {
+		log_info("datapath: it was restarted: everything is replayed");
+		e->counts.replays++;
+	}
+	e->info = *info;
+	config_free(&e->actual);
+	e->actual = *actual;
+	memset(actual, 0, sizeof *actual);
+	for (size_t i = 0; i < n_ports; i++) {
+		struct port_state *p = port_states_get(&e->ports, ports[i].name);
+		if (!p->status.known && !p->flags)
+			p->flags = e->actual.ports.len == n_ports
+					   ? config_find_port(&e->actual, p->name)->port_flags
+					   : 0;
+		p->status = ports[i].status;
+	}
+	e->state = IDLE;
+	kick_in(e->kick, 0);
+}
+
+static void read_actual(struct engine *e)
+{
+	e->state = READING;
+	actual_read(e->client, got_actual, e);
+}
+
+/* ---- an attempt ---- */
+
+static bool in_target(const struct engine *e, const struct config_port *p)
+{
+	return !port_state_holds_back(port_states_find(&e->ports, p->name), p, clock_mono_ms());
+}
+
+/* desired, but a port that is held back stays as it is. */
+static void make_target(struct engine *e)
+{
+	struct config *t = &e->target;
+	config_free(t);
+	config_copy(t, &e->desired);
+	for (size_t i = t->ports.len; i-- > 0;) {
+		const struct config_port *there;
+		struct config_port *p = t->ports.at[i];
+		const struct port_state *st = port_states_find(&e->ports, p->name);
+		p->port_flags = st ? st->flags : 0;
+		if (in_target(e, p))
+			continue;
+		there = config_find_port(&e->actual, p->name);
+		config_port_free(p);
+		if (there)
+			t->ports.at[i] = config_port_copy(there);
+		else
+			vec_remove(&t->ports, i);
+	}
+}
+
+static void log_plan(const struct plan *plan)
+{
+	struct str s = STR_INIT;
+	VEC_FOR_EACH (op, &plan->ops) {
+		str_clear(&s);
+		plan_op_format(op, &s);
+		log_dbg("plan: %s", str_cstr(&s));
+	}
+	str_free(&s);
+}
+
+static bool opens(const struct plan_op *op)
+{
+	return op->phase == PLAN_FINISH && op->op == API_OP_BRIDGE_SET;
+}
+
+/* Bridges that this plan makes; their rules come before they open. */
+static void put_rules(struct engine *e, struct msg *m)
+{
+	VEC_FOR_EACH (op, &e->plan.ops)
+		if (op->op == API_OP_BRIDGE_SET && op->create)
+			e->ops->put_rules(op->bridge->name, m, e->aux);
+}
+
+/* Adds the operations of the phases in the mask. */
+static size_t put_phases(struct engine *e, unsigned phases, struct msg *m)
+{
+	size_t n = 0;
+	bool rules_done = !(phases & 1u << PLAN_FINISH);
+	VEC_FOR_EACH (op, &e->plan.ops) {
+		if (!(phases & 1u << op->phase))
+			continue;
+		if (!rules_done && opens(op)) {
+			put_rules(e, m);
+			rules_done = true;
+		}
+		plan_op_encode(op, m);
+		n++;
+	}
+	e->counts.operations += n;
+	return n;
+}
+
+static void send_transaction(struct engine *e, struct msg *m, api_done_fn done, void *aux)
+{
+	e->counts.transactions++;
+	e->pending++;
+	api_send(e->client, m, done, aux);
+}
+
+static void finish_attempt(struct engine *e, bool exact)
+{
+	VEC_FOR_EACH (op, &e->plan.ops) {
+		struct port_state *p;
+		if (op->op == API_OP_BRIDGE_SET && op->create && exact)
+			e->ops->bridge_made(op->bridge->name, e->aux);
+		if (op->op != API_OP_PORT_SET || op->detach)
+			continue;
+		p = port_states_get(&e->ports, op->port->name);
+		p->dirty = true;
+		if (exact)
+			port_state_succeed(p);
+	}
+	plan_free(&e->plan);
+	if (exact) {
+		config_free(&e->actual);
+		e->actual = e->target;
+		memset(&e->target, 0, sizeof e->target);
+		e->state = IDLE;
+		e->announce = true;
+		refresh(-1, 0, e);
+		go(e);
+	} else {
+		e->announce = true;
+		read_actual(e); /* go() follows and finds out what is left */
+	}
+}
+
+/* -- in steps -- */
+
+struct port_step {
+	struct engine *e;
+	size_t op;
+};
+
+static void finished(struct attrs a, bool more, const struct err *error, void *aux)
+{
+	struct engine *e = aux;
+	e->pending--;
+	if (error && error->code == ECONNRESET)
+		return;
+	if (error)
+		log_err("datapath: refused to complete the configuration: %s", error->text);
+	else
+		VEC_FOR_EACH (op, &e->plan.ops)
+			if (op->op == API_OP_BRIDGE_SET && op->create)
+				e->ops->bridge_made(op->bridge->name, e->aux);
+	e->step_failed |= error != NULL;
+	finish_attempt(e, false);
+}
+
+static void step_finish(struct engine *e)
+{
+	struct msg m;
+	msg_init(&m, API_TRANSACTION, 0);
+	if (put_phases(e, 1u << PLAN_FINISH, &m)) {
+		send_transaction(e, &m, finished, e);
+	} else {
+		msg_free(&m);
+		finish_attempt(e, false);
+	}
+}
+
+static void note_port_failure(struct engine *e, const struct config_port *port, const char *why)
+{
+	struct port_state *p = port_states_get(&e->ports, port->name);
+	e->counts.failures++;
+	port_state_fail(p, port, why, clock_mono_ms());
+	if (p->retry_delay_ms == PORT_RETRY_FIRST_MS)
+		log_warn("%s", why);
+}
+
+static void port_done(struct attrs a, bool more, const struct err *error, void *aux)
+{
+	struct port_step *step = aux;
+	struct engine *e = step->e;
+	size_t op = step->op;
+	free(step);
+	e->pending--;
+	if (error && error->code == ECONNRESET)
+		return;
+	if (error)
+		note_port_failure(e, e->plan.ops.at[op].port, error->text);
+	else
+		port_state_succeed(port_states_get(&e->ports, e->plan.ops.at[op].port->name));
+	if (!e->pending)
+		step_finish(e);
+}
+
+static void step_ports(struct engine *e)
+{
+	size_t sent = 0;
+	for (size_t i = 0; i < e->plan.ops.len; i++) {
+		struct port_step *step;
+		struct msg m;
+		if (e->plan.ops.at[i].phase != PLAN_PORT)
+			continue;
+		step = xzalloc(sizeof *step);
+		step->e = e;
+		step->op = i;
+		msg_init(&m, API_TRANSACTION, 0);
+		plan_op_encode(&e->plan.ops.at[i], &m);
+		e->counts.operations++;
+		send_transaction(e, &m, port_done, step);
+		sent++;
+	}
+	if (!sent)
+		step_finish(e);
+}
+
+static void prepared(struct attrs a, bool more, const struct err *error, void *aux)
+{
+	struct engine *e = aux;
+	e->pending--;
+	if (error && error->code == ECONNRESET)
+		return;
+	if (error) {
+		log_err("datapath: refused the configuration: %s", error->text);
+		e->step_failed = true;
+	}
+	step_ports(e);
+}
+
+static void step_prepare(struct engine *e)
+{
+	struct msg m;
+	msg_init(&m, API_TRANSACTION, 0);
+	if (put_phases(e, 1u << PLAN_REMOVE | 1u << PLAN_PREPARE, &m)) {
+		send_transaction(e, &m, prepared, e);
+	} else {
+		msg_free(&m);
+		step_ports(e);
+	}
+}
+
+/* -- whole -- */
+
+static const struct config_port *only_port(const struct engine *e)
+{
+	return e->plan.ops.len == 1 && e->plan.ops.at[0].phase == PLAN_PORT ? e->plan.ops.at[0].port
+									    : NULL;
+}
+
+static void whole_done(struct attrs a, bool more, const struct err *error, void *aux)
+{
+	struct engine *e = aux;
+	const struct config_port *port = only_port(e);
+	e->pending--;
+	if (error && error->code == ECONNRESET)
+		return;
+	if (!error) {
+		finish_attempt(e, true);
+	} else if (port) {
+		note_port_failure(e, port, error->text);
+		finish_attempt(e, false);
+	} else {
+		log_dbg("datapath: refused the whole plan: %s: going on in steps", error->text);
+		e->step_failed = false;
+		step_prepare(e);
+	}
+}
+
+static void apply(struct engine *e)
+{
+	struct msg m;
+	e->state = APPLYING;
+	e->pending = 0;
+	log_plan(&e->plan);
+	msg_init(&m, API_TRANSACTION, 0);
+	put_phases(e, 1u << PLAN_REMOVE | 1u << PLAN_PREPARE | 1u << PLAN_PORT | 1u << PLAN_FINISH,
+		   &m);
+	send_transaction(e, &m, whole_done, e);
+}
+
+/* ---- the loop ---- */
+
+static void assign_numbers(struct engine *e)
+{
+	VEC_FOR_EACH (p, &e->desired.ports)
+		(*p)->ofport = 0;
+	ofport_assign(&e->desired, &e->actual);
+}
+
+static void take_next(struct engine *e)
+{
+	if (!e->has_next)
+		return;
+	config_free(&e->desired);
+	e->desired = e->next;
+	memset(&e->next, 0, sizeof e->next);
+	e->seq = e->next_seq;
+	e->has_next = false;
+	e->has_desired = true;
+	e->announce = true;
+	config_sort(&e->desired);
+	port_states_keep(&e->ports, &e->desired);
+	VEC_FOR_EACH (p, &e->desired.ports)
+		port_states_get(&e->ports, (*p)->name);
+	assign_numbers(e);
+}
+
+static void schedule_retry(struct engine *e)
+{
+	uint64_t at = port_states_next_retry_ms(&e->ports), now = clock_mono_ms();
+	if (e->step_failed)
+		at = SL_MIN(at, now + REREAD_DELAY_MS);
+	if (at != UINT64_MAX)
+		kick_in(e->timer, at > now ? at - now : 1);
+}
+
+/* Whatever is due. */
+static void go(struct engine *e)
+{
+	if (e->state == APPLYING)
+		return;
+	take_next(e);
+	if (e->state != IDLE || !e->has_desired)
+		return;
+	assign_numbers(e);
+	make_target(e);
+	plan_make(&e->plan, &e->target, &e->actual);
+	if (e->plan.ops.len && !e->step_failed) {
+		apply(e);
+		return;
+	}
+	schedule_retry(e);
+	e->step_failed = false;
+	plan_free(&e->plan);
+	if (e->announce)
+		refresh(-1, 0, e);
+}
+
+static void kicked(evutil_socket_t fd, short what, void *aux)
+{
+	go(aux);
+}
+
+/* A retry is due, or a reading failed. */
+static void timed(evutil_socket_t fd, short what, void *aux)
+{
+	struct engine *e = aux;
+	if (e->state == READING && e->client)
+		read_actual(e);
+	else
+		go(e);
+}
+
+/* ---- the link ---- */
+
+static void link_up(struct api_client *client, void *aux)
+{
+	struct engine *e = aux;
+	e->client = client;
+	e->counts.connects++;
+	e->ops->client(client, e->aux);
+	read_actual(e);
+}
+
+static void link_down(void *aux)
+{
+	struct engine *e = aux;
+	e->client = NULL;
+	e->state = DOWN;
+	e->status_pending = 0;
+	plan_free(&e->plan);
+	HMAP_FOR_EACH (p, struct port_state, node, &e->ports.by_name)
+		p->status.known = false;
+	e->ops->client(NULL, e->aux);
+}
+
+static void link_event(struct attrs event, void *aux)
+{
+	struct engine *e = aux;
+	if (attrs_u64(event, ATTR_EVENT, API_EVENT_N) == API_EVENT_PORT) {
+		struct port_state *p = port_states_find(&e->ports, attrs_str(event, ATTR_PORT, ""));
+		if (p) {
+			p->dirty = true;
+			if (!evtimer_pending(e->refresh, NULL))
+				kick_in(e->refresh, STATUS_DELAY_MS);
+		}
+	}
+	e->ops->event(event, e->aux);
+}
+
+static const struct dp_link_ops link_ops = {link_up, link_down, link_event};
+
+struct engine *engine_create(struct event_base *base, const char *datapath_socket,
+			     const char *program, uint64_t events, const struct engine_ops *ops,
+			     void *aux)
+{
+	struct engine *e = xzalloc(sizeof *e);
+	e->ops = ops;
+	e->aux = aux;
+	e->kick = evtimer_new(base, kicked, e);
+	e->timer = evtimer_new(base, timed, e);
+	e->refresh = evtimer_new(base, refresh, e);
+	e->link = dp_link_create(base, datapath_socket, program, events | 1u << API_EVENT_PORT,
+				 &link_ops, e);
+	return e;
+}
+
+void engine_destroy(struct engine *e)
+{
+	if (!e)
+		return;
+	e->client = NULL;
+	dp_link_destroy(e->link);
+	event_free(e->kick);
+	event_free(e->timer);
+	event_free(e->refresh);
+	plan_free(&e->plan);
+	config_free(&e->desired);
+	config_free(&e->next);
+	config_free(&e->target);
+	config_free(&e->actual);
+	port_states_free(&e->ports);
+	free(e);
+}
+
+void engine_set_desired(struct engine *e, struct config *desired, uint64_t seq)
+{
+	config_free(&e->next);
+	e->next = *desired;
+	memset(desired, 0, sizeof *desired);
+	e->next_seq = seq;
+	e->has_next = true;
+	kick_in(e->kick, 0);
+}
+
+const struct config *engine_desired(const struct engine *e)
+{
+	return &e->desired;
+}
+
+const struct port_state *engine_port(const struct engine *e, const char *name)
+{
+	return port_states_find(&e->ports, name);
+}
+
+int engine_port_mod(struct engine *e, const char *name, uint32_t config, uint32_t mask)
+{
+	struct port_state *p = port_states_find(&e->ports, name);
+	if (!p)
+		return -ENODEV;
+	p->flags = (p->flags & ~mask) | (config & mask);
+	kick_in(e->kick, 0);
+	return 0;
+}
+
+struct api_client *engine_client(const struct engine *e)
+{
+	return e->client;
+}
+
+const struct datapath_info *engine_info(const struct engine *e)
+{
+	return &e->info;
+}
+
+const char *engine_datapath_error(const struct engine *e)
+{
+	return dp_link_error(e->link);
+}
+
+const struct engine_counts *engine_counts(const struct engine *e)
+{
+	return &e->counts;
+}
