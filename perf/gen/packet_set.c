@@ -52,7 +52,7 @@ static void write_ip(struct packet_writer *w, const struct packet_set_spec *s, u
 
 static uint64_t source_mac(const struct packet_set_spec *s, uint32_t i)
 {
-	return mac_a + (s->macs > 1 ? (uint64_t)(i % s->macs) << 8 : 0);
+	return mac_a + (s->macs > 1 ? (uint64_t)(i % s->macs) << 24 : 0);
 }
 
 static void fill_l2(struct packet_writer *w, const struct packet_set_spec *s, uint32_t i)

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How each kind of scenario is measured: one function per kind, one call per switch and round.
+
+Each returns a dictionary that goes into the JSON as it is; "value" is what the tables show. The
+counters are the ports' own, read from /dev/shm, so they are the same for every switch.
+"""
+import time
+
+from . import machine, process, shm
+from .process import Failed
+
+VICTIM, ATTACK = 1, 2  # marks
+
+
+class Options:
+    def __init__(self, window_s=0.5, windows=3, warm_s=1.0, longest_warm_s=None):
+        self.window_s = window_s
+        self.windows = windows
+        self.warm_s = warm_s
+        self.longest_warm_s = longest_warm_s
+
+    def warm(self, scenario, switch, flows):
+        # longest match first: (switch, flows), then the general figure
+        wanted = scenario.warm_s.get((switch.name, flows), self.warm_s)
+        return min(wanted, self.longest_warm_s) if self.longest_warm_s else wanted
+
+
+class Window:
+    """Counts between begin and end of a stretch of time, with what the machine took away."""
+
+    def __init__(self, switch, cores=1):
+        self.switch = switch
+        self.pid = switch.datapath_pid()
+        self.tids = switch.poll_threads(cores)
+        self.begin = self._read()
+
+    def _read(self):
+        wait = sum(process.sched_times(self.pid, t)[1] for t in self.tids) / max(len(self.tids), 1)
+        marks = {n: p.tx_marks() for n, p in self.switch.ports.items()}
+        rx = {n: p.rx() for n, p in self.switch.ports.items()}
+        return time.monotonic_ns(), wait, marks, rx, machine.steal_ticks()
+
+    def end(self, ports=("p2",)):
+        t0, wait0, marks0, rx0, steal0 = self.begin
+        t1, wait1, marks1, rx1, steal1 = self._read()
+        wall = (t1 - t0) / 1e9
+        # Time in which other programs had the poll thread's core is not the switch's. It is
+        # nothing on a quiet machine, and shown when it is not.
+        lost = min((wait1 - wait0) / 1e9, 0.95 * wall)
+        sent = [sum(marks1[p][m] - marks0[p][m] for p in ports) for m in range(shm.MARKS)]
+        return {
+            "pps": sent[VICTIM] / (wall - lost),
+            "attack_pps": sent[ATTACK] / (wall - lost),
+            "offered_pps": sum(rx1[p]["pkts"] - rx0[p]["pkts"] for p in rx1) / (wall - lost),
+            "wall_s": wall,
+            "lost_cpu": lost / wall,
+            "steal_ticks": steal1 - steal0,
+        }
+
+
+def cycles(switch, pps):
+    hz = next(iter(switch.ports.values())).tsc_hz
+    return hz / pps if pps else None
+
+
+def prime(switch, scenario):
+    """One packet from the far port, so that a learning bridge knows where it goes."""
+    if not scenario.prime:
+        return
+    far = switch.ports["p2"]
+    far.open_gate(limit=1)
+    end = time.monotonic() + 5
+    while far.rx()["pkts"] < 1 and time.monotonic() < end:
+        time.sleep(0.005)
+    time.sleep(0.3)
+    far.close_gate()
+
+
+def measure_windows(switch, scenario, options, ports=("p2",)):
+    """Several windows; the middle one by speed."""
+    got = []
+    for _ in range(options.windows):
+        w = Window(switch, len(process.parse_cores(scenario.options.get("cores", "1"))))
+        time.sleep(options.window_s)
+        got.append(w.end(ports))
+    best = sorted(got, key=lambda w: w["pps"])[len(got) // 2]
+    if best["pps"] == 0:
+        raise Failed(f"{switch.name}: forwarded nothing")
+    return best, [w["pps"] for w in got]
+
+
+def begin(switch, scenario, flows):
+    switch.start(scenario, flows, scenario.options.get("cores"))
+    switch.wait_polling()
+    prime(switch, scenario)
+
+
+def throughput(switch, scenario, flows, options):
+    begin(switch, scenario, flows)
+    ports = ("p1", "p2") if scenario.options.get("both") else ("p2",)
+    switch.ports["p1"].open_gate(limit=0)
+    if scenario.options.get("both"):
+        time.sleep(0.3)
+        switch.ports["p2"].open_gate(limit=0)
+    time.sleep(options.warm(scenario, switch, flows))
+    window, all_pps = measure_windows(switch, scenario, options, ports)
+    return dict(window, value=window["pps"] / 1e6, unit="Mpps",
+                cycles=cycles(switch, window["pps"]), windows=all_pps,
+                megaflows=switch.megaflows())
+
+
+def attack(switch, scenario, flows, options):
+    """The victim's speed with the attack over its speed without, in one start of the switch."""
+    begin(switch, scenario, flows)
+    victim = switch.ports["p1"]
+    victim.set_attack_every(0)
+    victim.open_gate(limit=0)
+    time.sleep(options.warm(scenario, switch, flows))
+    alone, _ = measure_windows(switch, scenario, options)
+    series = [(0.0, alone["pps"])]
+    attacker = switch.ports.get("p3")
+    if attacker:
+        attacker.set_rate(scenario.options.get("rate", 0))
+        attacker.open_gate(limit=0)
+    else:
+        victim.set_attack_every(scenario.options["every"])
+    started = time.monotonic()
+    warm = scenario.options.get("attack_warm_s", 3)
+    if options.longest_warm_s:
+        warm = min(warm, options.longest_warm_s)
+    while time.monotonic() - started < warm:
+        w = Window(switch)
+        time.sleep(0.25)
+        series.append((time.monotonic() - started, w.end()["pps"]))
+    under = []
+    for _ in range(options.windows):
+        w = Window(switch)
+        time.sleep(options.window_s)
+        under.append(w.end())
+        series.append((time.monotonic() - started, under[-1]["pps"]))
+    middle_one = sorted(under, key=lambda w: w["pps"])[len(under) // 2]
+    return dict(middle_one, value=middle_one["pps"] / alone["pps"], unit="ratio",
+                alone_pps=alone["pps"], under_attack_pps=middle_one["pps"],
+                cycles=cycles(switch, middle_one["pps"]), series=series,
+                megaflows=switch.megaflows())
+
+
+def setup(switch, scenario, flows, options):
+    """Every packet a new flow, as fast as the switch polls, for the first 1.1 s."""
+    begin(switch, scenario, flows)
+    before = switch.megaflows()
+    w = Window(switch)
+    switch.ports["p1"].open_gate(limit=0)
+    time.sleep(1.1)
+    window = w.end()
+    after = switch.megaflows()
+    switch.ports["p1"].close_gate()
+    installed = None if after is None or before is None else (after - before) / 1.1
+    return dict(window, value=window["pps"] / 1e6, unit="Mpps", installed_per_s=installed,
+                cycles=cycles(switch, window["pps"]), megaflows=after)
+
+
+def latency(switch, scenario, flows, options):
+    """From when a packet was due at the port until it is sent, at half of this switch's own
+    speed: what the switch adds by looking at ports in bursts and by its own work."""
+    begin(switch, scenario, flows)
+    source, far = switch.ports["p1"], switch.ports["p2"]
+    source.open_gate(limit=0)
+    time.sleep(options.warm_s)
+    full, _ = measure_windows(switch, scenario, options)
+    source.set_rate(full["pps"] / 2)
+    time.sleep(0.5)
+    before = far.latency()
+    w = Window(switch)
+    time.sleep(options.window_s * options.windows)
+    window = w.end()
+    classes = [a - b for a, b in zip(far.latency(), before)]
+    us = 1e6 / far.tsc_hz
+    p50, p99, p999 = (shm.percentile_cycles(classes, s) * us for s in (0.5, 0.99, 0.999))
+    return dict(window, value=p50, unit="us", p50_us=p50, p99_us=p99, p999_us=p999,
+                full_pps=full["pps"], megaflows=switch.megaflows(), cycles=None)
+
+
+def first_packet_after(switch, since):
+    """Waits until p2 has sent something; seconds since `since` (time.monotonic())."""
+    def sent():
+        far = switch.ports.get("p2")
+        return far is not None and far.tx_pkts() > 0
+    process.wait_for(sent, 60, f"{switch.name}: first packet", step_s=0.0005)
+    return time.monotonic() - since
+
+
+def startup(switch, scenario, flows, options):
+    """Launch of all processes, ports and rules included, until the first packet is out."""
+    since = time.monotonic()
+    switch.start(scenario, flows)
+    seconds = first_packet_after(switch, since)
+    far = switch.ports["p2"]
+    # start() returns when the ports are made and the tools have answered; the packet may have
+    # gone before. The port's own clock says when: what has passed since then is taken off.
+    tx = far.tx()
+    seconds -= max(0, (read_tsc_of(switch) - tx["first_tsc"]) / far.tsc_hz)
+    return {"value": 1000 * seconds, "unit": "ms", "cycles": None, "megaflows": None}
+
+
+def read_tsc_of(switch):
+    """The TSC now, as the newest stamp of a port that is being polled at full speed."""
+    ports = switch.ports.values()
+    return max(max(p.rx()["last_tsc"], p.tx()["last_tsc"]) for p in ports)
+
+
+def outage(switch, scenario, flows, options):
+    """kill -9 while traffic flows, restart at once; the longest time without a packet sent."""
+    control = scenario.options.get("control")
+    if control and not hasattr(switch, "relaunch_control"):
+        raise Failed(f"{switch.name}: has no control daemon apart from its datapath")
+    switch.start(scenario, flows)
+    far = switch.ports["p2"]
+    first_packet_after(switch, time.monotonic())
+    time.sleep(1.0)
+    far.clear_longest_gap()
+    if control:
+        switch.relaunch_control()
+        time.sleep(2.0)
+    else:
+        starts = far.starts
+        datapath = next(c for c in switch.children if c.pid == switch.datapath_pid())
+        datapath.kill()
+        switch.relaunch_datapath()
+        process.wait_for(lambda: far.starts > starts, 60, f"{switch.name}: new datapath")
+        before = far.tx_pkts()
+        process.wait_for(lambda: far.tx_pkts() > before, 60, f"{switch.name}: traffic again")
+        time.sleep(0.3)
+    gap = far.tx()["longest_gap_tsc"] / far.tsc_hz
+    return {"value": 1000 * gap, "unit": "ms", "cycles": None, "megaflows": None}
+
+
+def memory(switch, scenario, flows, options):
+    begin(switch, scenario, flows)
+    switch.ports["p1"].open_gate(limit=0)
+    time.sleep(options.warm_s)
+    resident, huge = switch.memory()
+    return {"value": (resident + huge) / 2**20, "unit": "MB", "resident_mb": resident / 2**20,
+            "hugepages_mb": huge / 2**20, "cycles": None, "megaflows": switch.megaflows()}
+
+
+def idle(switch, scenario, flows, options):
+    """The busy port's speed beside many ports that have nothing to do."""
+    return throughput(switch, scenario, flows, options)
+
+
+KINDS = {"throughput": throughput, "attack": attack, "setup": setup, "latency": latency,
+         "startup": startup, "outage": outage, "memory": memory, "idle": idle}
+
+
+def run(switch, scenario, flows, options):
+    """One measurement; the switch is stopped afterwards whatever happens."""
+    try:
+        return KINDS[scenario.kind](switch, scenario, flows, options)
+    finally:
+        switch.stop()

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The scenarios of perf/run: ports, rules and what is measured, the same for every switch.
+
+One row of SCENARIOS is one line of the tables in docs/performance.md. Rules are ovs-ofctl's text
+and port settings are ovs-vsctl's, because Open vSwitch and Sluice take both; a plain learning
+bridge needs no rules.
+"""
+from dataclasses import dataclass, field
+
+MAC_A = "02:00:00:00:0a:00"
+MAC_B = "02:00:00:00:0b:00"
+MAC_ROUTER = "02:00:00:00:ee:01"
+
+K, M = 1000, 1000 * 1000
+
+
+@dataclass
+class Port:
+    """One net_bench port: `args` are device arguments, {flows} is replaced."""
+    name: str
+    args: str = ""
+    queues: int = 1
+    settings: tuple = ()  # ovs-vsctl column=value of the Port record, e.g. "tag=10"
+
+
+@dataclass
+class Scenario:
+    name: str
+    what: str
+    flows: tuple = (1,)
+    ports: tuple = ()
+    rules: tuple = ()  # empty: a learning bridge
+    kind: str = "throughput"  # a function of measure.py
+    needs: frozenset = frozenset()  # beyond ports and a learning bridge: features of a switch
+    warm_s: dict = field(default_factory=dict)  # switch name -> seconds, default 1
+    limit: bool = True  # testpmd io is the upper limit of this one
+    prime: bool = True  # one packet from p2 first, so that its address is learnt
+    options: dict = field(default_factory=dict)  # for measure.py's function
+
+
+def sink(name="p2", extra=""):
+    """The far port: sends one packet when primed, counts what it is given."""
+    return Port(name, "set=l2,reverse=1,flows=1,gate=0" + extra)
+
+
+def pair(args, settings1=(), settings2=(), extra=""):
+    return (Port("p1", "gate=0," + args + extra, settings=settings1),
+            Port("p2", "set=l2,reverse=1,flows=1,gate=0" + extra, settings=settings2))
+
+
+def pipe5_rules():
+    """5 tables, 118 rules: port security, L2, ACL, 100 routes with TTL and MAC rewrite, output."""
+    rules = [
+        f"table=0,priority=100,in_port=1,dl_src={MAC_A},ip,nw_src=10.0.0.0/8,actions=goto_table:1",
+        f"table=0,priority=100,in_port=1,dl_src={MAC_A},arp,arp_spa=10.0.0.0/8,"
+        "actions=goto_table:1",
+        "table=0,priority=100,in_port=2,ip,actions=goto_table:1",
+        "table=0,priority=0,actions=drop",
+        f"table=1,priority=100,dl_dst={MAC_ROUTER},actions=goto_table:2",
+        "table=1,priority=90,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00,actions=drop",
+        "table=1,priority=0,actions=NORMAL",
+        "table=2,priority=100,tcp,tp_dst=23,actions=drop",
+        "table=2,priority=100,tcp,tp_dst=445,actions=drop",
+        "table=2,priority=100,udp,tp_dst=111,actions=drop",
+        "table=2,priority=100,udp,tp_dst=161,actions=drop",
+        "table=2,priority=90,ip,nw_src=10.250.0.0/16,actions=drop",
+        "table=2,priority=90,ip,nw_dst=20.0.200.0/24,actions=drop",
+        "table=2,priority=80,udp,nw_src=10.240.0.0/16,tp_dst=53,actions=drop",
+        "table=2,priority=80,tcp,nw_src=10.240.0.0/16,tp_dst=53,actions=drop",
+        "table=2,priority=0,actions=goto_table:3",
+    ]
+    for k in range(100):
+        rules.append(f"table=3,priority=100,ip,nw_dst=20.0.{k}.0/24,actions=dec_ttl,"
+                     f"set_field:{MAC_ROUTER}->eth_src,"
+                     f"set_field:02:00:00:01:00:{k:02x}->eth_dst,"
+                     "set_field:2->reg0,goto_table:4")
+    rules += ["table=4,priority=100,reg0=2,actions=output:2", "table=4,priority=0,actions=drop"]
+    assert len(rules) == 118
+    return tuple(rules)
+
+
+# Every field of the 5-tuple goes into a register, so nothing of it may be wildcarded.
+EXACT_RULES = (
+    "table=0,priority=100,in_port=1,udp,actions=move:NXM_OF_IP_SRC[]->NXM_NX_REG0[],"
+    "move:NXM_OF_IP_DST[]->NXM_NX_REG1[],move:NXM_OF_UDP_SRC[]->NXM_NX_REG2[0..15],"
+    "move:NXM_OF_UDP_DST[]->NXM_NX_REG2[16..31],output:2",
+    "table=0,priority=0,actions=drop",
+)
+
+TSE_RULES = (
+    "priority=100,ip,nw_src=10.0.0.10,actions=output:2",
+    "priority=90,tcp,tp_src=12345,actions=output:2",
+    "priority=80,tcp,tp_dst=80,actions=output:2",
+    "priority=0,actions=drop",
+)
+
+REWRITE_RULES = (
+    f"priority=100,in_port=1,udp,actions=dec_ttl,set_field:{MAC_ROUTER}->eth_src,"
+    "set_field:02:00:00:01:00:01->eth_dst,set_field:192.0.2.1->ip_src,"
+    "set_field:4096->udp_src,output:2",
+)
+
+CT_RULES = (
+    "table=0,priority=100,ip,ct_state=-trk,actions=ct(table=1)",
+    "table=0,priority=0,actions=drop",
+    "table=1,priority=100,in_port=1,ip,ct_state=+trk+new,actions=ct(commit),output:2",
+    "table=1,priority=90,in_port=1,ip,ct_state=+trk+est,actions=output:2",
+    "table=1,priority=90,in_port=2,ip,ct_state=+trk+est,actions=output:1",
+    "table=1,priority=0,actions=drop",
+)
+
+OPENFLOW = frozenset({"openflow"})
+CONNTRACK = frozenset({"openflow", "conntrack"})
+
+
+def attack_from(port_args, what_port="p3"):
+    return Port(what_port, "gate=0,mark=2," + port_args)
+
+
+SCENARIOS = [
+    Scenario("l2", "learning bridge", (1, K, 10 * K, 100 * K, M),
+             pair("set=l2,flows={flows}")),
+    Scenario("l2rss", "learning bridge, the port offers a hash", (K, 100 * K),
+             pair("set=l2,flows={flows}", extra=",rss=1")),
+    Scenario("l2macs", "learning bridge, 10 source addresses", (M,),
+             pair("set=l2,macs=10,flows={flows}")),
+    Scenario("l2vlan", "learning bridge, access port to trunk: a tag is pushed", (K,),
+             (Port("p1", "gate=0,set=l2,flows={flows}", settings=("tag=10",)),
+              Port("p2", "gate=0,set=l2,reverse=1,vlan=10,size=68,flows=1",
+                   settings=("trunks=10,20", "vlan_mode=trunk")))),
+    Scenario("pipe5", "5 tables, 118 rules", (K, 10 * K, 100 * K, M),
+             pair("set=pipe5,flows={flows}"), pipe5_rules(), needs=OPENFLOW),
+    Scenario("exact", "nothing can be wildcarded (5-tuple used)", (K, 10 * K, 100 * K, M),
+             pair("set=l2,flows={flows}"), EXACT_RULES, needs=OPENFLOW,
+             warm_s={("ovs", 10 * K): 4, ("ovs", 100 * K): 75, ("ovs", M): 75,
+                     ("sluice", M): 4}),
+    Scenario("vlan-push", "push a VLAN tag", (K,), pair("set=l2,flows={flows}"),
+             ("priority=100,in_port=1,actions=push_vlan:0x8100,set_field:4106->vlan_vid,output:2",),
+             needs=OPENFLOW),
+    Scenario("vlan-pop", "pop a VLAN tag", (K,), pair("set=l2,vlan=10,size=68,flows={flows}"),
+             ("priority=100,in_port=1,dl_vlan=10,actions=pop_vlan,output:2",), needs=OPENFLOW),
+    Scenario("rewrite", "MAC, TTL and NAT rewrite", (K,), pair("set=l2,flows={flows}"),
+             REWRITE_RULES, needs=OPENFLOW),
+    Scenario("ct-udp", "conntrack established, UDP, both directions", (1, 10 * K),
+             (Port("p1", "gate=0,set=l2,flows={flows}"),
+              Port("p2", "gate=0,set=l2,reverse=1,flows={flows}")),
+             CT_RULES, needs=CONNTRACK, prime=False, options={"both": True}),
+    Scenario("ct-tcp", "conntrack established, TCP, both directions", (10 * K,),
+             (Port("p1", "gate=0,set=l2,tcp=1,flows={flows}"),
+              Port("p2", "gate=0,set=l2,tcp=1,reverse=1,flows={flows}")),
+             CT_RULES, needs=CONNTRACK, prime=False, options={"both": True}),
+    Scenario("setup", "new flows per second, each a miss with its own cache entry", (1,),
+             pair("set=l2,roll=1"), EXACT_RULES, kind="setup", needs=OPENFLOW, limit=False),
+    Scenario("ct-setup", "new connections per second", (1,),
+             pair("set=l2,roll=1"), CT_RULES, kind="setup", needs=CONNTRACK, limit=False),
+    Scenario("newflows", "100 established flows, 1 packet in 1,000 opens a flow", (100,),
+             pair("set=l2,flows={flows},attack_set=l2,attack_roll=1"), EXACT_RULES, kind="attack",
+             needs=OPENFLOW, limit=False, options={"every": 1000, "attack_warm_s": 1}),
+    Scenario("tse", "tuple-space explosion on the victim's port, 1 packet in 1,000", (K,),
+             pair("set=tse-victim,flows={flows},attack_set=tse"), TSE_RULES, kind="attack",
+             needs=OPENFLOW, limit=False, options={"every": 1000, "attack_warm_s": 12}),
+    Scenario("tse-10k", "the same, 1 packet in 10,000", (K,),
+             pair("set=tse-victim,flows={flows},attack_set=tse"), TSE_RULES, kind="attack",
+             needs=OPENFLOW, limit=False, options={"every": 10000, "attack_warm_s": 12}),
+    Scenario("tse-port", "the same from another port, 1,000 packets/s", (K,),
+             pair("set=tse-victim,flows={flows}") + (attack_from("set=tse"),), TSE_RULES,
+             kind="attack", needs=OPENFLOW, limit=False,
+             options={"rate": 1000, "attack_warm_s": 12}),
+    Scenario("tse-port-line", "the same from another port at line rate", (K,),
+             pair("set=tse-victim,flows={flows}") + (attack_from("set=tse"),), TSE_RULES,
+             kind="attack", needs=OPENFLOW, limit=False, options={"attack_warm_s": 12}),
+    Scenario("flood-flows", "all-new 5-tuples at line rate from another port", (K,),
+             pair("set=l2,flows={flows}") + (attack_from("set=l2,roll=1,seed=7"),),
+             (EXACT_RULES[0], EXACT_RULES[0].replace("in_port=1", "in_port=3"), EXACT_RULES[1]),
+             kind="attack", needs=OPENFLOW, limit=False, options={"attack_warm_s": 3}),
+    Scenario("flood-macs", "MAC flood from another port, 1 M addresses/s", (K,),
+             pair("set=l2,flows={flows}") + (attack_from("set=macflood"),), kind="attack",
+             limit=False, options={"rate": M, "attack_warm_s": 3}),
+    Scenario("flood-arp", "ARP storm from another port at line rate", (K,),
+             pair("set=l2,flows={flows}") + (attack_from("set=arp"),), kind="attack",
+             limit=False, options={"attack_warm_s": 3}),
+    Scenario("flood-nd", "neighbour solicitation storm from another port at line rate", (K,),
+             pair("set=l2,flows={flows}") + (attack_from("set=nd"),), kind="attack",
+             limit=False, options={"attack_warm_s": 3}),
+    Scenario("flood-frags", "fragments from another port at line rate", (K,),
+             pair("set=l2,flows={flows}") + (attack_from("set=frag"),), kind="attack",
+             limit=False, options={"attack_warm_s": 3}),
+    Scenario("latency", "added latency at half load", (K,),
+             (Port("p1", "gate=0,set=l2,flows={flows},stamp=1"),
+              sink(extra=",verify=1")), kind="latency"),
+    Scenario("startup", "launch to first packet", (1,),
+             (Port("p1", "set=l2"), Port("p2", "set=l2,reverse=1,rate=1000,mark=3")),
+             kind="startup", prime=False),
+    Scenario("outage", "outage after kill -9 of the datapath, restarted at once", (1,),
+             (Port("p1", "set=l2"), Port("p2", "set=l2,reverse=1,rate=1000,mark=3")),
+             kind="outage", prime=False),
+    Scenario("outage-control", "outage after kill -9 of the control daemon", (1,),
+             (Port("p1", "set=l2"), Port("p2", "set=l2,reverse=1,rate=1000,mark=3")),
+             kind="outage", prime=False, limit=False, options={"control": True}),
+    Scenario("memory", "memory with 2 ports", (1,), pair("set=l2"), kind="memory"),
+    Scenario("memory16", "memory with 16 ports", (1,),
+             pair("set=l2") + tuple(Port(f"p{i}", "gate=0") for i in range(3, 17)),
+             kind="memory", limit=False),
+    Scenario("idle-ports", "500 idle vhost-user ports beside one busy port", (K,),
+             pair("set=l2,flows={flows}"), kind="idle", limit=False, options={"idle_ports": 500}),
+    Scenario("two-cores", "learning bridge, two rx queues, two poll cores", (100 * K,),
+             (Port("p1", "gate=0,set=l2,flows={flows},rss=1", queues=2), sink(extra=",rss=1")),
+             options={"cores": "0,1"}),
+]
+
+BY_NAME = {s.name: s for s in SCENARIOS}
+
+# What `perf/run` measures without a list: the tables of the README and of docs/performance.md.
+GROUPS = {
+    "quick": ["l2"],
+    "speed": ["l2", "pipe5", "exact", "vlan-push", "vlan-pop", "rewrite"],
+    "conntrack": ["ct-udp", "ct-tcp", "ct-setup"],
+    "attacks": ["newflows", "tse", "tse-10k", "tse-port", "tse-port-line", "flood-flows",
+                "flood-macs", "flood-arp", "flood-nd", "flood-frags"],
+    "life": ["startup", "outage", "outage-control", "memory", "memory16", "latency",
+             "idle-ports"],
+    "all": [s.name for s in SCENARIOS],
+}
+
+
+def parse_count(text):
+    """'1', '10k', '1M' -> int"""
+    text = text.strip()
+    factor = {"k": K, "K": K, "m": M, "M": M}.get(text[-1:], 1)
+    return int(text[:-1] if factor > 1 else text) * factor
+
+
+def format_count(n):
+    if n and n % M == 0:
+        return f"{n // M}M"
+    if n and n % K == 0:
+        return f"{n // K}k"
+    return str(n)
+
+
+def select(words):
+    """'l2:1k,1M pipe5 speed' -> [(Scenario, flows), …]; ValueError names the word at fault."""
+    chosen = []
+    for word in words:
+        name, _, counts = word.partition(":")
+        if name in BY_NAME:
+            names = [name]
+        elif name in GROUPS:
+            names = GROUPS[name]
+        else:
+            raise ValueError(f"{name}: no such scenario or group")
+        for n in names:
+            scenario = BY_NAME[n]
+            try:
+                flows = [parse_count(c) for c in counts.split(",")] if counts else scenario.flows
+            except ValueError:
+                raise ValueError(f"{word}: flows are numbers such as 1, 10k, 1M") from None
+            for f in flows:
+                if (scenario, f) not in chosen:
+                    chosen.append((scenario, f))
+    return chosen
