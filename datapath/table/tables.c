@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The tables' event queue and their periodic work. The queue is filled under the version lock by
+ * main and by learn actions on poll threads; everything else here is the main thread's. */
+#include "datapath/base/hash.h"
+#include "datapath/table/bridge.h"
+#include "datapath/table/mac_table.h"
+#include "datapath/table/table_events.h"
+#include "datapath/table/txn_priv.h"
+
+enum {
+	EVENTS_MAX = 1 << 20, /* learn actions on poll threads stop at this; see flow_mod.c */
+	EXPIRE_EVERY_MS = 100,
+	LIMIT_SLOTS = 256
+};
+
+enum event_kind { EVENT_MAC, EVENT_RULE_ADDED, EVENT_RULE_REMOVED, EVENT_LIMIT };
+
+struct event {
+	uint8_t kind, what; /* enum event_kind; its argument */
+	bool flag;
+	uint8_t mac[6];
+	uint16_t vlan;
+	uint32_t bridge_id, port_id;
+	const void *p; /* rule, or a constant text */
+};
+
+static const struct table_sink *sink;
+static VEC(struct event) queue;
+/* One report a second per (bridge, port, text). */
+static struct {
+	uint64_t key, until_ms;
+} limit_seen[LIMIT_SLOTS];
+
+void table_events_sink(const struct table_sink *s)
+{
+	sink = s;
+}
+
+static void push(struct event ev)
+{
+	if (sink && queue.len < EVENTS_MAX)
+		vec_push(&queue, ev);
+}
+
+void table_event_mac(enum table_mac_event ev, uint32_t bridge_id, uint32_t port_id, uint16_t vlan,
+		     const uint8_t mac[6])
+{
+	struct event e = {.kind = EVENT_MAC,
+			  .what = (uint8_t)ev,
+			  .vlan = vlan,
+			  .bridge_id = bridge_id,
+			  .port_id = port_id};
+
+	memcpy(e.mac, mac, 6);
+	push(e);
+}
+
+void table_event_rule_added(struct rule *r, bool modified, bool by_learn)
+{
+	push((struct event){.kind = EVENT_RULE_ADDED, .what = modified, .flag = by_learn, .p = r});
+}
+
+void table_event_rule_removed(struct rule *r, enum rule_removed_reason reason)
+{
+	push((struct event){.kind = EVENT_RULE_REMOVED, .what = (uint8_t)reason, .p = r});
+}
+
+void table_event_limit(uint32_t bridge_id, uint32_t port_id, const char *detail, uint64_t now_ms)
+{
+	uint64_t key = hash_u64((uint64_t)bridge_id << 32 | port_id) ^ (uintptr_t)detail;
+	uint32_t i = (uint32_t)hash_u64(key) % LIMIT_SLOTS;
+
+	if (limit_seen[i].key == key && now_ms < limit_seen[i].until_ms)
+		return;
+	limit_seen[i].key = key;
+	limit_seen[i].until_ms = now_ms + 1000;
+	push((struct event){
+		.kind = EVENT_LIMIT, .bridge_id = bridge_id, .port_id = port_id, .p = detail});
+}
+
+static void deliver(const struct event *ev)
+{
+	switch ((enum event_kind)ev->kind) {
+	case EVENT_MAC:
+		if (sink->mac)
+			sink->mac(sink->aux, ev->what, ev->bridge_id, ev->port_id, ev->vlan,
+				  ev->mac);
+		break;
+	case EVENT_RULE_ADDED:
+		if (sink->rule_added)
+			sink->rule_added(sink->aux, ev->p, ev->what, ev->flag);
+		break;
+	case EVENT_RULE_REMOVED:
+		if (sink->rule_removed)
+			sink->rule_removed(sink->aux, ev->p, ev->what);
+		break;
+	case EVENT_LIMIT:
+		if (sink->limit)
+			sink->limit(sink->aux, ev->bridge_id, ev->port_id, ev->p);
+		break;
+	}
+}
+
+void table_events_deliver(void)
+{
+	for (size_t i = 0; sink && i < queue.len; i++)
+		deliver(&queue.at[i]);
+	vec_clear(&queue);
+	if (queue.cap > 65536)
+		vec_free(&queue);
+}
+
+static void expire_bridge(struct bridge *b, void *aux)
+{
+	mac_table_expire(b->macs, *(uint64_t *)aux);
+}
+
+bool tables_run(uint64_t now_ms)
+{
+	static uint64_t expire_at_ms;
+	bool more = mac_table_drain(now_ms);
+
+	if (now_ms >= expire_at_ms || now_ms + EXPIRE_EVERY_MS < expire_at_ms) {
+		expire_at_ms = now_ms + EXPIRE_EVERY_MS;
+		bridge_for_each(expire_bridge, &now_ms);
+	}
+	version_lock();
+	table_events_deliver();
+	txn_reclaim();
+	version_unlock();
+	return more;
+}
