@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Per-port counters of the ledger (DESIGN 9.15): per port and in total,
- *   received + created = sent + dropped + absorbed + held,
- * exact at rest. Each block has one writer, the poll thread that owns it; readers sum over threads
+/* Per-port counters of the ledger (DESIGN 9.15). Of each port, exact at rest:
+ *   rx_pkts + handed + created = sent + tx_pkts + all drops + absorbed + held
+ * and over all ports the sum of `sent` equals the sum of `handed`, so that in total
+ *   received + created = transmitted + dropped + absorbed + held. Each block has one writer, the poll thread that owns it; readers sum over threads
  * without stopping anyone. A port's block of a thread is allocated by the main thread before the
  * port is published to that thread. */
 #pragma once

@@ -102,6 +102,12 @@ struct prog_builder {
 	bool overflow; /* the packet is dropped with reason `program_too_long` */
 };
 
+/* Makes the published form; p has room for b->n_words words. */
+void program_fill(struct program *p, const struct prog_builder *b);
+struct str;
+/* One op per word group, separated by commas: "push_vlan(0x8100,10),output(3)". */
+void program_format(const struct program *p, struct str *out);
+
 static inline union prog_word *prog_put(struct prog_builder *b, enum prog_op_code code, uint16_t a,
 					uint32_t arg, uint8_t n_data_words);
 #include "datapath/flow/program_inline.h"

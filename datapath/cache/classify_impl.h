@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The lookup of a burst, compiled once per instruction set (ISA names it). Passes over the burst, each
+ * prefetching for the next:
+ *
+ *	1  headers are prefetched
+ *	2  the relevant bits are extracted and hashed; the bucket (or chain head) is prefetched
+ *	3  signatures give an index; the megaflow is prefetched
+ *	4  masked compare and version
+ *	5  what is left probes the port's masks, again in passes
+ *
+ * A poll thread only. Results equal those of classify_scalar, which a test compares. */
+#include <string.h>
+
+#include "datapath/cache/classify.h"
+#include "datapath/core/pool.h"
+
+#if defined(CLASSIFY_SCALAR)
+#define ISA scalar
+#elif defined(__AVX512BW__)
+#define ISA avx512
+#include <immintrin.h>
+#elif defined(__AVX2__)
+#define ISA avx2
+#include <immintrin.h>
+#else
+#define ISA sse42
+#include <nmmintrin.h>
+#endif
+#define CAT2(a, b) a##b
+#define CAT(a, b)  CAT2(a, b)
+#define STR2(x)	   #x
+#define STR(x)	   STR2(x)
+
+/* ---- hash: keyed, over 32 bytes (Ethernet and VLANs) or 64, then further lines ---- */
+
+#if defined(CLASSIFY_SCALAR)
+#include "datapath/base/hash.h"
+
+static inline uint64_t hash_words(const uint64_t *k, const uint8_t *p, const uint8_t *mask,
+				  unsigned n_words, uint64_t h)
+{
+	for (unsigned i = 0; i < n_words; i++) {
+		uint64_t w, m;
+
+		memcpy(&w, p + i * 8, 8);
+		memcpy(&m, mask + i * 8, 8);
+		h = hash_u64((w & m) ^ h ^ k[i & 3]);
+	}
+	return h;
+}
+static inline uint64_t hash_32(const uint64_t *k, const uint8_t *p, const uint8_t *mask)
+{
+	return hash_words(k, p, mask, 4, 0);
+}
+static inline uint64_t hash_64(const uint64_t *k, const uint8_t *p, const uint8_t *mask, uint64_t h)
+{
+	return hash_words(k, p, mask, 8, h);
+}
+static inline bool equal_32(const uint8_t *a, const uint8_t *b, const uint8_t *mask)
+{
+	for (unsigned i = 0; i < 32; i++)
+		if ((a[i] ^ b[i]) & mask[i])
+			return false;
+	return true;
+}
+static inline bool equal_64(const uint8_t *a, const uint8_t *b, const uint8_t *mask)
+{
+	return equal_32(a, b, mask) && equal_32(a + 32, b + 32, mask + 32);
+}
+static inline unsigned match_sig(const struct sig_bucket *b, uint16_t sig)
+{
+	unsigned m = 0;
+
+	for (unsigned i = 0; i < CACHE_SIG_WAYS; i++)
+		m |= (unsigned)(b->sig[i] == sig) << (2 * i);
+	return m;
+}
+#else
+static inline __m128i load_masked(const uint8_t *p, const uint8_t *mask)
+{
+	return _mm_and_si128(_mm_loadu_si128((const __m128i *)(const void *)p),
+			     _mm_load_si128((const __m128i *)(const void *)mask));
+}
+static inline unsigned match_sig(const struct sig_bucket *b, uint16_t sig)
+{
+	__m128i s = _mm_load_si128((const __m128i *)(const void *)b->sig);
+
+	return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi16(s, _mm_set1_epi16((short)sig))) & 0x5555;
+}
+
+#if defined(__AES__)
+/* Three AES rounds over the masked bytes: keyed, so a sender cannot aim at a bucket. Latency 12. */
+static inline uint64_t mix_32(const uint64_t *k, __m128i v0, __m128i v1)
+{
+	__m128i k0 = _mm_loadu_si128((const __m128i *)(const void *)k);
+	__m128i k1 = _mm_loadu_si128((const __m128i *)(const void *)(k + 2));
+	__m128i a = _mm_aesenc_si128(_mm_xor_si128(v0, k0), v1);
+
+	a = _mm_aesenc_si128(a, k1);
+	a = _mm_aesenc_si128(a, k0);
+	return (uint64_t)_mm_cvtsi128_si64(a);
+}
+static inline uint64_t hash_32(const uint64_t *k, const uint8_t *p, const uint8_t *mask)
+{
+	return mix_32(k, load_masked(p, mask), load_masked(p + 16, mask + 16));
+}
+static inline uint64_t hash_64(const uint64_t *k, const uint8_t *p, const uint8_t *mask, uint64_t h)
+{
+	__m128i k0 = _mm_loadu_si128((const __m128i *)(const void *)k);
+	__m128i k1 = _mm_loadu_si128((const __m128i *)(const void *)(k + 2));
+	__m128i a = _mm_xor_si128(load_masked(p, mask), k0);
+	__m128i b = _mm_xor_si128(load_masked(p + 32, mask + 32), k1);
+
+	a = _mm_aesenc_si128(_mm_xor_si128(a, _mm_cvtsi64_si128((long long)h)),
+			     load_masked(p + 16, mask + 16));
+	b = _mm_aesenc_si128(b, load_masked(p + 48, mask + 48));
+	a = _mm_aesenc_si128(a, b);
+	a = _mm_aesenc_si128(a, k1);
+	a = _mm_aesenc_si128(a, k0);
+	return (uint64_t)_mm_cvtsi128_si64(a);
+}
+#else
+static inline uint64_t fold(const uint64_t *k, uint64_t a, uint64_t b)
+{
+	uint64_t x = ((a << 32) | b) ^ k[2];
+
+	x *= 0xff51afd7ed558ccdull | 1;
+	x ^= x >> 32;
+	x *= k[3] | 1;
+	return x ^ (x >> 29);
+}
+static inline uint64_t hash_n(const uint64_t *k, const uint8_t *p, const uint8_t *mask, unsigned n,
+			      uint64_t h)
+{
+	uint64_t a = k[0] ^ h, b = k[1] ^ (h >> 32);
+
+	for (unsigned i = 0; i < n; i += 16) {
+		__m128i v = load_masked(p + i, mask + i);
+
+		a = _mm_crc32_u64(a, (uint64_t)_mm_cvtsi128_si64(v));
+		b = _mm_crc32_u64(b, (uint64_t)_mm_extract_epi64(v, 1));
+	}
+	return fold(k, a, b);
+}
+static inline uint64_t mix_32(const uint64_t *k, __m128i v0, __m128i v1)
+{
+	uint64_t a = _mm_crc32_u64(k[0], (uint64_t)_mm_cvtsi128_si64(v0));
+	uint64_t b = _mm_crc32_u64(k[1], (uint64_t)_mm_extract_epi64(v0, 1));
+
+	a = _mm_crc32_u64(a, (uint64_t)_mm_cvtsi128_si64(v1));
+	b = _mm_crc32_u64(b, (uint64_t)_mm_extract_epi64(v1, 1));
+	return fold(k, a, b);
+}
+static inline uint64_t hash_32(const uint64_t *k, const uint8_t *p, const uint8_t *mask)
+{
+	return hash_n(k, p, mask, 32, 0);
+}
+static inline uint64_t hash_64(const uint64_t *k, const uint8_t *p, const uint8_t *mask, uint64_t h)
+{
+	return hash_n(k, p, mask, 64, h);
+}
+#endif
+
+#if defined(__AVX2__)
+static inline bool equal_32(const uint8_t *a, const uint8_t *b, const uint8_t *mask)
+{
+	__m256i x = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(const void *)a),
+				     _mm256_load_si256((const __m256i *)(const void *)b));
+
+	return _mm256_testz_si256(x, _mm256_load_si256((const __m256i *)(const void *)mask));
+}
+#else
+static inline bool equal_16(const uint8_t *a, const uint8_t *b, const uint8_t *mask)
+{
+	__m128i x = _mm_xor_si128(_mm_loadu_si128((const __m128i *)(const void *)a),
+				  _mm_load_si128((const __m128i *)(const void *)b));
+
+	return _mm_testz_si128(x, _mm_load_si128((const __m128i *)(const void *)mask));
+}
+static inline bool equal_32(const uint8_t *a, const uint8_t *b, const uint8_t *mask)
+{
+	return equal_16(a, b, mask) & equal_16(a + 16, b + 16, mask + 16);
+}
+#endif
+#if defined(__AVX512BW__)
+static inline bool equal_64(const uint8_t *a, const uint8_t *b, const uint8_t *mask)
+{
+	__m512i x = _mm512_xor_si512(_mm512_loadu_si512(a), _mm512_load_si512(b));
+
+	return !_mm512_test_epi64_mask(x, _mm512_load_si512(mask));
+}
+#else
+static inline bool equal_64(const uint8_t *a, const uint8_t *b, const uint8_t *mask)
+{
+	return equal_32(a, b, mask) && equal_32(a + 32, b + 32, mask + 32);
+}
+#endif
+#endif /* not scalar */
+
+/* A mask or relevance that ends within Ethernet and VLAN hashes 32 bytes only; which of the two it is
+ * depends on the mask alone, so both sides of a comparison agree. */
+static uint64_t hash_masked(const struct flow_cache *c, const struct mf_mask *m,
+			    const struct flow_key *key)
+{
+	const uint8_t *p = (const uint8_t *)key;
+	uint64_t h = m->l2_only ? hash_32(c->key, p, m->line0) : hash_64(c->key, p, m->line0, 0);
+
+	for (unsigned rest = m->lines & ~1u; rest; rest &= rest - 1) {
+		unsigned l = (unsigned)__builtin_ctz(rest);
+
+		h = hash_64(c->key, p + l * FLOW_LINE_BYTES, m->line[l], h);
+	}
+	return h;
+}
+
+static uint64_t hash_relevant(const struct flow_cache *c, const struct relevance *r,
+			      const struct flow_key *key)
+{
+	const uint8_t *p = (const uint8_t *)key;
+	uint64_t h = r->depth == DEPTH_L2 ? hash_32(c->key, p, r->line0) :
+					    hash_64(c->key, p, r->line0, 0);
+
+	for (unsigned rest = r->lines & ~1u; rest; rest &= rest - 1) {
+		unsigned l = (unsigned)__builtin_ctz(rest);
+
+		h = hash_64(c->key, p + l * FLOW_LINE_BYTES, r->line[l], h);
+	}
+	return h;
+}
+
+/* ---- the burst ---- */
+
+/* Ethernet with VLANs in 32 bytes, the layout of the first half of line 0. */
+static inline void extract_l2(struct rte_mbuf *m, uint32_t in_port, uint8_t *out)
+{
+	const uint8_t *d = rte_pktmbuf_mtod(m, const uint8_t *);
+	be16_t type;
+
+	memcpy(&type, d + 12, 2);
+	uint16_t t = be16_to_cpu(type);
+	if (SL_UNLIKELY(t < 0x600 || t == 0x8100 || t == 0x88a8 || t == 0x9100)) {
+		flow_extract_l2_tagged(d, m->data_len, in_port, out);
+		return;
+	}
+#if defined(CLASSIFY_SCALAR)
+	memset(out, 0, 32);
+	memcpy(out, &in_port, 4);
+	memcpy(out + 8, d, 14);
+#else
+	__m128i v = _mm_loadu_si128((const __m128i *)(const void *)d);
+	__m128i lo = _mm_unpacklo_epi64(_mm_cvtsi32_si128((int)in_port), v);
+	__m128i hi = _mm_and_si128(_mm_srli_si128(v, 8), _mm_set_epi64x(0, 0x0000ffffffffffffll));
+
+	_mm_store_si128((__m128i *)(void *)out, lo);
+	_mm_store_si128((__m128i *)(void *)(out + 16), hi);
+#endif
+}
+
+static inline const uint8_t *key_of(const struct burst *b, unsigned i, bool l2)
+{
+	return l2 ? b->l2[i] : (const uint8_t *)&b->key[i];
+}
+
+static inline bool matches(const struct port_cache *pc, const struct megaflow *mf,
+			   const uint8_t *key, bool l2)
+{
+	const uint8_t *mask = pc->mask0[mf->mask_idx];
+
+	if (l2)
+		return equal_32(key, mf->key, mask);
+	if (!equal_64(key, mf->key, mask))
+		return false;
+	return SL_LIKELY(!(mf->flags & MF_HAS_EXT)) ||
+	       megaflow_ext_matches(mf, (const struct flow_key *)(const void *)key);
+}
+
+static inline void settle(struct flow_cache *c, struct burst *b, unsigned i, struct megaflow *mf,
+			  uint32_t version, uint32_t now_ms)
+{
+	if (SL_LIKELY(mf->stamp == version) || flow_cache_is_fresh(c, mf, version, now_ms))
+		b->mf[i] = mf;
+	else
+		b->stale[i] = mf;
+}
+
+/* Probes the masks for the packets whose numbers are in todo[]. */
+static void probe_masks(struct flow_cache *c, struct port_cache *pc, struct burst *b, bool l2,
+			uint8_t *todo, unsigned n, uint32_t version, uint32_t now_ms)
+{
+	uint32_t at[BURST_MAX];
+
+	for (unsigned k = 0; k < pc->n_order && n; k++) {
+		unsigned slot = pc->order[k], left = 0;
+		struct mf_mask *m = pc->mask[slot];
+		bool whole = pc->n_masks == 1;
+
+		for (unsigned j = 0; j < n; j++) {
+			unsigned i = todo[j];
+			uint64_t h = whole ? b->hash[i] :
+				     l2	   ? hash_32(c->key, b->l2[i], m->line0) :
+					     hash_masked(c, m, &b->key[i]);
+
+			at[j] = (uint32_t)h & c->head_mask;
+			__builtin_prefetch(&c->head[at[j]]);
+		}
+		for (unsigned j = 0; j < n; j++) {
+			at[j] = c->head[at[j]];
+			__builtin_prefetch(&c->flow[at[j]]);
+			__builtin_prefetch((uint8_t *)&c->flow[at[j]] + 64);
+		}
+		for (unsigned j = 0; j < n; j++) {
+			unsigned i = todo[j];
+			const uint8_t *key = key_of(b, i, l2);
+			uint32_t idx = at[j];
+
+			while (idx && (c->flow[idx].mask_idx != slot ||
+				       !matches(pc, &c->flow[idx], key, l2)))
+				idx = c->flow[idx].next;
+			if (!idx) {
+				todo[left++] = (uint8_t)i;
+				continue;
+			}
+			m->hits++;
+			c->table_hits++;
+			if (!whole)
+				flow_cache_remember(c, b->hash[i], idx);
+			settle(c, b, i, &c->flow[idx], version, now_ms);
+		}
+		n = left;
+	}
+}
+
+static void classify_burst(struct flow_cache *c, struct port_cache *pc, struct burst *b,
+			   uint32_t version, uint32_t now_ms)
+{
+	const unsigned n = b->n;
+	const bool l2 = pc->relevant.depth == DEPTH_L2;
+	uint8_t todo[BURST_MAX];
+	uint32_t idx[BURST_MAX];
+	unsigned n_todo = 0;
+
+	b->depth = pc->relevant.depth;
+	for (unsigned i = 0; i < n; i++) {
+		b->mf[i] = b->stale[i] = NULL;
+		rte_prefetch0(rte_pktmbuf_mtod(b->pkt[i], void *));
+	}
+	if (!pc->n_masks)
+		return;
+	for (unsigned i = 0; i < n; i++) {
+		if (l2) {
+			extract_l2(b->pkt[i], pc->port_id, b->l2[i]);
+			b->hash[i] = hash_32(c->key, b->l2[i], pc->relevant.line0);
+		} else {
+			flow_cache_extract(b, i, pc->port_id);
+			b->hash[i] = hash_relevant(c, &pc->relevant, &b->key[i]);
+		}
+		__builtin_prefetch(&c->sig[b->hash[i] & c->sig_mask]);
+	}
+	if (pc->n_masks == 1) {
+		for (unsigned i = 0; i < n; i++)
+			todo[i] = (uint8_t)i;
+		probe_masks(c, pc, b, l2, todo, n, version, now_ms);
+		return;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		const struct sig_bucket *s = &c->sig[b->hash[i] & c->sig_mask];
+		unsigned m = match_sig(s, sig_of(b->hash[i]));
+
+		idx[i] = m ? s->idx[__builtin_ctz(m) / 2] : 0;
+		__builtin_prefetch(&c->flow[idx[i]]);
+		__builtin_prefetch((uint8_t *)&c->flow[idx[i]] + 64);
+	}
+	for (unsigned i = 0; i < n; i++) {
+		struct megaflow *mf = &c->flow[idx[i]];
+
+		if (SL_LIKELY(idx[i] && matches(pc, mf, key_of(b, i, l2), l2))) {
+			c->sig_hits++;
+			settle(c, b, i, mf, version, now_ms);
+		} else {
+			todo[n_todo++] = (uint8_t)i;
+		}
+	}
+	if (SL_UNLIKELY(n_todo))
+		probe_masks(c, pc, b, l2, todo, n_todo, version, now_ms);
+}
+
+const struct classify_ops CAT(classify_, ISA) = {
+	.name = STR(ISA),
+	.burst = classify_burst,
+	.hash_masked = hash_masked,
+	.hash_relevant = hash_relevant,
+};

@@ -1,0 +1,864 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Everything about the cache but the lookup itself (classify_impl.h): masks, installs, expiry,
+ * crediting. Runs on the owning poll thread; collect and dump on the main thread. */
+#include "datapath/cache/flow_cache.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+
+#include "datapath/base/log.h"
+#include "datapath/cache/classify.h"
+#include "datapath/cache/lattice.h"
+#include "datapath/core/pool.h"
+#include "datapath/core/rcu.h"
+#include "datapath/core/version.h"
+#include "datapath/resolve/resolve.h"
+
+enum {
+	SIG_BUCKETS = 8192, /* 64 K signatures, 512 KB: half of an L2 cache */
+	IDLE_MS = 10000,
+	SWEEP_SLOTS = 64,
+	INSTALLS_PER_S = 1000000, /* per port and thread; a port that needs more is under attack */
+};
+
+static void *map(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	madvise(p, size, MADV_HUGEPAGE);
+	return p;
+}
+
+static uint32_t round_up_pow2(uint32_t n)
+{
+	return n <= 1 ? 1 : 1u << (32 - __builtin_clz(n - 1));
+}
+
+int flow_cache_create(unsigned thread_idx, uint32_t flow_limit, struct flow_cache **out)
+{
+	struct flow_cache *c = map(sizeof *c);
+	uint32_t heads = round_up_pow2(flow_limit);
+
+	if (!c)
+		return -ENOMEM;
+	c->thread_idx = thread_idx;
+	c->flow_limit = flow_limit;
+	c->flow_top = 1;
+	c->sig_mask = SIG_BUCKETS - 1;
+	c->head_mask = heads - 1;
+	c->sig = map(SIG_BUCKETS * sizeof *c->sig);
+	c->head = map((size_t)heads * sizeof *c->head);
+	c->flow = map(((size_t)flow_limit + 1) * sizeof *c->flow);
+	if (!c->sig || !c->head || !c->flow ||
+	    getrandom(c->key, sizeof c->key, 0) != sizeof c->key) {
+		flow_cache_destroy(c);
+		return -ENOMEM;
+	}
+	*out = c;
+	return 0;
+}
+
+static void put_targets(struct mf_info *info)
+{
+	for (unsigned i = 0; i < info->n_targets; i++)
+		credit_put(info->target[i]);
+}
+
+static void retire(struct flow_cache *c, struct megaflow *mf)
+{
+	struct mf_info *info = mf->info;
+
+	info->final_pkts = mf->pkts;
+	info->final_bytes = mf->bytes;
+	info->final_used_ms = mf->used_ms;
+	info->final_tcp_flags = mf->tcp_flags;
+	__atomic_store_n(&mf->info, NULL, __ATOMIC_RELEASE);
+	info->next_retired = __atomic_load_n(&c->retired, __ATOMIC_RELAXED);
+	while (!__atomic_compare_exchange_n(&c->retired, &info->next_retired, info, true,
+					    __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+		;
+}
+
+/* ---- megaflow table ---- */
+
+static void unlink_flow(struct flow_cache *c, struct port_cache *pc, struct megaflow *mf)
+{
+	const struct mf_mask *m = pc->mask[mf->mask_idx];
+	struct flow_key key = {0};
+	uint16_t lines = mf->info->mask_lines;
+	unsigned at = 0;
+
+	for (unsigned l = 0; l < FLOW_KEY_LINES; l++)
+		if (lines & (1u << l))
+			memcpy((uint8_t *)&key + l * FLOW_LINE_BYTES, mf->info->lines[at++],
+			       FLOW_LINE_BYTES);
+	uint64_t h = classify_hash_masked(c, m, &key);
+	uint32_t idx = (uint32_t)(mf - c->flow), *p = &c->head[h & c->head_mask];
+
+	while (*p && *p != idx)
+		p = &c->flow[*p].next;
+	if (*p)
+		*p = mf->next;
+}
+
+/* The slot rests until the burst that may hold its index is over. */
+static void remove_flow(struct flow_cache *c, struct megaflow *mf)
+{
+	struct port_cache *pc;
+	uint32_t in_port;
+
+	memcpy(&in_port, mf->key, sizeof in_port);
+	pc = c->port[in_port];
+	unlink_flow(c, pc, mf);
+	pc->mask[mf->mask_idx]->n_flows--;
+	pc->n_flows--;
+	retire(c, mf);
+	memset(mf->key, 0, sizeof mf->key); /* in_port 0: no packet matches it */
+	mf->flags = 0;
+	mf->stamp = 0;
+	mf->next = c->freed;
+	c->freed = (uint32_t)(mf - c->flow);
+	c->n_flows--;
+}
+
+void flow_cache_recycle(struct flow_cache *c)
+{
+	while (c->freed) {
+		struct megaflow *mf = &c->flow[c->freed];
+		uint32_t idx = c->freed;
+
+		c->freed = mf->next;
+		mf->next = c->flow_free;
+		c->flow_free = idx;
+	}
+}
+
+static struct megaflow *alloc_flow(struct flow_cache *c)
+{
+	uint32_t idx = c->flow_free;
+
+	if (idx) {
+		c->flow_free = c->flow[idx].next;
+		return &c->flow[idx];
+	}
+	if (c->flow_top <= c->flow_limit)
+		return &c->flow[c->flow_top++];
+	return NULL;
+}
+
+/* Full: somebody has to go. Entries of the port that holds the most, oldest first among a few. */
+static void evict(struct flow_cache *c, uint32_t now_ms)
+{
+	struct megaflow *victim = NULL;
+	uint32_t most = 0, victim_age = 0;
+
+	for (unsigned i = 0; i < 32; i++) {
+		struct megaflow *mf;
+		uint32_t in_port;
+
+		if (++c->sweep_at >= c->flow_top)
+			c->sweep_at = 1;
+		mf = &c->flow[c->sweep_at];
+		if (!(mf->flags & MF_LIVE))
+			continue;
+		memcpy(&in_port, mf->key, sizeof in_port);
+		uint32_t n = c->port[in_port]->n_flows, age = now_ms - mf->used_ms;
+		if (n > most || (n == most && age >= victim_age)) {
+			most = n;
+			victim_age = age;
+			victim = mf;
+		}
+	}
+	if (victim) {
+		remove_flow(c, victim);
+		c->evicted++;
+	}
+}
+
+/* ---- masks ---- */
+
+static uint16_t mask_bits(const struct flow_key *m, uint16_t lines)
+{
+	unsigned bits = 0;
+
+	for (unsigned l = 0; l < FLOW_KEY_LINES; l++) {
+		const uint64_t *w = (const uint64_t *)((const uint8_t *)m + l * FLOW_LINE_BYTES);
+
+		for (unsigned i = 0; (lines & (1u << l)) && i < FLOW_LINE_BYTES / 8; i++)
+			bits += (unsigned)__builtin_popcountll(w[i]);
+	}
+	return (uint16_t)bits;
+}
+
+static const uint8_t *mask_line(const struct mf_mask *m, unsigned line)
+{
+	return line ? m->line[line] : m->line0;
+}
+
+static bool mask_covers(const struct mf_mask *wide, const struct flow_key *m, uint16_t lines)
+{
+	for (unsigned l = 0; l < FLOW_KEY_LINES; l++) {
+		if (!(lines & (1u << l)))
+			continue;
+		const uint64_t *a = (const uint64_t *)mask_line(wide, l);
+		const uint64_t *b =
+			(const uint64_t *)((const uint8_t *)m + l * FLOW_LINE_BYTES);
+
+		for (unsigned i = 0; i < FLOW_LINE_BYTES / 8; i++)
+			if (b[i] & ~a[i])
+				return false;
+	}
+	return true;
+}
+
+static bool all_zero(const uint8_t *p, size_t n)
+{
+	uint8_t any = 0;
+
+	for (size_t i = 0; i < n; i++)
+		any |= p[i];
+	return !any;
+}
+
+static enum cache_depth depth_of(const uint8_t *line0, uint16_t lines)
+{
+	enum {
+		L2_END = offsetof(struct flow_key, ip_src),
+		PROTO = offsetof(struct flow_key, ip_proto),
+	};
+
+	if (lines & ~(1u << FLOW_LINE_BASE))
+		return DEPTH_FULL;
+	return all_zero(line0 + L2_END, FLOW_LINE_BYTES - L2_END) && all_zero(line0 + PROTO, 2) ?
+		       DEPTH_L2 :
+		       DEPTH_L4;
+}
+
+/* After any change of the set of masks. Signatures under the old relevance simply stop matching. */
+static void renew_relevance(struct port_cache *pc)
+{
+	struct relevance *r = &pc->relevant;
+
+	memset(r, 0, sizeof *r);
+	pc->n_masks = 0;
+	pc->n_order = 0;
+	for (unsigned i = 0; i < MASKS_PER_PORT; i++) {
+		const struct mf_mask *m = pc->mask[i];
+
+		if (!m) {
+			/* Even a stale index into a free slot must compare in_port. */
+			memset(pc->mask0[i], 0xff, FLOW_LINE_BYTES);
+			continue;
+		}
+		memcpy(pc->mask0[i], m->line0, FLOW_LINE_BYTES);
+		pc->order[pc->n_order++] = (uint8_t)i;
+		pc->n_masks++;
+		r->lines |= m->lines;
+		for (unsigned b = 0; b < FLOW_LINE_BYTES; b++)
+			r->line0[b] |= m->line0[b];
+		for (unsigned l = 1; l < FLOW_KEY_LINES; l++)
+			for (unsigned b = 0; b < FLOW_LINE_BYTES; b++)
+				r->line[l][b] |= m->line[l][b];
+	}
+	r->depth = (uint8_t)depth_of(r->line0, r->lines);
+	for (unsigned i = 1; i < pc->n_order; i++)
+		for (unsigned j = i; j && pc->mask[pc->order[j]]->hits >
+						  pc->mask[pc->order[j - 1]]->hits;
+		     j--) {
+			uint8_t t = pc->order[j];
+			pc->order[j] = pc->order[j - 1];
+			pc->order[j - 1] = t;
+		}
+}
+
+static void add_bits(struct mf_mask *m, const struct flow_key *key_mask, uint16_t lines)
+{
+	for (unsigned l = 0; l < FLOW_KEY_LINES; l++) {
+		uint8_t *to = l ? m->line[l] : m->line0;
+		const uint8_t *from = (const uint8_t *)key_mask + l * FLOW_LINE_BYTES;
+
+		for (unsigned b = 0; (lines & (1u << l)) && b < FLOW_LINE_BYTES; b++)
+			to[b] |= from[b];
+	}
+	m->lines |= lines;
+}
+
+static int new_mask(struct port_cache *pc, const struct flow_key *mask, uint16_t lines)
+{
+	for (int i = 0; i < MASKS_PER_PORT; i++) {
+		if (pc->mask[i])
+			continue;
+		struct mf_mask *m;
+		if (posix_memalign((void **)&m, SL_CACHE_LINE, sizeof *m))
+			return -1;
+		memset(m, 0, sizeof *m);
+		add_bits(m, mask, lines);
+		m->bits = mask_bits(mask, lines);
+		m->l2_only = depth_of(m->line0, lines) == DEPTH_L2;
+		pc->mask[i] = m;
+		renew_relevance(pc);
+		return i;
+	}
+	return -1;
+}
+
+static void remove_flows_of_mask(struct flow_cache *c, struct port_cache *pc, unsigned slot)
+{
+	for (uint32_t i = 1; pc->mask[slot]->n_flows && i < c->flow_top; i++) {
+		struct megaflow *mf = &c->flow[i];
+
+		if ((mf->flags & MF_LIVE) && mf->mask_idx == slot &&
+		    !memcmp(mf->key, &pc->port_id, sizeof pc->port_id))
+			remove_flow(c, mf);
+	}
+}
+
+/* The slot for a mask, rounded: itself, else a free slot, else the narrowest mask that covers it,
+ * else the join of everything, which grows a few dozen times at most in the life of a port. */
+static int choose_mask(struct flow_cache *c, struct port_cache *pc, const struct flow_key *mask,
+		       uint16_t lines)
+{
+	uint16_t bits = mask_bits(mask, lines);
+	int best = -1;
+
+	for (unsigned i = 0; i < MASKS_PER_PORT; i++) {
+		const struct mf_mask *m = pc->mask[i];
+
+		if (!m || !mask_covers(m, mask, lines))
+			continue;
+		if (m->bits == bits)
+			return (int)i;
+		if (best < 0 || m->bits < pc->mask[best]->bits)
+			best = (int)i;
+	}
+	if (pc->n_masks < MASKS_PER_PORT - 1)
+		return new_mask(pc, mask, lines);
+	if (best >= 0)
+		return best;
+	/* The last slot is the join. It changes only when no entry uses the old one. */
+	struct flow_key all = {0};
+	uint16_t all_lines = lines | pc->relevant.lines;
+
+	memcpy(&all, pc->relevant.line0, FLOW_LINE_BYTES);
+	for (unsigned l = 1; l < FLOW_KEY_LINES; l++)
+		memcpy((uint8_t *)&all + l * FLOW_LINE_BYTES, pc->relevant.line[l],
+		       FLOW_LINE_BYTES);
+	for (unsigned i = 0; i < sizeof all; i++)
+		if (lines & (1u << (i / FLOW_LINE_BYTES)))
+			((uint8_t *)&all)[i] |= ((const uint8_t *)mask)[i];
+	lattice_round_up(&all, all_lines);
+	if (pc->join < MASKS_PER_PORT && pc->mask[pc->join]) {
+		remove_flows_of_mask(c, pc, pc->join);
+		free(pc->mask[pc->join]);
+		pc->mask[pc->join] = NULL;
+	}
+	int slot = new_mask(pc, &all, all_lines);
+	if (slot >= 0)
+		pc->join = (uint8_t)slot;
+	return slot;
+}
+
+/* ---- ports ---- */
+
+struct port_cache *flow_cache_port(struct flow_cache *c, uint32_t port_id)
+{
+	struct port_cache *pc = c->port[port_id];
+
+	if (pc)
+		return pc;
+	if (posix_memalign((void **)&pc, SL_CACHE_LINE, sizeof *pc))
+		return NULL;
+	memset(pc, 0, sizeof *pc);
+	pc->port_id = port_id;
+	pc->join = MASKS_PER_PORT;
+	pc->install_tokens = INSTALLS_PER_S;
+	renew_relevance(pc);
+	return c->port[port_id] = pc;
+}
+
+static void forget_masks(struct port_cache *pc)
+{
+	for (unsigned i = 0; i < MASKS_PER_PORT; i++) {
+		free(pc->mask[i]);
+		pc->mask[i] = NULL;
+	}
+	pc->join = MASKS_PER_PORT;
+}
+
+void flow_cache_port_forget(struct flow_cache *c, uint32_t port_id)
+{
+	struct port_cache *pc = c->port[port_id];
+
+	if (!pc)
+		return;
+	for (uint32_t i = 1; pc->n_flows && i < c->flow_top; i++)
+		if ((c->flow[i].flags & MF_LIVE) &&
+		    !memcmp(c->flow[i].key, &port_id, sizeof port_id))
+			remove_flow(c, &c->flow[i]);
+	forget_masks(pc);
+	free(pc);
+	c->port[port_id] = NULL;
+}
+
+void flow_cache_flush(struct flow_cache *c)
+{
+	for (uint32_t i = 1; i < c->flow_top; i++)
+		if (c->flow[i].flags & MF_LIVE)
+			remove_flow(c, &c->flow[i]);
+}
+
+void flow_cache_destroy(struct flow_cache *c)
+{
+	if (!c)
+		return;
+	if (c->flow && c->head)
+		for (uint32_t p = 0; p < PORT_ID_MAX; p++)
+			flow_cache_port_forget(c, p);
+	flow_cache_collect(c, 0);
+	if (c->sig)
+		munmap(c->sig, (c->sig_mask + 1) * sizeof *c->sig);
+	if (c->head)
+		munmap(c->head, ((size_t)c->head_mask + 1) * sizeof *c->head);
+	if (c->flow)
+		munmap(c->flow, ((size_t)c->flow_limit + 1) * sizeof *c->flow);
+	munmap(c, sizeof *c);
+}
+
+/* ---- install ---- */
+
+static bool take_token(struct port_cache *pc, uint32_t now_ms)
+{
+	uint32_t since = now_ms - (uint32_t)pc->install_refill_ms;
+
+	if (since) {
+		uint64_t t = pc->install_tokens + (uint64_t)since * (INSTALLS_PER_S / 1000);
+
+		pc->install_tokens = (uint32_t)SL_MIN(t, (uint64_t)INSTALLS_PER_S);
+		pc->install_refill_ms = now_ms;
+	}
+	if (!pc->install_tokens) {
+		pc->installs_refused++;
+		return false;
+	}
+	pc->install_tokens--;
+	return true;
+}
+
+static struct mf_info *make_info(const struct resolve_result *r, const struct flow_key *key,
+				 const struct mf_mask *mask)
+{
+	uint16_t n_mask = (uint16_t)__builtin_popcount(mask->lines);
+	uint16_t n_written = (uint16_t)__builtin_popcount(r->written_lines);
+	size_t lines = sizeof(struct mf_info) + (2u * n_mask + n_written) * FLOW_LINE_BYTES;
+	size_t targets = r->n_credits * sizeof(struct credit_target *);
+	size_t prog = sizeof(struct program) + r->prog.n_words * sizeof(union prog_word);
+	struct mf_info *info = aligned_alloc(16, SL_ALIGN_UP(lines + targets + prog, 16));
+
+	if (!info)
+		return NULL;
+	memset(info, 0, sizeof *info);
+	info->mask_lines = mask->lines;
+	info->written_lines = r->written_lines;
+	info->deps = r->deps;
+	info->drop_cookie = r->drop_cookie;
+	info->n_targets = r->n_credits;
+	unsigned at = 0;
+	for (unsigned l = 0; l < FLOW_KEY_LINES; l++) {
+		if (!(mask->lines & (1u << l)))
+			continue;
+		const uint8_t *k = (const uint8_t *)key + l * FLOW_LINE_BYTES;
+		const uint8_t *m = mask_line(mask, l);
+
+		for (unsigned b = 0; b < FLOW_LINE_BYTES; b++)
+			info->lines[at][b] = k[b] & m[b];
+		memcpy(info->lines[n_mask + at], m, FLOW_LINE_BYTES);
+		at++;
+	}
+	at = 2u * n_mask;
+	for (unsigned l = 0; l < FLOW_KEY_LINES; l++)
+		if (r->written_lines & (1u << l))
+			memcpy(info->lines[at++],
+			       (const uint8_t *)&r->written + l * FLOW_LINE_BYTES,
+			       FLOW_LINE_BYTES);
+	info->target = (struct credit_target **)((uint8_t *)info + lines);
+	for (unsigned i = 0; i < r->n_credits; i++) {
+		info->target[i] = r->credits[i];
+		credit_get(r->credits[i]);
+	}
+	info->prog = (struct program *)((uint8_t *)info + lines + targets);
+	program_fill(info->prog, &r->prog);
+	return info;
+}
+
+struct megaflow *flow_cache_install(struct flow_cache *c, struct port_cache *pc,
+				    const struct flow_key *key, uint16_t key_lines,
+				    const struct resolve_result *r, struct megaflow *stale,
+				    uint32_t version, uint32_t now_ms)
+{
+	struct flow_key mask, full = {0};
+	uint16_t lines = r->mask_lines | (1u << FLOW_LINE_BASE);
+
+	if (stale && !(stale->flags & MF_LIVE))
+		stale = NULL; /* another packet of the burst has replaced or removed it */
+	if (!r->cacheable || !take_token(pc, now_ms)) {
+		if (stale)
+			remove_flow(c, stale);
+		return NULL;
+	}
+	memset(&mask, 0, sizeof mask);
+	for (unsigned l = 0; l < FLOW_KEY_LINES; l++) {
+		if (lines & (1u << l))
+			memcpy((uint8_t *)&mask + l * FLOW_LINE_BYTES,
+			       (const uint8_t *)&r->mask + l * FLOW_LINE_BYTES, FLOW_LINE_BYTES);
+		if (key_lines & (1u << l))
+			memcpy((uint8_t *)&full + l * FLOW_LINE_BYTES,
+			       (const uint8_t *)key + l * FLOW_LINE_BYTES, FLOW_LINE_BYTES);
+	}
+	lattice_round_up(&mask, lines);
+
+	int slot = choose_mask(c, pc, &mask, lines);
+	if (slot < 0)
+		return NULL;
+	struct mf_info *info = make_info(r, &full, pc->mask[slot]);
+	if (!info)
+		return NULL;
+	if (stale && (stale->flags & MF_LIVE) &&
+	    (stale->mask_idx != slot || memcmp(stale->key, info->lines[0], FLOW_LINE_BYTES) ||
+	     info->mask_lines != stale->info->mask_lines ||
+	     memcmp(info->lines, stale->info->lines,
+		    (size_t)__builtin_popcount(info->mask_lines) * FLOW_LINE_BYTES))) {
+		remove_flow(c, stale); /* it now depends on other bits */
+		stale = NULL;
+	}
+	struct megaflow *mf = stale && (stale->flags & MF_LIVE) ? stale : NULL;
+	if (mf) {
+		retire(c, mf);
+		c->resolved_again++;
+	} else {
+		mf = alloc_flow(c);
+		if (!mf) {
+			evict(c, now_ms);
+			put_targets(info);
+			free(info);
+			return NULL; /* the slot is free from the next burst on */
+		}
+		uint64_t h = classify_hash_masked(c, pc->mask[slot], &full);
+		memcpy(mf->key, info->lines[0], FLOW_LINE_BYTES);
+		mf->mask_idx = (uint8_t)slot;
+		mf->next = c->head[h & c->head_mask];
+		c->head[h & c->head_mask] = (uint32_t)(mf - c->flow);
+		pc->mask[slot]->n_flows++;
+		pc->n_flows++;
+		c->n_flows++;
+	}
+	mf->pkts = mf->bytes = 0;
+	mf->tcp_flags = 0;
+	mf->flags = MF_LIVE | (info->mask_lines & ~1u ? MF_HAS_EXT : 0) |
+		    (r->max_age_ms ? MF_AGED : 0);
+	mf->version = version;
+	mf->stamp = r->max_age_ms ? 0 : version;
+	mf->expires_ms = now_ms + r->max_age_ms;
+	mf->used_ms = now_ms;
+	info->installed_ms = now_ms;
+	mf->out_port = info->prog->flags & PROG_SINGLE_OUTPUT ? info->prog->out_port : 0;
+	__atomic_store_n(&mf->info, info, __ATOMIC_RELEASE);
+	return mf;
+}
+
+/* ---- the slow side of the lookup ---- */
+
+void flow_cache_extract(struct burst *b, unsigned i, uint32_t in_port)
+{
+	struct rte_mbuf *m = b->pkt[i];
+	struct flow_key *key = &b->key[i];
+
+	/* A guest may send its headers in 1-byte segments. */
+	if (SL_UNLIKELY(m->nb_segs > 1 && m->data_len < 256))
+		pool_linearise(m, SL_MIN(m->pkt_len, 256u));
+	uint16_t lines = flow_extract(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, m->pkt_len,
+				      key, &b->ofs[i]);
+	for (unsigned l = 1; l < FLOW_KEY_LINES; l++)
+		if (!(lines & (1u << l)))
+			memset((uint8_t *)key + l * FLOW_LINE_BYTES, 0, FLOW_LINE_BYTES);
+	key->in_port = in_port;
+	key->recirc_id = 0;
+	b->lines[i] = lines;
+}
+
+void flow_extract_l2_tagged(const uint8_t *data, uint32_t len, uint32_t in_port, uint8_t *out)
+{
+	struct flow_key key;
+
+	flow_extract_l2(data, len, &key);
+	key.in_port = in_port;
+	key.recirc_id = 0;
+	key.ip_proto = key.ip_tos = 0;
+	memcpy(out, &key, 32);
+}
+
+static const uint8_t *info_written(const struct mf_info *info)
+{
+	return info->lines[2 * __builtin_popcount(info->mask_lines)];
+}
+
+bool megaflow_ext_matches(const struct megaflow *mf, const struct flow_key *key)
+{
+	const struct mf_info *info = mf->info;
+	unsigned n = (unsigned)__builtin_popcount(info->mask_lines), at = 1;
+
+	for (unsigned rest = info->mask_lines & ~1u; rest; rest &= rest - 1, at++) {
+		const uint64_t *k = (const uint64_t *)((const uint8_t *)key +
+						       (unsigned)__builtin_ctz(rest) *
+							       FLOW_LINE_BYTES);
+		const uint64_t *v = (const uint64_t *)info->lines[at];
+		const uint64_t *m = (const uint64_t *)info->lines[n + at];
+		uint64_t differ = 0;
+
+		for (unsigned w = 0; w < FLOW_LINE_BYTES / 8; w++)
+			differ |= (k[w] ^ v[w]) & m[w];
+		if (differ)
+			return false;
+	}
+	return true;
+}
+
+bool megaflow_matches(const struct megaflow *mf, const struct mf_mask *m,
+		      const struct flow_key *key, uint16_t lines)
+{
+	const uint8_t *k = (const uint8_t *)key;
+
+	for (unsigned i = 0; i < FLOW_LINE_BYTES; i++)
+		if ((k[i] ^ mf->key[i]) & m->line0[i])
+			return false;
+	return !(mf->flags & MF_HAS_EXT) || megaflow_ext_matches(mf, key);
+}
+
+bool flow_cache_is_fresh(struct flow_cache *c, struct megaflow *mf, uint32_t version,
+			 uint32_t now_ms)
+{
+	struct flow_key key = {0}, mask = {0}, written = {0};
+	const struct mf_info *info = mf->info;
+	unsigned n = (unsigned)__builtin_popcount(info->mask_lines), at = 0;
+
+	if ((mf->flags & MF_AGED) && (int32_t)(now_ms - mf->expires_ms) >= 0)
+		return false;
+	if (mf->version == version)
+		return true;
+	for (unsigned rest = info->mask_lines; rest; rest &= rest - 1, at++) {
+		unsigned o = (unsigned)__builtin_ctz(rest) * FLOW_LINE_BYTES;
+
+		memcpy((uint8_t *)&key + o, info->lines[at], FLOW_LINE_BYTES);
+		memcpy((uint8_t *)&mask + o, info->lines[n + at], FLOW_LINE_BYTES);
+	}
+	at = 0;
+	for (unsigned rest = info->written_lines; rest; rest &= rest - 1, at++)
+		memcpy((uint8_t *)&written + (unsigned)__builtin_ctz(rest) * FLOW_LINE_BYTES,
+		       info_written(info) + at * FLOW_LINE_BYTES, FLOW_LINE_BYTES);
+	struct version_subject s = {.deps = info->deps,
+				    .key = &key,
+				    .mask = &mask,
+				    .written = &written,
+				    .lines = info->mask_lines};
+	/* Versions are 64-bit; entries keep 32 and expire long before those wrap. */
+	uint64_t now = version_now();
+	uint64_t v = now - (uint32_t)((uint32_t)now - version);
+	if (version_affects(&s, v - (uint32_t)(version - mf->version), v))
+		return false;
+	mf->version = version;
+	if (!(mf->flags & MF_AGED))
+		mf->stamp = version;
+	c->restamped++;
+	return true;
+}
+
+void flow_cache_remember(struct flow_cache *c, uint64_t hash, uint32_t idx)
+{
+	struct sig_bucket *b = &c->sig[hash & c->sig_mask];
+	uint16_t sig = sig_of(hash);
+	unsigned way = CACHE_SIG_WAYS;
+
+	for (unsigned i = 0; i < CACHE_SIG_WAYS; i++) {
+		if (b->sig[i] == sig) {
+			way = i; /* a newer owner of the signature */
+			break;
+		}
+		if (!b->sig[i] && way == CACHE_SIG_WAYS)
+			way = i;
+	}
+	if (way == CACHE_SIG_WAYS)
+		way = (unsigned)(c->sig_inserts % CACHE_SIG_WAYS);
+	c->sig_inserts++;
+	b->sig[way] = sig;
+	b->idx[way] = idx;
+}
+
+/* ---- time ---- */
+
+static void rank_masks(struct flow_cache *c)
+{
+	for (uint32_t p = 1; p < PORT_ID_MAX; p++) {
+		struct port_cache *pc = c->port[p];
+
+		if (!pc)
+			continue;
+		for (unsigned i = 0; i < MASKS_PER_PORT; i++) {
+			if (pc->mask[i] && !pc->mask[i]->n_flows) {
+				free(pc->mask[i]);
+				pc->mask[i] = NULL;
+				if (pc->join == i)
+					pc->join = MASKS_PER_PORT;
+			}
+		}
+		renew_relevance(pc);
+		for (unsigned i = 0; i < MASKS_PER_PORT; i++)
+			if (pc->mask[i])
+				pc->mask[i]->hits /= 2;
+	}
+}
+
+void flow_cache_sweep(struct flow_cache *c, uint32_t now_ms)
+{
+	for (unsigned i = 0; i < SWEEP_SLOTS && c->flow_top > 1; i++) {
+		if (++c->sweep_at >= c->flow_top)
+			c->sweep_at = 1;
+		struct megaflow *mf = &c->flow[c->sweep_at];
+		if ((mf->flags & MF_LIVE) && (int32_t)(now_ms - mf->used_ms) > IDLE_MS)
+			remove_flow(c, mf);
+	}
+	if (now_ms - c->rank_at_ms >= 1000) {
+		c->rank_at_ms = now_ms;
+		rank_masks(c);
+	}
+}
+
+unsigned flow_cache_masks(const struct flow_cache *c)
+{
+	unsigned n = 0;
+
+	for (uint32_t p = 1; p < PORT_ID_MAX; p++)
+		if (c->port[p])
+			n += c->port[p]->n_masks;
+	return n;
+}
+
+/* ---- main thread ---- */
+
+static uint64_t widen_ms(uint32_t used_ms, uint64_t now_ms)
+{
+	return now_ms - (uint32_t)((uint32_t)now_ms - used_ms);
+}
+
+static void credit(struct mf_info *info, uint64_t pkts, uint64_t bytes, uint32_t used_ms,
+		   uint16_t tcp_flags, uint64_t now_ms)
+{
+	uint64_t new_pkts = pkts - info->seen_pkts, new_bytes = bytes - info->seen_bytes;
+
+	if (!new_pkts)
+		return;
+	info->seen_pkts = pkts;
+	info->seen_bytes = bytes;
+	for (unsigned i = 0; i < info->n_targets; i++)
+		credit_add(info->target[i], new_pkts, new_bytes, widen_ms(used_ms, now_ms),
+			   tcp_flags);
+}
+
+static void free_info(void *p)
+{
+	struct mf_info *info = p;
+
+	put_targets(info);
+	free(info);
+}
+
+void flow_cache_collect(struct flow_cache *c, uint64_t now_ms)
+{
+	uint32_t top = __atomic_load_n(&c->flow_top, __ATOMIC_ACQUIRE);
+
+	for (uint32_t i = 1; c->flow && i < top; i++) {
+		struct megaflow *mf = &c->flow[i];
+		struct mf_info *info = __atomic_load_n(&mf->info, __ATOMIC_ACQUIRE);
+
+		if (!info)
+			continue;
+		uint64_t bytes = __atomic_load_n(&mf->bytes, __ATOMIC_RELAXED);
+		uint64_t pkts = __atomic_load_n(&mf->pkts, __ATOMIC_RELAXED);
+		uint32_t used = mf->used_ms;
+		uint16_t tcp_flags = mf->tcp_flags;
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		/* The slot may have changed hands while we read; its old info then waits in
+		 * `retired` with the final counts. */
+		if (__atomic_load_n(&mf->info, __ATOMIC_RELAXED) != info ||
+		    pkts < info->seen_pkts || bytes < info->seen_bytes)
+			continue;
+		credit(info, pkts, bytes, used, tcp_flags, now_ms);
+	}
+	struct mf_info *r = __atomic_exchange_n(&c->retired, NULL, __ATOMIC_ACQUIRE);
+	while (r) {
+		struct mf_info *next = r->next_retired;
+
+		credit(r, r->final_pkts, r->final_bytes, r->final_used_ms, r->final_tcp_flags,
+		       now_ms);
+		rcu_defer(free_info, r);
+		r = next;
+	}
+}
+
+void flow_cache_dump(struct flow_cache *c,
+		     void (*fn)(const struct megaflow *mf, const struct minimatch *match,
+				const struct program *prog, void *aux),
+		     void *aux)
+{
+	uint32_t top = __atomic_load_n(&c->flow_top, __ATOMIC_ACQUIRE);
+	union {
+		struct minimatch mm;
+		uint8_t room[sizeof(struct minimatch) + 2 * FLOW_KEY_LINES * FLOW_LINE_BYTES];
+	} m;
+
+	for (uint32_t i = 1; i < top; i++) {
+		struct megaflow copy = c->flow[i];
+		struct mf_info *info = __atomic_load_n(&c->flow[i].info, __ATOMIC_ACQUIRE);
+
+		if (!info || copy.info != info)
+			continue;
+		/* Nobody but this thread frees infos. */
+		memset(&m.mm, 0, sizeof m.mm);
+		m.mm.lines = info->mask_lines;
+		m.mm.n_lines = (uint16_t)__builtin_popcount(info->mask_lines);
+		memcpy(m.mm.data, info->lines, 2u * m.mm.n_lines * FLOW_LINE_BYTES);
+		fn(&copy, &m.mm, info->prog, aux);
+	}
+}
+
+void flow_cache_check_invariants(const struct flow_cache *c)
+{
+	uint32_t live = 0;
+
+	for (uint32_t i = 1; i < c->flow_top; i++) {
+		const struct megaflow *mf = &c->flow[i];
+		uint32_t in_port;
+
+		if (!(mf->flags & MF_LIVE))
+			continue;
+		live++;
+		memcpy(&in_port, mf->key, sizeof in_port);
+		const struct port_cache *pc = c->port[in_port];
+		if (!pc || !pc->mask[mf->mask_idx] || !mf->info)
+			abort();
+		for (unsigned b = 0; b < FLOW_LINE_BYTES; b++)
+			if (mf->key[b] & ~pc->mask0[mf->mask_idx][b])
+				abort();
+	}
+	if (live != c->n_flows)
+		abort();
+	for (uint32_t p = 0; p < PORT_ID_MAX; p++)
+		if (c->port[p] && (c->port[p]->n_masks > MASKS_PER_PORT ||
+				   memcmp(c->port[p]->relevant.line0, "\0\0\0\0", 4) == 0) &&
+		    c->port[p]->n_masks)
+			abort();
+}

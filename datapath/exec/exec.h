@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Runs programs on packets and sends what comes out. One struct exec per poll thread; everything here
+ * runs on that thread.
+ *
+ * Every packet that goes in comes out exactly once: staged for a port, dropped under a reason,
+ * absorbed (controller), or handed back for another look-up (recirculation); copies count as created.
+ * That is the ledger of DESIGN 9.15. */
+#pragma once
+#include <rte_mbuf.h>
+
+#include "datapath/core/counters.h"
+#include "datapath/flow/extract.h"
+#include "datapath/flow/program.h"
+#include "datapath/port/port.h"
+
+enum { RECIRC_MAX = 256, STAGE_PKTS = BURST_MAX, RECIRC_DEPTH_MAX = 8 };
+
+/* What of a packet is not in its bytes. */
+struct packet_state {
+	uint32_t in_port;   /* datapath port it came from; 0: injected */
+	uint32_t recirc_id; /* context to go on in */
+	uint8_t depth;	    /* recirculations so far */
+	uint8_t ct_state;
+	uint16_t ct_zone;
+	uint32_t ct_mark;
+	uint8_t ct_label[16];
+	/* original direction tuple, as line 3 of the key */
+	uint8_t ct_tuple[48];
+};
+
+struct packet {
+	struct rte_mbuf *m;
+	struct flow_offsets ofs; /* valid when has_ofs */
+	bool has_ofs;
+	struct packet_state s;
+};
+
+struct tx_stage { /* packets on their way to one port */
+	uint32_t port_id;
+	uint16_t n;
+	struct rte_mbuf *pkt[STAGE_PKTS];
+};
+
+struct exec_upcalls; /* ring to the main thread; poll/upcall.h */
+
+struct exec {
+	unsigned thread_idx;
+	uint16_t n_pending;		     /* ports with staged packets */
+	uint32_t pending[PORT_ID_MAX];	     /* their numbers */
+	struct tx_stage *stage[PORT_ID_MAX]; /* allocated on first use, never freed before the thread ends */
+	uint16_t n_recirc;
+	struct packet recirc[RECIRC_MAX];
+	uint64_t now_ms;
+	uint64_t now_tsc;
+	uint64_t version;
+	uint32_t outputs; /* of the packet in hand */
+	uint32_t trunc;	  /* bytes the next output sends at most; 0: all */
+	uint32_t queue;
+	/* The poll side's way to the main thread: takes a copy. False: the ring is full. */
+	bool (*packet_in)(struct exec *x, const struct packet *p, uint8_t reason, uint16_t controller_id, const struct prog_controller *c, const uint8_t *userdata);
+	void *aux;
+};
+
+struct exec *exec_create(unsigned thread_idx);
+void exec_destroy(struct exec *x); /* staged packets are dropped as tx_port_gone */
+
+/* Runs the whole program; takes p->m. */
+void exec_run(struct exec *x, const struct program *prog, struct packet *p);
+void exec_drop(struct exec *x, struct rte_mbuf *m, uint32_t port_id, enum drop_reason why);
+
+/* The commonest program: one output. */
+static inline void exec_output(struct exec *x, struct rte_mbuf *m, uint32_t out_port);
+void exec_flush_port(struct exec *x, struct tx_stage *s);
+void exec_flush(struct exec *x); /* everything staged; end of an iteration */
+struct tx_stage *exec_stage_create(struct exec *x, uint32_t port_id); /* NULL without memory */
+uint64_t exec_held(const struct exec *x, uint32_t in_port);
+
+static inline void exec_output(struct exec *x, struct rte_mbuf *m, uint32_t out_port)
+{
+	struct tx_stage *s = x->stage[out_port];
+
+	if (SL_UNLIKELY(!s) && !(s = exec_stage_create(x, out_port))) {
+		exec_drop(x, m, out_port, DROP_TX_PORT_GONE);
+		return;
+	}
+	if (!s->n)
+		x->pending[x->n_pending++] = out_port;
+	s->pkt[s->n++] = m;
+	if (s->n == STAGE_PKTS)
+		exec_flush_port(x, s);
+}

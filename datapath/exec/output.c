@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* From staging to the device: what the port cannot take is completed in software first, what does not
+ * fit is dropped under its reason. Poll thread. */
+#include "datapath/exec/exec.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "datapath/offload/offload.h"
+#include "datapath/poll/poll.h"
+
+struct exec *exec_create(unsigned thread_idx)
+{
+	struct exec *x = NULL;
+
+	if (posix_memalign((void **)&x, SL_CACHE_LINE, sizeof *x))
+		return NULL;
+	memset(x, 0, sizeof *x);
+	x->thread_idx = thread_idx;
+	return x;
+}
+
+void exec_destroy(struct exec *x)
+{
+	if (!x)
+		return;
+	for (uint32_t p = 0; p < PORT_ID_MAX; p++) {
+		struct tx_stage *s = x->stage[p];
+
+		for (unsigned i = 0; s && i < s->n; i++)
+			exec_drop(x, s->pkt[i], p, DROP_TX_PORT_GONE);
+		free(s);
+	}
+	free(x);
+}
+
+struct tx_stage *exec_stage_create(struct exec *x, uint32_t port_id)
+{
+	struct tx_stage *s = NULL;
+
+	if (port_id < PORT_ID_MAX && !posix_memalign((void **)&s, SL_CACHE_LINE, sizeof *s)) {
+		memset(s, 0, sizeof *s);
+		s->port_id = port_id;
+		x->stage[port_id] = s;
+	}
+	return s;
+}
+
+void exec_drop(struct exec *x, struct rte_mbuf *m, uint32_t port_id, enum drop_reason why)
+{
+	struct port_counters *c = counters_of(x->thread_idx, port_id);
+
+	if (c)
+		counter_add(&c->drop[why], 1);
+	rte_pktmbuf_free(m);
+}
+
+struct flush {
+	struct exec *x;
+	struct port *port;
+	struct port_counters *c;
+	uint16_t q;
+};
+
+static void send(struct flush *f, struct rte_mbuf **pkts, unsigned n)
+{
+	uint64_t bytes = 0;
+	uint16_t sent;
+
+	for (unsigned i = 0; i < n; i++)
+		bytes += pkts[i]->pkt_len;
+	sent = f->port->class->tx_burst(f->port, f->q, pkts, (uint16_t)n);
+	if (SL_UNLIKELY(sent < n)) {
+		for (unsigned i = sent; i < n; i++)
+			bytes -= pkts[i]->pkt_len;
+		counter_add(&f->c->drop[DROP_TX_QUEUE_FULL], n - sent);
+		rte_pktmbuf_free_bulk(pkts + sent, n - sent);
+	}
+	counter_add(&f->c->tx_pkts, sent);
+	counter_add(&f->c->tx_bytes, bytes);
+}
+
+static void emit(void *aux, struct rte_mbuf **pkts, unsigned n)
+{
+	send(aux, pkts, n);
+}
+
+static void drop_one(void *aux, struct rte_mbuf *pkt, enum drop_reason why)
+{
+	struct flush *f = aux;
+
+	exec_drop(f->x, pkt, f->port->id, why);
+}
+
+static void segmented(void *aux, const struct rte_mbuf *original, unsigned n_segments)
+{
+	struct flush *f = aux;
+
+	counter_add(&f->c->created, n_segments - 1);
+}
+
+void exec_flush_port(struct exec *x, struct tx_stage *s)
+{
+	unsigned n = s->n;
+	struct port *port = poll_port(s->port_id);
+	struct flush f = {.x = x, .port = port, .c = counters_of(x->thread_idx, s->port_id)};
+
+	s->n = 0;
+	for (unsigned i = 0; i < x->n_pending; i++)
+		if (x->pending[i] == s->port_id) {
+			x->pending[i] = x->pending[--x->n_pending];
+			break;
+		}
+	if (SL_UNLIKELY(!port || !f.c)) {
+		if (f.c)
+			counter_add(&f.c->drop[DROP_TX_PORT_GONE], n);
+		rte_pktmbuf_free_bulk(s->pkt, n);
+		return;
+	}
+	counter_add(&f.c->handed, n);
+	uint8_t state = __atomic_load_n(&port->tx_state, __ATOMIC_RELAXED);
+	if (SL_UNLIKELY(state != DROP_NONE)) {
+		counter_add(&f.c->drop[state], n);
+		rte_pktmbuf_free_bulk(s->pkt, n);
+		return;
+	}
+	f.q = (uint16_t)(x->thread_idx % port->n_txq);
+	uint32_t longest = __atomic_load_n(&port->max_frame_bytes, __ATOMIC_RELAXED);
+	if (SL_UNLIKELY(offload_burst_needs_work(s->pkt, n, longest))) {
+		const struct offload_sink sink = {
+			.emit = emit, .drop = drop_one, .segmented = segmented, .aux = &f};
+
+		offload_fixup(s->pkt, n, (uint32_t)port->tx_offloads, longest, &sink);
+	} else {
+		send(&f, s->pkt, n);
+	}
+	if (port->class->tx_flush)
+		port->class->tx_flush(port, f.q);
+}
+
+void exec_flush(struct exec *x)
+{
+	while (x->n_pending)
+		exec_flush_port(x, x->stage[x->pending[x->n_pending - 1]]);
+}
+
+uint64_t exec_held(const struct exec *x, uint32_t in_port)
+{
+	const struct tx_stage *s = x->stage[in_port];
+
+	return s ? s->n : 0;
+}
