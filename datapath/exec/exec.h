@@ -54,6 +54,7 @@ struct exec {
 	uint64_t now_tsc;
 	uint64_t version;
 	uint32_t outputs; /* of the packet in hand */
+	uint32_t skip;	  /* words the op in hand wants to skip */
 	uint32_t trunc;	  /* bytes the next output sends at most; 0: all */
 	uint32_t queue;
 	/* The poll side's way to the main thread: takes a copy. False: the ring is full. */

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "datapath/offload/offload.h"
-#include "datapath/poll/poll.h"
 
 struct exec *exec_create(unsigned thread_idx)
 {
@@ -102,7 +101,7 @@ static void segmented(void *aux, const struct rte_mbuf *original, unsigned n_seg
 void exec_flush_port(struct exec *x, struct tx_stage *s)
 {
 	unsigned n = s->n;
-	struct port *port = poll_port(s->port_id);
+	struct port *port = port_by_id(s->port_id);
 	struct flush f = {.x = x, .port = port, .c = counters_of(x->thread_idx, s->port_id)};
 
 	s->n = 0;

@@ -43,7 +43,6 @@ int poll_port_pin(struct port *p, const char *pin, struct err *e);
 void poll_port_remove(struct port *p);
 /* The port's n_rxq changed (PORT_EVENT_QUEUES). */
 void poll_port_requeue(struct port *p);
-struct port *poll_port(uint32_t port_id); /* any thread: RCU; NULL */
 
 /* ---- packets from the main thread ---- */
 struct flow_regs;

@@ -116,6 +116,14 @@ struct port {
 	struct port_status status;
 };
 
+/* The ports that poll threads may use, by number. W: main (release), through poll_port_add/remove
+ * R: any (acquire), under RCU. */
+extern struct port *port_array[PORT_ID_MAX];
+static inline struct port *port_by_id(uint32_t id)
+{
+	return id < PORT_ID_MAX ? __atomic_load_n(&port_array[id], __ATOMIC_ACQUIRE) : NULL;
+}
+
 /* Lifecycle, device thread. port_open validates type and options against the tables. */
 int port_open(uint32_t id, const struct port_config *c, struct port **out, struct err *e);
 int port_set(struct port *p, const struct port_config *c, struct err *e);

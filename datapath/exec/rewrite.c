@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "datapath/exec/rewrite.h"
+
+#include <string.h>
+
+#include <netinet/in.h>
+
+#include "datapath/core/pool.h"
+#include "datapath/flow/field.h"
+#include "datapath/offload/checksum.h"
+#include "datapath/offload/offload.h"
+
+enum { ETH_BYTES = 14, MACS_BYTES = 12, TAG_BYTES = 4, LSE_BYTES = 4 };
+
+static uint8_t *bytes(struct packet *p)
+{
+	return rte_pktmbuf_mtod(p->m, uint8_t *);
+}
+
+bool rewrite_parse(struct packet *p)
+{
+	struct flow_key key;
+
+	if (p->has_ofs)
+		return true;
+	if (p->m->nb_segs > 1 && p->m->data_len < 256)
+		pool_linearise(p->m, SL_MIN(p->m->pkt_len, 256u));
+	flow_extract(bytes(p), p->m->data_len, p->m->pkt_len, &key, &p->ofs);
+	p->has_ofs = true;
+	return true;
+}
+
+static void shift_offsets(struct packet *p, int delta)
+{
+	offload_l2_moved(p->m, delta);
+	p->has_ofs = false; /* found again when something needs them */
+}
+
+static bool insert(struct packet *p, unsigned at, unsigned n)
+{
+	uint8_t *d;
+
+	if (p->m->data_len < at || !(d = (uint8_t *)rte_pktmbuf_prepend(p->m, (uint16_t)n)))
+		return false;
+	memmove(d, d + n, at);
+	return true;
+}
+
+static void cut(struct packet *p, unsigned at, unsigned n)
+{
+	uint8_t *d = bytes(p);
+
+	memmove(d + n, d, at);
+	rte_pktmbuf_adj(p->m, (uint16_t)n);
+}
+
+bool rewrite_push_vlan(struct packet *p, be16_t tpid, be16_t tci)
+{
+	if (!insert(p, MACS_BYTES, TAG_BYTES))
+		return false;
+	memcpy(bytes(p) + MACS_BYTES, &tpid, 2);
+	tci &= (be16_t)~cpu_to_be16(VLAN_CFI); /* presence is not on the wire */
+	memcpy(bytes(p) + MACS_BYTES + 2, &tci, 2);
+	shift_offsets(p, TAG_BYTES);
+	return true;
+}
+
+bool rewrite_pop_vlan(struct packet *p)
+{
+	if (p->m->data_len < ETH_BYTES + TAG_BYTES)
+		return false;
+	cut(p, MACS_BYTES, TAG_BYTES);
+	shift_offsets(p, -TAG_BYTES);
+	return true;
+}
+
+/* Bytes of Ethernet header and tags: where an MPLS label goes. */
+static unsigned l2_bytes(struct packet *p)
+{
+	const uint8_t *d = bytes(p);
+	unsigned n = ETH_BYTES;
+
+	while (n + TAG_BYTES <= p->m->data_len) {
+		uint16_t type = load_be16(d + n - 2);
+
+		if (type != 0x8100 && type != 0x88a8 && type != 0x9100)
+			break;
+		n += TAG_BYTES;
+	}
+	return n;
+}
+
+bool rewrite_push_mpls(struct packet *p, be16_t ethertype, be32_t lse)
+{
+	unsigned l2 = l2_bytes(p);
+
+	if (offload_pending(p->m) && offload_complete(p->m))
+		return false; /* a segmentation offload cannot reach below a label */
+	if (!insert(p, l2, LSE_BYTES))
+		return false;
+	memcpy(bytes(p) + l2 - 2, &ethertype, 2);
+	memcpy(bytes(p) + l2, &lse, LSE_BYTES);
+	p->has_ofs = false;
+	return true;
+}
+
+bool rewrite_pop_mpls(struct packet *p, be16_t ethertype)
+{
+	unsigned l2 = l2_bytes(p);
+
+	if (p->m->data_len < l2 + LSE_BYTES)
+		return false;
+	cut(p, l2, LSE_BYTES);
+	memcpy(bytes(p) + l2 - 2, &ethertype, 2);
+	p->has_ofs = false;
+	return true;
+}
+
+bool rewrite_set_mpls(struct packet *p, be32_t lse, be32_t mask)
+{
+	unsigned l2 = l2_bytes(p);
+	be32_t old;
+
+	if (p->m->data_len < l2 + LSE_BYTES)
+		return false;
+	memcpy(&old, bytes(p) + l2, LSE_BYTES);
+	lse = (old & ~mask) | (lse & mask);
+	memcpy(bytes(p) + l2, &lse, LSE_BYTES);
+	return true;
+}
+
+/* The checksum field of the packet's L4 header, or NULL when there is none to keep true. */
+static uint8_t *l4_checksum(struct packet *p, uint8_t proto)
+{
+	unsigned at;
+
+	if (!p->ofs.l4)
+		return NULL;
+	if (proto == IPPROTO_TCP)
+		at = 16;
+	else if (proto == IPPROTO_UDP)
+		at = 6;
+	else if (proto == IPPROTO_ICMPV6 || proto == IPPROTO_ICMP)
+		at = 2;
+	else
+		return NULL;
+	if (p->m->data_len < p->ofs.l4 + at + 2)
+		return NULL;
+	uint8_t *c = bytes(p) + p->ofs.l4 + at;
+	if (proto == IPPROTO_UDP && !c[0] && !c[1])
+		return NULL; /* sent without one */
+	return c;
+}
+
+/* n bytes of the packet changed from `from` to what is there now; `at` is their offset. One's
+ * complement sums care about odd and even positions relative to the header they belong to. */
+static void fix_sum(uint8_t *field, const uint8_t *from, const uint8_t *to, unsigned n, unsigned at,
+		    bool partial, bool udp)
+{
+	uint8_t a[20] = {0}, b[20] = {0};
+	be16_t c;
+
+	memcpy(a + (at & 1), from, n);
+	memcpy(b + (at & 1), to, n);
+	memcpy(&c, field, 2);
+	if (partial)
+		c = (be16_t)~c;
+	c = checksum_update(c, a, b, (n + (at & 1) + 1) / 2);
+	if (partial)
+		c = (be16_t)~c;
+	else if (udp && !c)
+		c = 0xffff;
+	memcpy(field, &c, 2);
+}
+
+static uint8_t ip_proto_of(struct packet *p)
+{
+	return p->ofs.ip_proto;
+}
+
+static void fix_l4(struct packet *p, const uint8_t *from, const uint8_t *to, unsigned n, unsigned at,
+		   bool in_pseudo_header)
+{
+	uint8_t proto = ip_proto_of(p);
+	uint8_t *c = l4_checksum(p, proto);
+	bool partial = offload_is_partial(p->m);
+
+	/* A field that holds only the pseudo header's sum does not cover the L4 header yet. */
+	if (!c || (partial && !in_pseudo_header))
+		return;
+	if (in_pseudo_header && proto == IPPROTO_ICMP)
+		return;
+	fix_sum(c, from, to, n, at, partial, proto == IPPROTO_UDP);
+}
+
+static void resum_sctp(struct packet *p)
+{
+	struct headers h;
+
+	if (p->ofs.ip_proto != IPPROTO_SCTP || !p->ofs.l4 || offload_pending(p->m))
+		return;
+	headers_parse(p->m, &h);
+	if (h.l4_ok)
+		checksum_l4(p->m, &h, false);
+}
+
+static bool anchor(struct packet *p, uint8_t which, unsigned *at)
+{
+	switch ((enum field_anchor)which) {
+	case HDR_ETH:
+		*at = 0;
+		return true;
+	case HDR_VLAN:
+		*at = MACS_BYTES;
+		return true;
+	case HDR_VLAN2:
+		*at = MACS_BYTES + TAG_BYTES;
+		return true;
+	case HDR_MPLS:
+		*at = l2_bytes(p);
+		return true;
+	case HDR_L3:
+	case HDR_ARP:
+		rewrite_parse(p);
+		*at = p->ofs.l3;
+		return p->ofs.l3;
+	case HDR_L4:
+	case HDR_ND:
+		rewrite_parse(p);
+		*at = p->ofs.l4;
+		return p->ofs.l4;
+	case HDR_ND_SLL:
+	case HDR_ND_TLL:
+		rewrite_parse(p);
+		*at = which == HDR_ND_SLL ? p->ofs.nd_sll : p->ofs.nd_tll;
+		return *at;
+	case HDR_NONE:
+		break;
+	}
+	return false;
+}
+
+bool rewrite_set(struct packet *p, const struct prog_set *s)
+{
+	unsigned at;
+	uint8_t old[16];
+
+	if (s->n_bytes > sizeof old || !anchor(p, s->anchor, &at))
+		return false;
+	at += s->ofs;
+	if (p->m->data_len < at + s->n_bytes)
+		return false;
+	uint8_t *d = bytes(p) + at;
+	memcpy(old, d, s->n_bytes);
+	for (unsigned i = 0; i < s->n_bytes; i++)
+		d[i] = (uint8_t)((d[i] & ~s->mask[i]) | (s->value[i] & s->mask[i]));
+	switch ((enum field_csum)s->csum) {
+	case CSUM_NONE:
+		break;
+	case CSUM_IP:
+		if (p->ofs.ip_version == 4)
+			fix_sum(bytes(p) + p->ofs.l3 + 10, old, d, s->n_bytes, at - p->ofs.l3, false,
+				false);
+		break;
+	case CSUM_PSEUDO:
+		fix_sum(bytes(p) + p->ofs.l3 + 10, old, d, s->n_bytes, at - p->ofs.l3, false, false);
+		fix_l4(p, old, d, s->n_bytes, at - p->ofs.l3, true);
+		break;
+	case CSUM_PSEUDO6:
+		fix_l4(p, old, d, s->n_bytes, at - p->ofs.l3, true);
+		break;
+	case CSUM_L4:
+		if (p->ofs.ip_proto == IPPROTO_SCTP)
+			resum_sctp(p);
+		else
+			fix_l4(p, old, d, s->n_bytes, at - p->ofs.l4, false);
+		break;
+	}
+	return true;
+}
+
+bool rewrite_dec_ttl(struct packet *p)
+{
+	rewrite_parse(p);
+	if (!p->ofs.l3)
+		return false;
+	uint8_t *ip = bytes(p) + p->ofs.l3;
+	if (p->ofs.ip_version == 4) {
+		be16_t old, new, c;
+
+		memcpy(&old, ip + 8, 2);
+		ip[8]--;
+		memcpy(&new, ip + 8, 2);
+		memcpy(&c, ip + 10, 2);
+		c = checksum_update16(c, old, new);
+		memcpy(ip + 10, &c, 2);
+		return true;
+	}
+	if (p->ofs.ip_version == 6) {
+		ip[7]--;
+		return true;
+	}
+	return false;
+}
