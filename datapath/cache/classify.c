@@ -48,7 +48,8 @@ const char *flow_cache_isa(void)
 	return classify_now->name;
 }
 
-/* One key at a time, for recirculation, queued packets and misses of the same burst: the table only. */
+/* One key at a time, for recirculation, queued packets and misses of the same burst: the table
+ * only. */
 struct megaflow *flow_cache_find(struct flow_cache *c, struct port_cache *pc,
 				 const struct flow_key *key, uint16_t lines, uint32_t version,
 				 uint32_t now_ms, struct megaflow **stale)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The lookup of a burst, compiled once per instruction set (ISA names it). Passes over the burst, each
- * prefetching for the next:
+/* The lookup of a burst, compiled once per instruction set (ISA names it). Passes over the burst,
+ *each prefetching for the next:
  *
  *	1  headers are prefetched
  *	2  the relevant bits are extracted and hashed; the bucket (or chain head) is prefetched
@@ -28,8 +28,8 @@
 #endif
 #define CAT2(a, b) a##b
 #define CAT(a, b)  CAT2(a, b)
-#define STR2(x)	   #x
-#define STR(x)	   STR2(x)
+#define STR2(x)    #x
+#define STR(x)     STR2(x)
 
 /* ---- hash: keyed, over 32 bytes (Ethernet and VLANs) or 64, then further lines ---- */
 
@@ -197,8 +197,8 @@ static inline bool equal_64(const uint8_t *a, const uint8_t *b, const uint8_t *m
 #endif
 #endif /* not scalar */
 
-/* A mask or relevance that ends within Ethernet and VLAN hashes 32 bytes only; which of the two it is
- * depends on the mask alone, so both sides of a comparison agree. */
+/* A mask or relevance that ends within Ethernet and VLAN hashes 32 bytes only; which of the two it
+ * is depends on the mask alone, so both sides of a comparison agree. */
 static uint64_t hash_masked(const struct flow_cache *c, const struct mf_mask *m,
 			    const struct flow_key *key)
 {
@@ -217,8 +217,8 @@ static uint64_t hash_relevant(const struct flow_cache *c, const struct relevance
 			      const struct flow_key *key)
 {
 	const uint8_t *p = (const uint8_t *)key;
-	uint64_t h = r->depth == DEPTH_L2 ? hash_32(c->key, p, r->line0) :
-					    hash_64(c->key, p, r->line0, 0);
+	uint64_t h = r->depth == DEPTH_L2 ? hash_32(c->key, p, r->line0)
+					  : hash_64(c->key, p, r->line0, 0);
 
 	for (unsigned rest = r->lines & ~1u; rest; rest &= rest - 1) {
 		unsigned l = (unsigned)__builtin_ctz(rest);
@@ -296,9 +296,9 @@ static void probe_masks(struct flow_cache *c, struct port_cache *pc, struct burs
 
 		for (unsigned j = 0; j < n; j++) {
 			unsigned i = todo[j];
-			uint64_t h = whole ? b->hash[i] :
-				     l2	   ? hash_32(c->key, b->l2[i], m->line0) :
-					     hash_masked(c, m, &b->key[i]);
+			uint64_t h = whole ? b->hash[i]
+				     : l2  ? hash_32(c->key, b->l2[i], m->line0)
+					   : hash_masked(c, m, &b->key[i]);
 
 			at[j] = (uint32_t)h & c->head_mask;
 			__builtin_prefetch(&c->head[at[j]]);

@@ -207,8 +207,7 @@ static bool mask_covers(const struct mf_mask *wide, const struct flow_key *m, ui
 		if (!(lines & (1u << l)))
 			continue;
 		const uint64_t *a = (const uint64_t *)mask_line(wide, l);
-		const uint64_t *b =
-			(const uint64_t *)((const uint8_t *)m + l * FLOW_LINE_BYTES);
+		const uint64_t *b = (const uint64_t *)((const uint8_t *)m + l * FLOW_LINE_BYTES);
 
 		for (unsigned i = 0; i < FLOW_LINE_BYTES / 8; i++)
 			if (b[i] & ~a[i])
@@ -235,9 +234,9 @@ static enum cache_depth depth_of(const uint8_t *line0, uint16_t lines)
 
 	if (lines & ~(1u << FLOW_LINE_BASE))
 		return DEPTH_FULL;
-	return all_zero(line0 + L2_END, FLOW_LINE_BYTES - L2_END) && all_zero(line0 + PROTO, 2) ?
-		       DEPTH_L2 :
-		       DEPTH_L4;
+	return all_zero(line0 + L2_END, FLOW_LINE_BYTES - L2_END) && all_zero(line0 + PROTO, 2)
+		       ? DEPTH_L2
+		       : DEPTH_L4;
 }
 
 /* After any change of the set of masks. Signatures under the old relevance simply stop matching. */
@@ -268,9 +267,8 @@ static void renew_relevance(struct port_cache *pc)
 	}
 	r->depth = (uint8_t)depth_of(r->line0, r->lines);
 	for (unsigned i = 1; i < pc->n_order; i++)
-		for (unsigned j = i; j && pc->mask[pc->order[j]]->hits >
-						  pc->mask[pc->order[j - 1]]->hits;
-		     j--) {
+		for (unsigned j = i;
+		     j && pc->mask[pc->order[j]]->hits > pc->mask[pc->order[j - 1]]->hits; j--) {
 			uint8_t t = pc->order[j];
 			pc->order[j] = pc->order[j - 1];
 			pc->order[j - 1] = t;
@@ -484,8 +482,7 @@ static struct mf_info *make_info(const struct resolve_result *r, const struct fl
 	for (unsigned l = 0; l < FLOW_KEY_LINES; l++)
 		if (r->written_lines & (1u << l))
 			memcpy(info->lines[at++],
-			       (const uint8_t *)&r->written + l * FLOW_LINE_BYTES,
-			       FLOW_LINE_BYTES);
+			       (const uint8_t *)&r->written + l * FLOW_LINE_BYTES, FLOW_LINE_BYTES);
 	info->target = (struct credit_target **)((uint8_t *)info + lines);
 	for (unsigned i = 0; i < r->n_credits; i++) {
 		info->target[i] = r->credits[i];
@@ -559,8 +556,8 @@ struct megaflow *flow_cache_install(struct flow_cache *c, struct port_cache *pc,
 	}
 	mf->pkts = mf->bytes = 0;
 	mf->tcp_flags = 0;
-	mf->flags = MF_LIVE | (info->mask_lines & ~1u ? MF_HAS_EXT : 0) |
-		    (r->max_age_ms ? MF_AGED : 0);
+	mf->flags =
+		MF_LIVE | (info->mask_lines & ~1u ? MF_HAS_EXT : 0) | (r->max_age_ms ? MF_AGED : 0);
 	mf->version = version;
 	mf->stamp = r->max_age_ms ? 0 : version;
 	mf->expires_ms = now_ms + r->max_age_ms;
@@ -613,9 +610,9 @@ bool megaflow_ext_matches(const struct megaflow *mf, const struct flow_key *key)
 	unsigned n = (unsigned)__builtin_popcount(info->mask_lines), at = 1;
 
 	for (unsigned rest = info->mask_lines & ~1u; rest; rest &= rest - 1, at++) {
-		const uint64_t *k = (const uint64_t *)((const uint8_t *)key +
-						       (unsigned)__builtin_ctz(rest) *
-							       FLOW_LINE_BYTES);
+		const uint64_t *k =
+			(const uint64_t *)((const uint8_t *)key +
+					   (unsigned)__builtin_ctz(rest) * FLOW_LINE_BYTES);
 		const uint64_t *v = (const uint64_t *)info->lines[at];
 		const uint64_t *m = (const uint64_t *)info->lines[n + at];
 		uint64_t differ = 0;
@@ -857,8 +854,9 @@ void flow_cache_check_invariants(const struct flow_cache *c)
 	if (live != c->n_flows)
 		abort();
 	for (uint32_t p = 0; p < PORT_ID_MAX; p++)
-		if (c->port[p] && (c->port[p]->n_masks > MASKS_PER_PORT ||
-				   memcmp(c->port[p]->relevant.line0, "\0\0\0\0", 4) == 0) &&
+		if (c->port[p] &&
+		    (c->port[p]->n_masks > MASKS_PER_PORT ||
+		     memcmp(c->port[p]->relevant.line0, "\0\0\0\0", 4) == 0) &&
 		    c->port[p]->n_masks)
 			abort();
 }

@@ -9,23 +9,23 @@
 #include "datapath/core/credit.h"
 #include "datapath/flow/program.h"
 
-/* The part of a megaflow that a hit does not touch: what it depends on, its program, and who gets its
- * counts. Immutable once published but for the fields marked. The poll thread that replaces or evicts
- * the entry pushes this to the main thread, which credits the rest and frees it after a grace period;
- * so the main thread may read what a slot points at without racing with a free. */
+/* The part of a megaflow that a hit does not touch: what it depends on, its program, and who gets
+ * its counts. Immutable once published but for the fields marked. The poll thread that replaces or
+ * evicts the entry pushes this to the main thread, which credits the rest and frees it after a
+ * grace period; so the main thread may read what a slot points at without racing with a free. */
 struct mf_info {
-	struct mf_info *next_retired;	/* W: owner, at retirement */
+	struct mf_info *next_retired;     /* W: owner, at retirement */
 	uint64_t final_pkts, final_bytes; /* W: owner, at retirement */
-	uint64_t seen_pkts, seen_bytes; /* already credited  W: main */
-	uint32_t final_used_ms;		/* low 32 bits of clock_mono_ms()  W: owner, at retirement */
-	uint16_t final_tcp_flags;	/* W: owner, at retirement */
+	uint64_t seen_pkts, seen_bytes;   /* already credited  W: main */
+	uint32_t final_used_ms;   /* low 32 bits of clock_mono_ms()  W: owner, at retirement */
+	uint16_t final_tcp_flags; /* W: owner, at retirement */
 	uint16_t n_targets;
 	uint16_t mask_lines, written_lines;
 	uint32_t installed_ms;
 	uint64_t deps;
 	uint64_t drop_cookie;
-	struct program *prog;		/* inside this allocation */
-	struct credit_target **target;	/* inside this allocation; references held */
+	struct program *prog;          /* inside this allocation */
+	struct credit_target **target; /* inside this allocation; references held */
 	/* masked key, then mask, of the lines in mask_lines; then the lines in written_lines */
 	uint8_t lines[][FLOW_LINE_BYTES] __attribute__((aligned(16)));
 };
@@ -35,15 +35,15 @@ enum { MF_LIVE = 1, MF_HAS_EXT = 2, MF_AGED = 4 /* has expires_ms */ };
 struct megaflow {
 	uint8_t key[FLOW_LINE_BYTES]; /* masked line 0 */
 
-	uint32_t stamp;	  /* version it is good for; 0: always take the slow path */
+	uint32_t stamp;   /* version it is good for; 0: always take the slow path */
 	uint32_t version; /* version it was resolved or re-stamped at */
-	uint64_t pkts;	  /* since install  R: main, relaxed */
+	uint64_t pkts;    /* since install  R: main, relaxed */
 	uint64_t bytes;
 	struct mf_info *info; /* NULL: free slot  R: main, acquire */
 	uint64_t spare;
-	uint32_t out_port;	  /* MF single output: datapath port; 0: run info->prog */
-	uint32_t used_ms;	  /* low 32 bits of clock_mono_ms() */
-	uint32_t next;		  /* hash chain or free list; 0 ends */
+	uint32_t out_port; /* MF single output: datapath port; 0: run info->prog */
+	uint32_t used_ms;  /* low 32 bits of clock_mono_ms() */
+	uint32_t next;     /* hash chain or free list; 0 ends */
 	uint32_t expires_ms;
 	uint8_t mask_idx;
 	uint8_t flags; /* MF_* */

@@ -2,9 +2,9 @@
 /* Per-port counters of the ledger (DESIGN 9.15). Of each port, exact at rest:
  *   rx_pkts + handed + created = sent + tx_pkts + all drops + absorbed + held
  * and over all ports the sum of `sent` equals the sum of `handed`, so that in total
- *   received + created = transmitted + dropped + absorbed + held. Each block has one writer, the poll thread that owns it; readers sum over threads
- * without stopping anyone. A port's block of a thread is allocated by the main thread before the
- * port is published to that thread. */
+ *   received + created = transmitted + dropped + absorbed + held. Each block has one writer, the
+ * poll thread that owns it; readers sum over threads without stopping anyone. A port's block of a
+ * thread is allocated by the main thread before the port is published to that thread. */
 #pragma once
 #include "datapath/core/drop.h"
 #include "datapath/core/limits.h"
@@ -15,7 +15,8 @@ struct port_counters {              /* W: one thread  R: any, relaxed */
 	/* Attributed to the ingress port: */
 	uint64_t created; /* copies made for further outputs, segments beyond the first, injected */
 	uint64_t absorbed; /* to controllers, merged, consumed by protocols */
-	uint64_t sent;     /* of this port's packets and their copies: handed to an output port */
+	uint64_t sent;     /* of this port's packets and their copies: staged for an output port */
+	uint64_t handed;   /* taken from staging for this port as output */
 	/* Cache behaviour of what this port received */
 	uint64_t cache_hits, megaflow_hits, misses, miss_queued, upcalls;
 	/* Attributed to the port named by the reason's family: RX, SWITCH, POLICY: ingress port;

@@ -137,9 +137,9 @@ enum exec_next exec_SET(struct exec *x, struct packet *p, const union prog_word 
 
 enum exec_next exec_PUSH_VLAN(struct exec *x, struct packet *p, const union prog_word *w, bool last)
 {
-	return rewrite_push_vlan(p, w->op.a, (be16_t)w->op.b) ?
-		       EXEC_ON :
-		       exec_dropped(x, p, DROP_PACKET_SHORT);
+	return rewrite_push_vlan(p, w->op.a, (be16_t)w->op.b)
+		       ? EXEC_ON
+		       : exec_dropped(x, p, DROP_PACKET_SHORT);
 }
 
 enum exec_next exec_POP_VLAN(struct exec *x, struct packet *p, const union prog_word *w, bool last)
@@ -154,8 +154,8 @@ enum exec_next exec_DEC_TTL(struct exec *x, struct packet *p, const union prog_w
 
 enum exec_next exec_PUSH_MPLS(struct exec *x, struct packet *p, const union prog_word *w, bool last)
 {
-	return rewrite_push_mpls(p, w->op.a, w->op.b) ? EXEC_ON :
-							exec_dropped(x, p, DROP_MPLS_STACK);
+	return rewrite_push_mpls(p, w->op.a, w->op.b) ? EXEC_ON
+						      : exec_dropped(x, p, DROP_MPLS_STACK);
 }
 
 enum exec_next exec_POP_MPLS(struct exec *x, struct packet *p, const union prog_word *w, bool last)
@@ -165,9 +165,9 @@ enum exec_next exec_POP_MPLS(struct exec *x, struct packet *p, const union prog_
 
 enum exec_next exec_SET_MPLS(struct exec *x, struct packet *p, const union prog_word *w, bool last)
 {
-	return rewrite_set_mpls(p, w->op.b, (be32_t)w[1].u64) ?
-		       EXEC_ON :
-		       exec_dropped(x, p, DROP_PACKET_SHORT);
+	return rewrite_set_mpls(p, w->op.b, (be32_t)w[1].u64)
+		       ? EXEC_ON
+		       : exec_dropped(x, p, DROP_PACKET_SHORT);
 }
 
 enum exec_next exec_TRUNC(struct exec *x, struct packet *p, const union prog_word *w, bool last)
@@ -177,7 +177,8 @@ enum exec_next exec_TRUNC(struct exec *x, struct packet *p, const union prog_wor
 }
 
 /* Structure words that exec_words() handles itself. */
-enum exec_next exec_COPY_BEGIN(struct exec *x, struct packet *p, const union prog_word *w, bool last)
+enum exec_next exec_COPY_BEGIN(struct exec *x, struct packet *p, const union prog_word *w,
+			       bool last)
 {
 	return EXEC_ON;
 }
@@ -212,7 +213,8 @@ enum exec_next exec_RECIRC(struct exec *x, struct packet *p, const union prog_wo
 	return EXEC_GONE;
 }
 
-enum exec_next exec_CONTROLLER(struct exec *x, struct packet *p, const union prog_word *w, bool last)
+enum exec_next exec_CONTROLLER(struct exec *x, struct packet *p, const union prog_word *w,
+			       bool last)
 {
 	const struct prog_controller *c = (const struct prog_controller *)&w[1];
 	struct port_counters *ctr = counters_of(x->thread_idx, p->s.in_port);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Runs programs on packets and sends what comes out. One struct exec per poll thread; everything here
- * runs on that thread.
+/* Runs programs on packets and sends what comes out. One struct exec per poll thread; everything
+ * here runs on that thread.
  *
  * Every packet that goes in comes out exactly once: staged for a port, dropped under a reason,
- * absorbed (controller), or handed back for another look-up (recirculation); copies count as created.
- * That is the ledger of DESIGN 9.15. */
+ * absorbed (controller), or handed back for another look-up (recirculation); copies count as
+ * created. That is the ledger of DESIGN 9.15. */
 #pragma once
 #include <rte_mbuf.h>
 
@@ -19,7 +19,7 @@ enum { RECIRC_MAX = 256, STAGE_PKTS = BURST_MAX, RECIRC_DEPTH_MAX = 8 };
 struct packet_state {
 	uint32_t in_port;   /* datapath port it came from; 0: injected */
 	uint32_t recirc_id; /* context to go on in */
-	uint8_t depth;	    /* recirculations so far */
+	uint8_t depth;      /* recirculations so far */
 	uint8_t ct_state;
 	uint16_t ct_zone;
 	uint32_t ct_mark;
@@ -45,20 +45,23 @@ struct exec_upcalls; /* ring to the main thread; poll/upcall.h */
 
 struct exec {
 	unsigned thread_idx;
-	uint16_t n_pending;		     /* ports with staged packets */
-	uint32_t pending[PORT_ID_MAX];	     /* their numbers */
-	struct tx_stage *stage[PORT_ID_MAX]; /* allocated on first use, never freed before the thread ends */
+	uint16_t n_pending;            /* ports with staged packets */
+	uint32_t pending[PORT_ID_MAX]; /* their numbers */
+	struct tx_stage *
+		stage[PORT_ID_MAX]; /* allocated on first use, never freed before the thread ends */
 	uint16_t n_recirc;
 	struct packet recirc[RECIRC_MAX];
 	uint64_t now_ms;
 	uint64_t now_tsc;
 	uint64_t version;
 	uint32_t outputs; /* of the packet in hand */
-	uint32_t skip;	  /* words the op in hand wants to skip */
-	uint32_t trunc;	  /* bytes the next output sends at most; 0: all */
+	uint32_t skip;    /* words the op in hand wants to skip */
+	uint32_t trunc;   /* bytes the next output sends at most; 0: all */
 	uint32_t queue;
 	/* The poll side's way to the main thread: takes a copy. False: the ring is full. */
-	bool (*packet_in)(struct exec *x, const struct packet *p, uint8_t reason, uint16_t controller_id, const struct prog_controller *c, const uint8_t *userdata);
+	bool (*packet_in)(struct exec *x, const struct packet *p, uint8_t reason,
+			  uint16_t controller_id, const struct prog_controller *c,
+			  const uint8_t *userdata);
 	void *aux;
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* From staging to the device: what the port cannot take is completed in software first, what does not
- * fit is dropped under its reason. Poll thread. */
+/* From staging to the device: what the port cannot take is completed in software first, what does
+ * not fit is dropped under its reason. Poll thread. */
 #include "datapath/exec/exec.h"
 
 #include <stdlib.h>

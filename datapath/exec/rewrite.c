@@ -178,8 +178,8 @@ static uint8_t ip_proto_of(struct packet *p)
 	return p->ofs.ip_proto;
 }
 
-static void fix_l4(struct packet *p, const uint8_t *from, const uint8_t *to, unsigned n, unsigned at,
-		   bool in_pseudo_header)
+static void fix_l4(struct packet *p, const uint8_t *from, const uint8_t *to, unsigned n,
+		   unsigned at, bool in_pseudo_header)
 {
 	uint8_t proto = ip_proto_of(p);
 	uint8_t *c = l4_checksum(p, proto);
@@ -197,7 +197,7 @@ static void resum_sctp(struct packet *p)
 {
 	struct headers h;
 
-	if (p->ofs.ip_proto != IPPROTO_SCTP || !p->ofs.l4 || offload_pending(p->m))
+	if (!p->ofs.l4 || offload_pending(p->m))
 		return;
 	headers_parse(p->m, &h);
 	if (h.l4_ok)
@@ -259,21 +259,22 @@ bool rewrite_set(struct packet *p, const struct prog_set *s)
 		break;
 	case CSUM_IP:
 		if (p->ofs.ip_version == 4)
-			fix_sum(bytes(p) + p->ofs.l3 + 10, old, d, s->n_bytes, at - p->ofs.l3, false,
-				false);
+			fix_sum(bytes(p) + p->ofs.l3 + 10, old, d, s->n_bytes, at - p->ofs.l3,
+				false, false);
 		break;
 	case CSUM_PSEUDO:
-		fix_sum(bytes(p) + p->ofs.l3 + 10, old, d, s->n_bytes, at - p->ofs.l3, false, false);
+		fix_sum(bytes(p) + p->ofs.l3 + 10, old, d, s->n_bytes, at - p->ofs.l3, false,
+			false);
 		fix_l4(p, old, d, s->n_bytes, at - p->ofs.l3, true);
 		break;
 	case CSUM_PSEUDO6:
 		fix_l4(p, old, d, s->n_bytes, at - p->ofs.l3, true);
 		break;
 	case CSUM_L4:
-		if (p->ofs.ip_proto == IPPROTO_SCTP)
-			resum_sctp(p);
-		else
-			fix_l4(p, old, d, s->n_bytes, at - p->ofs.l4, false);
+		fix_l4(p, old, d, s->n_bytes, at - p->ofs.l4, false);
+		break;
+	case CSUM_SCTP:
+		resum_sctp(p);
 		break;
 	}
 	return true;
