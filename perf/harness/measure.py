@@ -7,6 +7,7 @@ counters are the ports' own, read from /dev/shm, so they are the same for every 
 import time
 
 from . import machine, process, shm
+from . import vhost as vhost_generator
 from .process import Failed
 
 VICTIM, ATTACK = 1, 2  # marks
@@ -249,8 +250,34 @@ def idle(switch, scenario, flows, options):
     return throughput(switch, scenario, flows, options)
 
 
-KINDS = {"throughput": throughput, "attack": attack, "setup": setup, "latency": latency,
-         "startup": startup, "outage": outage, "memory": memory, "idle": idle}
+def vhost(switch, scenario, flows, options):
+    """Generator and sink on the other core, behind two vhost-user ports. Only windows with one
+    distance between the cores before and after count; near and far are two machines."""
+    generator = vhost_generator.Generator(switch.settings, scenario, flows)
+    try:
+        switch.start(scenario, flows, before=generator.start)
+        generator.wait_connected()
+        generator.prime(scenario)
+        generator.source.open_gate(limit=0)
+        time.sleep(options.warm_s)
+        by_distance = {}
+        for _ in range(4 * options.windows):
+            window = generator.window(switch, options.window_s)
+            by_distance.setdefault(window["distance"], []).append(window)
+    finally:
+        generator.stop()
+    distance = max(by_distance, key=lambda d: (d != "mixed", len(by_distance[d])))
+    windows = sorted(by_distance[distance], key=lambda w: w["pps"])
+    window = windows[len(windows) // 2]
+    if window["pps"] == 0:
+        raise Failed(f"{switch.name}: forwarded nothing")
+    return dict(window, value=window["pps"] / 1e6, unit="Mpps", cycles=None,
+                windows={d: [w["pps"] for w in ws] for d, ws in by_distance.items()},
+                megaflows=switch.megaflows())
+
+
+KINDS = {"vhost": vhost, "throughput": throughput, "attack": attack, "setup": setup,
+         "latency": latency, "startup": startup, "outage": outage, "memory": memory, "idle": idle}
 
 
 def run(switch, scenario, flows, options):

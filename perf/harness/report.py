@@ -6,7 +6,7 @@ import re
 from . import scenarios, stats
 
 # kind -> (what the figure is called, whether more is better)
-UNITS = {"throughput": ("Mpps", True), "idle": ("Mpps", True), "setup": ("Mpps", True),
+UNITS = {"throughput": ("Mpps", True), "vhost": ("Mpps", True), "idle": ("Mpps", True), "setup": ("Mpps", True),
          "attack": ("with ÷ without", True), "latency": ("µs p50 / p99 / p99.9", False),
          "startup": ("ms", False), "outage": ("ms", False),
          "memory": ("MB resident + hugepages", False)}
@@ -79,7 +79,8 @@ def rows(records, base="ovs"):
               "megaflows"]
     out = []
     for (name, flows), switches in points.items():
-        kind = scenarios.BY_NAME[name].kind if name in scenarios.BY_NAME else "throughput"
+        known = scenarios.BY_NAME.get(name.split(" ")[0])
+        kind = known.kind if known else "throughput"
         line = [name, scenarios.format_count(flows), UNITS[kind][0]]
         done = {n: summarise(r) for n, r in switches.items()}
         line += [cell(kind, done.get(n)) for n in names]

@@ -16,9 +16,11 @@ K, M = 1000, 1000 * 1000
 
 @dataclass
 class Port:
-    """One net_bench port: `args` are device arguments, {flows} is replaced."""
+    """One net_bench port: `args` are device arguments, {flows} is replaced. Or a vhost-user port,
+    whose far end is the generator of vhost.py: `args` are the generator's then."""
     name: str
     args: str = ""
+    type: str = "bench"
     queues: int = 1
     settings: tuple = ()  # ovs-vsctl column=value of the Port record, e.g. "tag=10"
 
@@ -203,6 +205,13 @@ SCENARIOS = [
              kind="memory", limit=False),
     Scenario("idle-ports", "500 idle vhost-user ports beside one busy port", (K,),
              pair("set=l2,flows={flows}"), kind="idle", limit=False, options={"idle_ports": 500}),
+    Scenario("vh-l2", "vhost-user to vhost-user, learning bridge, generator on the other core", (K,),
+             (Port("v1", "gate=0,set=l2,flows={flows}", type="vhost"),
+              Port("v2", "gate=0,set=l2,reverse=1,flows=1", type="vhost")), kind="vhost"),
+    Scenario("vh-pipe5", "the same, 5 tables, 118 rules", (K,),
+             (Port("v1", "gate=0,set=pipe5,flows={flows}", type="vhost"),
+              Port("v2", "gate=0,set=l2,reverse=1,flows=1", type="vhost")), pipe5_rules(),
+             kind="vhost", needs=OPENFLOW, limit=False),
     Scenario("two-cores", "learning bridge, two rx queues, two poll cores", (100 * K,),
              (Port("p1", "gate=0,set=l2,flows={flows},rss=1", queues=2), sink(extra=",rss=1")),
              options={"cores": "0,1"}),
@@ -219,6 +228,7 @@ GROUPS = {
                 "flood-macs", "flood-arp", "flood-nd", "flood-frags"],
     "life": ["startup", "outage", "outage-control", "memory", "memory16", "latency",
              "idle-ports"],
+    "guests": ["vh-l2", "vh-pipe5"],
     "all": [s.name for s in SCENARIOS],
 }
 

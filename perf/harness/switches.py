@@ -49,6 +49,7 @@ class Switch:
         self.settings = settings
         self.children = []
         self.ports = {}
+        self.shm_names = {}
         self.run_dir = None
         self.starts = 0
 
@@ -80,28 +81,37 @@ class Switch:
         without = sorted(scenario.needs - self.features)
         return f"no {', '.join(without)}" if without else None
 
-    def start(self, scenario, flows, cores=None):
+    def start(self, scenario, flows, cores=None, before=None):
+        """`before(self)` runs when names and sockets are known and nothing is started yet."""
         self.starts += 1
-        tag = f"sluice-perf-{os.getpid()}-{self.name}-{self.starts}"
-        self.tag = tag
+        self.tag = f"sluice-perf-{os.getpid()}-{self.name}-{self.starts}"
         self.run_dir = os.path.join(self.settings.work_dir, f"{self.name}-{self.starts}")
         os.makedirs(self.run_dir, mode=0o700)
+        self.shm_names = {}
         wanted = []
-        self.shm_names = []
         for number, port in enumerate(scenario.ports):
-            name = f"{tag}.{port.name}"
-            self.shm_names.append(name)
-            shm.remove(name)
             args = port.args.format(flows=flows)
+            if port.type == "vhost":
+                wanted.append((port, self.socket(port.name)))
+                continue
+            name = f"{self.tag}.{port.name}"
+            self.shm_names[port.name] = name
+            shm.remove(name)
             wanted.append((port, f"net_bench{number}," + (args + "," if args else "") +
                            f"shm={name}"))
         try:
+            if before:
+                before(self)
             self.launch(scenario, wanted, cores or self.settings.cores)
-            for port, name in zip(scenario.ports, self.shm_names):
-                self.ports[port.name] = shm.Port(name, wait_s=20)
+            for port, name in self.shm_names.items():
+                self.ports[port] = shm.Port(name, wait_s=20)
         except BaseException:
             self.stop()
             raise
+
+    def socket(self, port):
+        """Where the far end of a vhost-user port listens."""
+        return os.path.join(self.run_dir, port + ".sock")
 
     def stop(self):
         for child in reversed(self.children):
@@ -110,7 +120,7 @@ class Switch:
         for port in self.ports.values():
             port.close()
         self.ports = {}
-        for name in getattr(self, "shm_names", []):
+        for name in self.shm_names.values():
             shm.remove(name)
 
     def log(self, name):
@@ -161,8 +171,9 @@ class Testpmd(Switch):
         args = ["dpdk-testpmd", "--file-prefix", self.tag, "-l", f"{s.main_core},{first}",
                 "--main-lcore", s.main_core, "--no-pci", "-d", "libsluice_bench.so"]
         args += ["-m", str(min(s.memory_mb, 256))] + ([] if s.huge else ["--no-huge"])
-        for _, devargs in ports:
-            args += ["--vdev", devargs]
+        for number, (port, where) in enumerate(ports):
+            vhost = f"net_vhost{number},iface={where},client=1,queues=1"
+            args += ["--vdev", vhost if port.type == "vhost" else where]
         args += ["--", "--forward-mode=io", "--nb-cores=1", "--total-num-mbufs=16384",
                  "-i", "--auto-start"]
         self.launch_args = args
@@ -219,12 +230,14 @@ class OvsTools(Switch):
                    "fail-mode=" + ("secure" if scenario.rules else "standalone"),
                    "other_config:mac-aging-time=3600")
         commands = []
-        for number, (port, devargs) in enumerate(ports, 1):
+        for number, (port, where) in enumerate(ports, 1):
             commands += ["--", "add-port", BRIDGE, port.name]
             if port.settings:
                 commands += ["--", "set", "Port", port.name, *port.settings]
-            commands += ["--", "set", "Interface", port.name, "type=dpdk",
-                         f'options:dpdk-devargs="{devargs}"', f"ofport_request={number}"]
+            how = (["type=dpdkvhostuserclient", f"options:vhost-server-path={where}"]
+                   if port.type == "vhost" else
+                   ["type=dpdk", f'options:dpdk-devargs="{where}"'])
+            commands += ["--", "set", "Interface", port.name, *how, f"ofport_request={number}"]
             if port.queues > 1:
                 commands.append(f"options:n_rxq={port.queues}")
         for i in range(scenario.options.get("idle_ports", 0)):
