@@ -335,6 +335,7 @@ static void classify_burst(struct flow_cache *c, struct port_cache *pc, struct b
 {
 	const unsigned n = b->n;
 	const bool l2 = pc->relevant.depth == DEPTH_L2;
+	const bool full = pc->relevant.depth == DEPTH_FULL;
 	uint8_t todo[BURST_MAX];
 	uint32_t idx[BURST_MAX];
 	unsigned n_todo = 0;
@@ -351,7 +352,7 @@ static void classify_burst(struct flow_cache *c, struct port_cache *pc, struct b
 			extract_l2(b->pkt[i], pc->port_id, b->l2[i]);
 			b->hash[i] = hash_32(c->key, b->l2[i], pc->relevant.line0);
 		} else {
-			flow_cache_extract(b, i, pc->port_id);
+			flow_cache_extract(b, i, pc->port_id, full ? EXTRACT_FULL : EXTRACT_L4);
 			b->hash[i] = hash_relevant(c, &pc->relevant, &b->key[i]);
 		}
 		__builtin_prefetch(&c->sig[b->hash[i] & c->sig_mask]);

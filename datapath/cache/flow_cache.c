@@ -70,6 +70,14 @@ static void put_targets(struct mf_info *info)
 		credit_put(info->target[i]);
 }
 
+static void push_retired(struct flow_cache *c, struct mf_info *info)
+{
+	info->next_retired = __atomic_load_n(&c->retired, __ATOMIC_RELAXED);
+	while (!__atomic_compare_exchange_n(&c->retired, &info->next_retired, info, true,
+					    __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+		;
+}
+
 static void retire(struct flow_cache *c, struct megaflow *mf)
 {
 	struct mf_info *info = mf->info;
@@ -79,10 +87,7 @@ static void retire(struct flow_cache *c, struct megaflow *mf)
 	info->final_used_ms = mf->used_ms;
 	info->final_tcp_flags = mf->tcp_flags;
 	__atomic_store_n(&mf->info, NULL, __ATOMIC_RELEASE);
-	info->next_retired = __atomic_load_n(&c->retired, __ATOMIC_RELAXED);
-	while (!__atomic_compare_exchange_n(&c->retired, &info->next_retired, info, true,
-					    __ATOMIC_RELEASE, __ATOMIC_RELAXED))
-		;
+	push_retired(c, info);
 }
 
 /* ---- megaflow table ---- */
@@ -493,6 +498,28 @@ static struct mf_info *make_info(const struct resolve_result *r, const struct fl
 	return info;
 }
 
+void flow_cache_credit_once(struct flow_cache *c, const struct resolve_result *r, uint32_t bytes,
+			    uint32_t now_ms)
+{
+	struct mf_info *info;
+
+	if (!r->n_credits)
+		return;
+	info = calloc(1, sizeof *info + r->n_credits * sizeof(struct credit_target *));
+	if (!info)
+		return;
+	info->n_targets = r->n_credits;
+	info->target = (struct credit_target **)info->lines;
+	for (unsigned i = 0; i < r->n_credits; i++) {
+		info->target[i] = r->credits[i];
+		credit_get(r->credits[i]);
+	}
+	info->final_pkts = 1;
+	info->final_bytes = bytes;
+	info->final_used_ms = now_ms;
+	push_retired(c, info);
+}
+
 struct megaflow *flow_cache_install(struct flow_cache *c, struct port_cache *pc,
 				    const struct flow_key *key, uint16_t key_lines,
 				    const struct resolve_result *r, struct megaflow *stale,
@@ -570,17 +597,18 @@ struct megaflow *flow_cache_install(struct flow_cache *c, struct port_cache *pc,
 
 /* ---- the slow side of the lookup ---- */
 
-void flow_cache_extract(struct burst *b, unsigned i, uint32_t in_port)
+void flow_cache_extract(struct burst *b, unsigned i, uint32_t in_port, enum extract_depth depth)
 {
 	struct rte_mbuf *m = b->pkt[i];
 	struct flow_key *key = &b->key[i];
+	uint16_t lines;
 
 	/* A guest may send its headers in 1-byte segments. */
 	if (SL_UNLIKELY(m->nb_segs > 1 && m->data_len < 256))
 		pool_linearise(m, SL_MIN(m->pkt_len, 256u));
-	uint16_t lines = flow_extract(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, m->pkt_len,
-				      key, &b->ofs[i]);
-	for (unsigned l = 1; l < FLOW_KEY_LINES; l++)
+	lines = flow_extract_depth(depth, rte_pktmbuf_mtod(m, const uint8_t *), m->data_len,
+				   m->pkt_len, key, &b->ofs[i]);
+	for (unsigned l = 1; depth == EXTRACT_FULL && l < FLOW_KEY_LINES; l++)
 		if (!(lines & (1u << l)))
 			memset((uint8_t *)key + l * FLOW_LINE_BYTES, 0, FLOW_LINE_BYTES);
 	key->in_port = in_port;
@@ -699,6 +727,8 @@ void flow_cache_remember(struct flow_cache *c, uint64_t hash, uint32_t idx)
 
 static void rank_masks(struct flow_cache *c)
 {
+	uint32_t n_masks = 0;
+
 	for (uint32_t p = 1; p < PORT_ID_MAX; p++) {
 		struct port_cache *pc = c->port[p];
 
@@ -716,7 +746,9 @@ static void rank_masks(struct flow_cache *c)
 		for (unsigned i = 0; i < MASKS_PER_PORT; i++)
 			if (pc->mask[i])
 				pc->mask[i]->hits /= 2;
+		n_masks += pc->n_masks;
 	}
+	__atomic_store_n(&c->n_masks, n_masks, __ATOMIC_RELAXED);
 }
 
 void flow_cache_sweep(struct flow_cache *c, uint32_t now_ms)
@@ -732,16 +764,6 @@ void flow_cache_sweep(struct flow_cache *c, uint32_t now_ms)
 		c->rank_at_ms = now_ms;
 		rank_masks(c);
 	}
-}
-
-unsigned flow_cache_masks(const struct flow_cache *c)
-{
-	unsigned n = 0;
-
-	for (uint32_t p = 1; p < PORT_ID_MAX; p++)
-		if (c->port[p])
-			n += c->port[p]->n_masks;
-	return n;
 }
 
 /* ---- main thread ---- */

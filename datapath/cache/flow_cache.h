@@ -88,7 +88,7 @@ struct flow_cache {
 	uint32_t *head;    /* megaflow table: index of the first of a chain */
 	uint32_t head_mask;
 	struct megaflow *flow; /* arena; index 0 is never used */
-	uint32_t flow_limit, flow_top, flow_free, n_flows;
+	uint32_t flow_limit, flow_top, flow_free, n_flows, n_masks;
 	uint32_t sweep_at, rank_at_ms;
 	uint64_t key[4]; /* secret of the hash */
 	unsigned thread_idx;
@@ -125,12 +125,14 @@ struct megaflow *flow_cache_install(struct flow_cache *c, struct port_cache *pc,
 				    const struct flow_key *key, uint16_t lines,
 				    const struct resolve_result *r, struct megaflow *stale,
 				    uint32_t version, uint32_t now_ms);
+/* Counts one packet that was resolved but not cached. */
+void flow_cache_credit_once(struct flow_cache *c, const struct resolve_result *r, uint32_t bytes,
+			    uint32_t now_ms);
 /* Between bursts: slots freed in the last one may be used again. */
 void flow_cache_recycle(struct flow_cache *c);
 /* Once a millisecond: expiry, a few slots a time; mask ranking once a second. */
 void flow_cache_sweep(struct flow_cache *c, uint32_t now_ms);
 void flow_cache_flush(struct flow_cache *c);
-unsigned flow_cache_masks(const struct flow_cache *c);
 
 /* main: credits everything counted so far. */
 void flow_cache_collect(struct flow_cache *c, uint64_t now_ms);
@@ -150,8 +152,9 @@ static inline uint16_t sig_of(uint64_t hash)
 
 	return s ? s : 1;
 }
-/* Full-depth extraction of packet i into b->key[i], lines, ofs; unfilled lines are zeroed. */
-void flow_cache_extract(struct burst *b, unsigned i, uint32_t in_port);
+/* Extraction of packet i into b->key[i], lines, ofs. Unfilled lines are zeroed, except those beyond
+ * line 0 at less than full depth. */
+void flow_cache_extract(struct burst *b, unsigned i, uint32_t in_port, enum extract_depth depth);
 /* Line 0, first half, of a frame with tags or LLC. */
 void flow_extract_l2_tagged(const uint8_t *data, uint32_t len, uint32_t in_port, uint8_t *out);
 /* Lines beyond the first. */

@@ -104,6 +104,8 @@ struct prog_builder {
 
 /* Makes the published form; p has room for b->n_words words. */
 void program_fill(struct program *p, const struct prog_builder *b);
+/* The same in memory of the calling thread, valid until its next call. */
+struct program *program_scratch(const struct prog_builder *b);
 struct str;
 /* One op per word group, separated by commas: "push_vlan(0x8100,10),output(3)". */
 void program_format(const struct program *p, struct str *out);

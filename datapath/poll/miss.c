@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Packets the cache did not know: they are resolved here, by the poll thread, under a budget of
+ * cycles. What is over budget waits in its port's queue, served round robin; what does not fit
+ * there is dropped as miss_budget. Poll thread. */
+#include "datapath/poll/poll_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_cycles.h>
+
+#include "datapath/core/pool.h"
+
+static struct miss_queue *queue_of(struct poll_thread *t, uint32_t port_id)
+{
+	struct miss_queue *q = t->miss[port_id];
+
+	if (!q && (q = calloc(1, sizeof *q))) {
+		q->port_id = port_id;
+		t->miss[port_id] = q;
+	}
+	return q;
+}
+
+static void enqueue(struct poll_thread *t, uint32_t port_id, struct rte_mbuf *m,
+		    struct port_counters *c)
+{
+	struct miss_queue *q = queue_of(t, port_id);
+
+	if (!q || q->n == MISS_QUEUE_PKTS) {
+		exec_drop(t->exec, m, port_id, DROP_MISS_BUDGET);
+		return;
+	}
+	q->pkt[(q->head + q->n++) % MISS_QUEUE_PKTS] = m;
+	if (c)
+		counter_add(&c->miss_queued, 1);
+	if (!q->listed) {
+		q->listed = true;
+		t->miss_list[t->n_miss_list++] = port_id;
+	}
+}
+
+static uint32_t linear_bytes(const struct rte_mbuf *m)
+{
+	return m->data_len;
+}
+
+/* Resolves and runs one packet whose key is b->key[i], whole. */
+static void resolve_one(struct poll_thread *t, struct port_cache *pc, struct burst *b, unsigned i,
+			struct megaflow *stale, struct packet *p)
+{
+	struct resolve_result *r = &t->result;
+	struct port_counters *c = counters_of(t->idx, pc->port_id);
+	const struct resolve_request req = {
+		.key = &b->key[i],
+		.packet = rte_pktmbuf_mtod(p->m, const void *),
+		.packet_len = linear_bytes(p->m),
+		.version = t->version,
+		.now_ms = t->exec->now_ms,
+		.side_effects = true,
+	};
+
+	if (c)
+		counter_add(&c->misses, 1);
+	t->cache->misses++;
+	resolve(t->resolver, &req, r);
+	struct megaflow *mf = flow_cache_install(t->cache, pc, &b->key[i], b->lines[i], r, stale,
+						 (uint32_t)t->version, t->now_ms);
+	if (mf) {
+		counter_add(&mf->pkts, 1);
+		counter_add(&mf->bytes, p->m->pkt_len);
+		exec_run(t->exec, mf->info->prog, p);
+		return;
+	}
+	/* Uncached: run from the builder's memory, and credit at once by a short-lived entry. */
+	struct program *prog = program_scratch(&r->prog);
+	flow_cache_credit_once(t->cache, r, p->m->pkt_len, t->now_ms);
+	exec_run(t->exec, prog, p);
+}
+
+/* Complete extraction, another look (a packet before this one may have installed the entry),
+ * resolve. */
+static void settle(struct poll_thread *t, struct port_cache *pc, struct burst *b, unsigned i,
+		   struct packet *p)
+{
+	struct megaflow *stale, *mf;
+
+	mf = flow_cache_find(t->cache, pc, &b->key[i], b->lines[i], (uint32_t)t->version, t->now_ms,
+			     &stale);
+	p->ofs = b->ofs[i];
+	p->has_ofs = true;
+	if (!mf) {
+		resolve_one(t, pc, b, i, stale, p);
+		return;
+	}
+	counter_add(&mf->pkts, 1);
+	counter_add(&mf->bytes, p->m->pkt_len);
+	mf->used_ms = t->now_ms;
+	exec_run(t->exec, mf->info->prog, p);
+}
+
+static void settle_fresh(struct poll_thread *t, struct port_cache *pc, struct burst *b, unsigned i)
+{
+	struct packet p = {.s.in_port = pc->port_id};
+
+	flow_cache_extract(b, i, pc->port_id, EXTRACT_FULL);
+	p.m = b->pkt[i];
+	settle(t, pc, b, i, &p);
+}
+
+void miss_handle(struct poll_thread *t, struct port_cache *pc, struct burst *b,
+		 const uint8_t *which, unsigned n)
+{
+	struct port_counters *c = counters_of(t->idx, pc->port_id);
+	struct miss_queue *q = t->miss[pc->port_id];
+	uint64_t until = rte_rdtsc() + MISS_BUDGET_TSC;
+	bool wait = q && q->n; /* order: behind those that already wait */
+
+	for (unsigned k = 0; k < n; k++) {
+		if (wait) {
+			enqueue(t, pc->port_id, b->pkt[which[k]], c);
+			continue;
+		}
+		settle_fresh(t, pc, b, which[k]);
+		wait = rte_rdtsc() > until;
+	}
+}
+
+void miss_serve_queues(struct poll_thread *t)
+{
+	uint64_t until = rte_rdtsc() + MISS_BUDGET_TSC / 2;
+	struct burst *b = &t->burst;
+
+	while (t->n_miss_list && rte_rdtsc() < until) {
+		uint32_t port_id = t->miss_list[0];
+		struct miss_queue *q = t->miss[port_id];
+		struct port_cache *pc = flow_cache_port(t->cache, port_id);
+
+		for (unsigned k = 0; k < 4 && q->n; k++) {
+			struct rte_mbuf *m = q->pkt[q->head];
+
+			q->head = (uint16_t)((q->head + 1) % MISS_QUEUE_PKTS);
+			q->n--;
+			if (!pc) {
+				exec_drop(t->exec, m, port_id, DROP_MISS_BUDGET);
+				continue;
+			}
+			b->pkt[0] = m;
+			settle_fresh(t, pc, b, 0);
+		}
+		/* to the end of the line, or out of it */
+		memmove(t->miss_list, t->miss_list + 1,
+			(t->n_miss_list - 1) * sizeof t->miss_list[0]);
+		if (q->n)
+			t->miss_list[t->n_miss_list - 1] = port_id;
+		else {
+			q->listed = false;
+			t->n_miss_list--;
+		}
+	}
+	if (t->exec->n_recirc)
+		miss_handle_recirculated(t);
+}
+
+void miss_handle_recirculated(struct poll_thread *t)
+{
+	struct exec *x = t->exec;
+	struct burst *b = &t->burst;
+
+	/* Running one may append others; each has its own bounded depth. */
+	for (unsigned i = 0; i < x->n_recirc; i++) {
+		struct packet p = x->recirc[i];
+		struct port_cache *pc = flow_cache_port(t->cache, p.s.in_port);
+
+		if (!pc) {
+			exec_drop(x, p.m, p.s.in_port, DROP_FROZEN_GONE);
+			continue;
+		}
+		b->pkt[0] = p.m;
+		flow_cache_extract(b, 0, p.s.in_port, EXTRACT_FULL);
+		struct flow_key *k = &b->key[0];
+		k->recirc_id = p.s.recirc_id;
+		k->ct_state = p.s.ct_state;
+		k->ct_zone = cpu_to_be16(p.s.ct_zone);
+		k->ct_mark = cpu_to_be32(p.s.ct_mark);
+		if (p.s.ct_state) {
+			memcpy(k->ct_label, p.s.ct_label, sizeof k->ct_label);
+			memcpy(k->ct_ipv6_src, p.s.ct_tuple, sizeof p.s.ct_tuple);
+			b->lines[0] |= 1u << FLOW_LINE_CT;
+		}
+		settle(t, pc, b, 0, &p);
+	}
+	x->n_recirc = 0;
+}
+
+void miss_drop_all(struct poll_thread *t)
+{
+	for (unsigned i = 0; i < t->n_miss_list; i++) {
+		struct miss_queue *q = t->miss[t->miss_list[i]];
+
+		for (; q->n; q->n--) {
+			exec_drop(t->exec, q->pkt[q->head], q->port_id, DROP_MISS_BUDGET);
+			q->head = (uint16_t)((q->head + 1) % MISS_QUEUE_PKTS);
+		}
+		q->listed = false;
+	}
+	t->n_miss_list = 0;
+}
+
+uint64_t miss_held(const struct poll_thread *t, uint32_t port_id)
+{
+	const struct miss_queue *q = __atomic_load_n(&t->miss[port_id], __ATOMIC_ACQUIRE);
+
+	return q ? q->n : 0;
+}

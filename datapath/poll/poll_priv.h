@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A poll thread's state, between the files of this folder. Fields say who writes. */
+#pragma once
+#include <pthread.h>
+
+#include <rte_ring.h>
+
+#include "datapath/cache/flow_cache.h"
+#include "datapath/exec/exec.h"
+#include "datapath/poll/poll.h"
+#include "datapath/resolve/resolve.h"
+
+enum {
+	MISS_QUEUE_PKTS = 512,    /* per port and thread */
+	MISS_BUDGET_TSC = 260000, /* cycles of resolving per burst before misses wait: 100 us */
+	QUANTUM_TSC = 26000,      /* deficit round robin: cycles a queue earns per round */
+	SWEEP_EVERY_US = 1000,
+	RCU_EVERY = 64,        /* iterations between quiescent reports */
+	MEASURE_EVERY = 16,    /* iterations between those whose stages are timed */
+	IDLE_QUEUE_US = 10000, /* a queue silent for so long is polled in rotation */
+	EVENT_POLL_US = 20,    /* how often descriptors are asked while other queues are busy */
+	SLEEP_AFTER_US = 200,  /* nothing at all for so long: sleep */
+	COMMANDS_MAX = 64,
+};
+
+struct rxq { /* one receive queue on one thread; owned by its thread while listed */
+	struct port *port;
+	uint16_t q;
+	uint16_t pinned_core; /* 0xffff: none */
+	bool ready;           /* poll_on_event: the descriptor said so */
+	bool armed;
+	int fd; /* -1: none */
+	int64_t deficit_tsc;
+	uint64_t last_pkt_tsc;
+	uint64_t cycles, pkts; /* W: thread  R: main, relaxed */
+	uint64_t seen_cycles;  /* W: main */
+	uint64_t window[10];   /* cycles of the last ten ticks  W: main */
+};
+
+struct rxq_list { /* immutable; replaced by main, freed after a grace period */
+	unsigned n;
+	uint64_t gen; /* never repeats: addresses do */
+	struct rxq *at[];
+};
+
+struct miss_queue { /* packets of one port that wait for their resolution */
+	uint32_t port_id;
+	uint16_t head, n;
+	bool listed;
+	struct rte_mbuf *pkt[MISS_QUEUE_PKTS];
+};
+
+enum poll_command_kind { COMMAND_FLUSH, COMMAND_FORGET_PORT };
+struct poll_command {
+	enum poll_command_kind kind;
+	uint32_t port_id;
+};
+
+struct poll_thread {
+	unsigned idx;
+	uint16_t core;
+	pthread_t pthread;
+	bool stop;   /* W: main */
+	bool failed; /* W: thread, before started */
+	bool started;
+	int epoll_fd, wake_fd;
+	struct flow_cache *cache;
+	struct exec *exec;
+	struct resolver *resolver;
+	struct rxq_list *rxqs;   /* W: main (release)  R: thread (acquire) */
+	struct rte_ring *inject; /* struct injected *; main → thread */
+	struct rte_ring *commands;
+
+	/* W: thread  R: main, relaxed */
+	uint64_t iterations SL_CACHE_ALIGNED;
+	uint64_t sleeps, sleep_us, pkts, cycles_busy, cycles_total;
+	uint64_t stage_cycles[STAGE_N];
+	bool asleep; /* W: thread (seq_cst)  R: main */
+
+	/* thread only */
+	struct burst burst;
+	struct resolve_result result;
+	struct miss_queue *miss[PORT_ID_MAX];
+	uint32_t miss_list[PORT_ID_MAX]; /* ports with packets waiting, round robin */
+	unsigned n_miss_list;
+	bool measure;
+	uint64_t now_tsc, last_sweep_tsc, last_event_tsc, last_work_tsc;
+	uint32_t now_ms;
+	uint64_t version;
+	unsigned rotate;
+	uint64_t epoll_gen; /* list whose descriptors are in epoll_fd */
+
+	/* W: main */
+	uint64_t seen_busy, seen_total;
+	uint32_t busy_permille;
+};
+
+extern struct poll_thread *poll_thread_at[POLL_THREADS_MAX]; /* W: main; NULL: not running */
+extern uint32_t poll_sleep_us_shared;
+extern uint64_t poll_tsc_hz;
+
+static inline uint64_t tsc_of_us(uint64_t us)
+{
+	return us * poll_tsc_hz / 1000000;
+}
+
+/* thread.c */
+void *poll_thread_main(void *arg);
+/* miss.c: the packets of a burst that the cache did not know; consumes them. */
+void miss_handle(struct poll_thread *t, struct port_cache *pc, struct burst *b,
+		 const uint8_t *which, unsigned n);
+void miss_serve_queues(struct poll_thread *t);
+void miss_handle_recirculated(struct poll_thread *t);
+void miss_drop_all(struct poll_thread *t);
+uint64_t miss_held(const struct poll_thread *t, uint32_t port_id);
+/* inject.c */
+void inject_run(struct poll_thread *t);
+void inject_drop_all(struct poll_thread *t);
+/* sleep.c */
+void sleep_check_events(struct poll_thread *t, const struct rxq_list *l, int timeout_ms);
+bool sleep_until_work(struct poll_thread *t, const struct rxq_list *l);
+void poll_wake(struct poll_thread *t); /* main */
+/* upcall.c */
+int upcall_init(void);
+bool upcall_packet_in(struct exec *x, const struct packet *p, uint8_t reason,
+		      uint16_t controller_id, const struct prog_controller *c,
+		      const uint8_t *userdata);

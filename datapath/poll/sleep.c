@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Descriptors of receive queues: asked now and then while busy (taps and the like are read only
+ * when they say so), and waited for when there is nothing to do at all. The epoll_wait here is the
+ * only blocking call of a poll thread; it is made RCU-offline and with no version held. */
+#include "datapath/poll/poll_priv.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <rte_cycles.h>
+
+#include "datapath/base/clock.h"
+#include "datapath/core/rcu.h"
+
+enum {
+	EVENTS = 64,
+	/* Ports without a descriptor are looked at this often during sleep: it bounds how long the
+	 * first packet after idle waits. */
+	BLIND_SLEEP_US = 120,
+	HOUSEKEEPING_MS = 500, /* a sleep never lasts longer: expiry goes on */
+};
+
+static void add_fd(struct poll_thread *t, int fd, void *ptr)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = ptr};
+
+	if (epoll_ctl(t->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0 && errno == EEXIST)
+		epoll_ctl(t->epoll_fd, EPOLL_CTL_MOD, fd, &ev);
+}
+
+/* Descriptors come and go with guests and queue moves: what is in epoll follows the list. */
+static void follow(struct poll_thread *t, const struct rxq_list *l)
+{
+	bool new_list = t->epoll_gen != l->gen;
+
+	if (new_list) {
+		close(t->epoll_fd);
+		t->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+		add_fd(t, t->wake_fd, NULL);
+		t->epoll_gen = l->gen;
+	}
+	for (unsigned i = 0; i < l->n; i++) {
+		struct rxq *r = l->at[i];
+		int fd = r->port->class->rx_fd ? r->port->class->rx_fd(r->port, r->q) : -1;
+
+		if (fd == r->fd && !new_list)
+			continue;
+		if (!new_list && r->fd >= 0)
+			epoll_ctl(t->epoll_fd, EPOLL_CTL_DEL, r->fd, NULL);
+		r->fd = fd;
+		if (fd >= 0)
+			add_fd(t, fd, r);
+	}
+}
+
+static void take_events(struct poll_thread *t, const struct epoll_event *ev, int n)
+{
+	for (int i = 0; i < n; i++) {
+		struct rxq *r = ev[i].data.ptr;
+		uint64_t v;
+
+		if (r)
+			r->ready = true;
+		else if (read(t->wake_fd, &v, sizeof v) < 0)
+			continue;
+	}
+}
+
+void sleep_check_events(struct poll_thread *t, const struct rxq_list *l, int timeout_ms)
+{
+	struct epoll_event ev[EVENTS];
+	bool any = false;
+
+	for (unsigned i = 0; i < l->n && !any; i++)
+		any = l->at[i]->port->poll_on_event;
+	if (!any)
+		return;
+	follow(t, l);
+	int n = epoll_wait(t->epoll_fd, ev, EVENTS, timeout_ms);
+	for (int i = 0; i < n; i++) {
+		struct rxq *r = ev[i].data.ptr;
+
+		/* A kick of a queue that is polled anyway is left for the sleep to consume. */
+		if (r && r->port->poll_on_event)
+			r->ready = true;
+	}
+}
+
+static bool arm(struct poll_thread *t, const struct rxq_list *l, bool *blind)
+{
+	bool quiet = true;
+
+	*blind = false;
+	for (unsigned i = 0; i < l->n; i++) {
+		struct rxq *r = l->at[i];
+
+		r->armed = false;
+		if (r->q >= __atomic_load_n(&r->port->n_rxq, __ATOMIC_ACQUIRE))
+			continue;
+		if (r->fd < 0) {
+			*blind = true;
+			continue;
+		}
+		if (r->port->class->rx_arm) {
+			r->armed = true;
+			if (!r->port->class->rx_arm(r->port, r->q))
+				quiet = false;
+		}
+	}
+	return quiet;
+}
+
+static void disarm(const struct rxq_list *l)
+{
+	for (unsigned i = 0; i < l->n; i++) {
+		struct rxq *r = l->at[i];
+
+		if (r->armed && r->port->class->rx_disarm)
+			r->port->class->rx_disarm(r->port, r->q);
+		r->armed = false;
+	}
+}
+
+bool sleep_until_work(struct poll_thread *t, const struct rxq_list *l)
+{
+	struct epoll_event ev[EVENTS];
+	uint64_t start = rte_rdtsc();
+	bool blind;
+	int n = 0;
+
+	follow(t, l);
+	if (!arm(t, l, &blind)) {
+		disarm(l);
+		return true;
+	}
+	__atomic_store_n(&t->asleep, true, __ATOMIC_SEQ_CST);
+	version_idle(t->idx);
+	rcu_thread_offline(t->idx);
+	if (rte_ring_empty(t->inject) && rte_ring_empty(t->commands) &&
+	    !__atomic_load_n(&t->stop, __ATOMIC_SEQ_CST)) {
+		uint32_t max_us = __atomic_load_n(&poll_sleep_us_shared, __ATOMIC_RELAXED);
+		uint64_t us = blind ? SL_MIN((uint64_t)max_us, (uint64_t)BLIND_SLEEP_US)
+				    : HOUSEKEEPING_MS * 1000ull;
+		struct timespec ts = {(time_t)(us / 1000000), (long)(us % 1000000) * 1000};
+
+		n = epoll_pwait2(t->epoll_fd, ev, EVENTS, &ts, NULL);
+	}
+	rcu_thread_online(t->idx);
+	__atomic_store_n(&t->asleep, false, __ATOMIC_SEQ_CST);
+	version_burst_begin(t->idx);
+	take_events(t, ev, n);
+	disarm(l);
+	t->now_tsc = rte_rdtsc();
+	counter_add(&t->sleeps, 1);
+	counter_add(&t->sleep_us, (t->now_tsc - start) * 1000000 / poll_tsc_hz);
+	counter_add(&t->cycles_total, t->now_tsc - start);
+	counter_add(&t->stage_cycles[STAGE_IDLE], t->now_tsc - start);
+	if (n > 0)
+		t->last_work_tsc = t->now_tsc;
+	return n > 0;
+}
+
+void poll_wake(struct poll_thread *t)
+{
+	uint64_t one = 1;
+
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&t->asleep, __ATOMIC_SEQ_CST) &&
+	    write(t->wake_fd, &one, sizeof one) < 0) {
+		/* The counter is full: it is readable, which is all that is wanted. */
+	}
+}

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The loop of a poll thread: for each of its queues receive, classify, run, then the misses, then
+ * everything staged is sent. One version for all of an iteration; no lock, no log, no blocking call
+ * but the sleep at its bottom.
+ *
+ * Fairness: deficit round robin on cycles. A queue earns a quantum per round and pays what its
+ * packets really cost, misses included; in debt it sits out, so that one port's expensive packets
+ * do not take another's time. */
+#include "datapath/poll/poll_priv.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <rte_cycles.h>
+#include <rte_lcore.h>
+
+#include "datapath/base/clock.h"
+#include "datapath/core/pool.h"
+#include "datapath/core/rcu.h"
+#include "datapath/core/thread.h"
+
+const char *const poll_stage_names[STAGE_N] = {
+	[STAGE_RX] = "rx",           [STAGE_EXTRACT] = "extract", [STAGE_CACHE] = "cache",
+	[STAGE_RESOLVE] = "resolve", [STAGE_EXEC] = "exec",       [STAGE_TX] = "tx",
+	[STAGE_IDLE] = "idle",
+};
+
+static inline uint64_t stamp(const struct poll_thread *t)
+{
+	return t->measure ? rte_rdtsc() : 0;
+}
+
+static inline void account(struct poll_thread *t, enum poll_stage s, uint64_t *since)
+{
+	if (t->measure) {
+		uint64_t now = rte_rdtsc();
+
+		counter_add(&t->stage_cycles[s], (now - *since) * MEASURE_EVERY);
+		*since = now;
+	}
+}
+
+/* Hits, in runs of the same megaflow: its line is written once per run. */
+static unsigned run_hits(struct poll_thread *t, struct burst *b, uint32_t in_port, uint8_t *missed,
+			 struct port_counters *c)
+{
+	unsigned n_missed = 0, sent = 0, n = b->n;
+
+	for (unsigned i = 0; i < n;) {
+		struct megaflow *mf = b->mf[i];
+
+		if (SL_UNLIKELY(!mf)) {
+			missed[n_missed++] = (uint8_t)i++;
+			continue;
+		}
+		unsigned first = i;
+		uint64_t bytes = 0;
+		do {
+			bytes += b->pkt[i++]->pkt_len;
+		} while (i < n && b->mf[i] == mf);
+		counter_add(&mf->pkts, i - first);
+		counter_add(&mf->bytes, bytes);
+		mf->used_ms = t->now_ms;
+		if (SL_LIKELY(mf->out_port)) {
+			sent += i - first;
+			for (unsigned k = first; k < i; k++)
+				exec_output(t->exec, b->pkt[k], mf->out_port);
+			continue;
+		}
+		const struct program *prog = mf->info->prog;
+		for (unsigned k = first; k < i; k++) {
+			struct packet p = {.m = b->pkt[k], .s.in_port = in_port};
+
+			if (b->depth > DEPTH_L2) {
+				p.ofs = b->ofs[k];
+				p.has_ofs = true;
+			}
+			exec_run(t->exec, prog, &p);
+		}
+	}
+	if (sent)
+		counter_add(&c->sent, sent);
+	counter_add(&c->cache_hits, n - n_missed);
+	return n_missed;
+}
+
+/* Frames without a whole Ethernet header go; the first segment gets at least that much. */
+static unsigned drop_runts(struct poll_thread *t, struct rte_mbuf **pkt, unsigned n,
+			   uint32_t in_port)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct rte_mbuf *m = pkt[i];
+
+		if (m->pkt_len < 14 || (m->data_len < 14 && !pool_linearise(m, 14)))
+			exec_drop(t->exec, m, in_port, DROP_RX_TRUNCATED);
+		else
+			pkt[kept++] = m;
+	}
+	return kept;
+}
+
+static void process(struct poll_thread *t, uint32_t in_port, unsigned n)
+{
+	struct burst *b = &t->burst;
+	struct port_counters *c = counters_of(t->idx, in_port);
+	struct port_cache *pc = flow_cache_port(t->cache, in_port);
+	uint64_t bytes = 0, since = stamp(t);
+	uint32_t shortest = UINT32_MAX;
+	uint8_t missed[BURST_MAX];
+
+	if (SL_UNLIKELY(!c || !pc)) { /* unpublished under our feet, or no memory */
+		rte_pktmbuf_free_bulk(b->pkt, n);
+		return;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		bytes += b->pkt[i]->pkt_len;
+		shortest = SL_MIN(shortest, (uint32_t)b->pkt[i]->data_len);
+		b->pkt[i]->port = (uint16_t)in_port;
+	}
+	counter_add(&c->rx_pkts, n);
+	counter_add(&c->rx_bytes, bytes);
+	if (SL_UNLIKELY(shortest < 14))
+		n = drop_runts(t, b->pkt, n, in_port);
+	b->n = (uint16_t)n;
+	flow_cache_classify(t->cache, pc, b, (uint32_t)t->version, t->now_ms);
+	account(t, STAGE_CACHE, &since);
+	unsigned n_missed = run_hits(t, b, in_port, missed, c);
+	account(t, STAGE_EXEC, &since);
+	if (SL_UNLIKELY(n_missed)) {
+		miss_handle(t, pc, b, missed, n_missed);
+		account(t, STAGE_RESOLVE, &since);
+	}
+	if (SL_UNLIKELY(t->exec->n_recirc))
+		miss_handle_recirculated(t);
+}
+
+/* One queue's turn. Returns packets received. */
+static unsigned poll_queue(struct poll_thread *t, struct rxq *r)
+{
+	uint64_t start = t->now_tsc, since = stamp(t);
+	unsigned n;
+
+	if (r->port->poll_on_event && !r->ready)
+		return 0;
+	n = r->q < __atomic_load_n(&r->port->n_rxq, __ATOMIC_ACQUIRE)
+		    ? r->port->class->rx_burst(r->port, r->q, t->burst.pkt, BURST_MAX)
+		    : 0;
+	if (r->port->poll_on_event && n < BURST_MAX)
+		r->ready = false;
+	if (!n) {
+		r->deficit_tsc = 0;
+		return 0;
+	}
+	account(t, STAGE_RX, &since);
+	process(t, r->port->id, n);
+	t->now_tsc = rte_rdtsc();
+	r->last_pkt_tsc = t->now_tsc;
+	uint64_t cost = t->now_tsc - start;
+	counter_add(&r->cycles, cost);
+	counter_add(&r->pkts, n);
+	r->deficit_tsc -= (int64_t)cost;
+	return n;
+}
+
+static unsigned poll_queues(struct poll_thread *t, const struct rxq_list *l)
+{
+	unsigned n = 0;
+	uint64_t idle_after = tsc_of_us(IDLE_QUEUE_US);
+
+	for (unsigned i = 0; i < l->n; i++) {
+		struct rxq *r = l->at[i];
+
+		/* Silent queues take turns: 500 of them must not cost the busy one its cache. */
+		if (l->n > 8 && !r->ready && t->now_tsc - r->last_pkt_tsc > idle_after &&
+		    i != t->rotate % l->n && i != (t->rotate + l->n / 2) % l->n)
+			continue;
+		if (r->deficit_tsc < QUANTUM_TSC)
+			r->deficit_tsc += QUANTUM_TSC;
+		if (r->deficit_tsc <= 0) {
+			n++; /* has work, waits for its share */
+			continue;
+		}
+		n += poll_queue(t, r);
+	}
+	t->rotate++;
+	return n;
+}
+
+static void run_commands(struct poll_thread *t)
+{
+	void *p;
+
+	while (SL_UNLIKELY(!rte_ring_sc_dequeue(t->commands, &p))) {
+		uintptr_t v = (uintptr_t)p;
+
+		/* kind in the low bits, port above: no allocation to free */
+		if ((v & 1) == COMMAND_FORGET_PORT)
+			flow_cache_port_forget(t->cache, (uint32_t)(v >> 2));
+		else
+			flow_cache_flush(t->cache);
+	}
+}
+
+static void every_ms(struct poll_thread *t)
+{
+	uint64_t ms = clock_mono_ms();
+
+	t->now_ms = (uint32_t)ms;
+	t->exec->now_ms = ms;
+	flow_cache_sweep(t->cache, t->now_ms);
+	t->last_sweep_tsc = t->now_tsc;
+}
+
+static unsigned iterate(struct poll_thread *t)
+{
+	const struct rxq_list *l;
+	uint64_t start = rte_rdtsc(), since;
+	unsigned n;
+
+	t->now_tsc = start;
+	t->version = version_burst_begin(t->idx);
+	t->exec->version = t->version;
+	t->measure = t->iterations % MEASURE_EVERY == 0;
+	l = __atomic_load_n(&t->rxqs, __ATOMIC_ACQUIRE);
+	if (!rte_ring_empty(t->commands))
+		run_commands(t);
+	if (t->now_tsc - t->last_sweep_tsc > tsc_of_us(SWEEP_EVERY_US))
+		every_ms(t);
+	if (t->now_tsc - t->last_event_tsc > tsc_of_us(EVENT_POLL_US)) {
+		sleep_check_events(t, l, 0);
+		t->last_event_tsc = t->now_tsc;
+	}
+	n = poll_queues(t, l);
+	if (!rte_ring_empty(t->inject)) {
+		inject_run(t);
+		n++;
+	}
+	if (SL_UNLIKELY(t->n_miss_list)) {
+		miss_serve_queues(t);
+		n++;
+	}
+	if (t->exec->n_pending) {
+		since = stamp(t);
+		exec_flush(t->exec);
+		account(t, STAGE_TX, &since);
+	}
+	flow_cache_recycle(t->cache);
+	counter_add(&t->iterations, 1);
+	if (t->iterations % RCU_EVERY == 0)
+		rcu_quiescent(t->idx);
+	uint64_t end = rte_rdtsc();
+	counter_add(&t->cycles_total, end - start);
+	if (n) {
+		counter_add(&t->pkts, n);
+		counter_add(&t->cycles_busy, end - start);
+		t->last_work_tsc = end;
+	}
+	t->now_tsc = end;
+	return n;
+}
+
+void *poll_thread_main(void *arg)
+{
+	struct poll_thread *t = arg;
+	cpu_set_t set;
+	char name[16];
+
+	CPU_ZERO(&set);
+	CPU_SET(t->core, &set);
+	snprintf(name, sizeof name, "poll-c%u", t->core);
+	pthread_setname_np(pthread_self(), name);
+	t->failed =
+		pthread_setaffinity_np(pthread_self(), sizeof set, &set) || rte_thread_register();
+	sl_thread_idx = t->idx;
+	__atomic_store_n(&t->started, true, __ATOMIC_RELEASE);
+	if (t->failed)
+		return NULL;
+	rcu_thread_online(t->idx);
+	t->now_tsc = t->last_work_tsc = rte_rdtsc();
+	every_ms(t);
+	while (!__atomic_load_n(&t->stop, __ATOMIC_ACQUIRE)) {
+		if (iterate(t))
+			continue;
+		uint32_t max_us = __atomic_load_n(&poll_sleep_us_shared, __ATOMIC_RELAXED);
+
+		if (max_us && t->now_tsc - t->last_work_tsc > tsc_of_us(SLEEP_AFTER_US))
+			sleep_until_work(t, __atomic_load_n(&t->rxqs, __ATOMIC_ACQUIRE));
+	}
+	version_burst_begin(t->idx);
+	miss_drop_all(t);
+	inject_drop_all(t);
+	exec_flush(t->exec);
+	version_idle(t->idx);
+	rcu_thread_offline(t->idx);
+	rte_thread_unregister();
+	return NULL;
+}
