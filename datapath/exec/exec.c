@@ -60,7 +60,8 @@ void exec_words(struct exec *x, const union prog_word *w, uint32_t n, struct pac
 
 	for (uint32_t i = 0; i < n;) {
 		const struct prog_op *op = &w[i].op;
-		uint32_t next = i + 1 + op->n_words;
+		/* The buckets of a select belong to it. */
+		uint32_t next = i + 1 + (op->code == OP_GROUP_SELECT ? op->b : op->n_words);
 
 		if (op->code == OP_COPY_BEGIN) {
 			struct packet copy;

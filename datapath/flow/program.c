@@ -53,8 +53,6 @@ void program_format(const struct program *p, struct str *out)
 		case OP_RECIRC:
 		case OP_TRUNC:
 		case OP_SET_QUEUE:
-		case OP_MIRROR:
-		case OP_METER:
 			str_printf(out, "(%u)", op->b);
 			break;
 		case OP_DROP:
@@ -74,16 +72,7 @@ void program_format(const struct program *p, struct str *out)
 		case OP_COPY_END:
 		case OP_CONTROLLER:
 		case OP_GROUP_SELECT:
-		case OP_CT:
-		case OP_CT_CLEAR:
-		case OP_POLICY_IN:
-		case OP_POLICY_OUT:
-		case OP_LEARN:
-		case OP_MAC_LEARN:
-		case OP_FIN_TIMEOUT:
 		case OP_CHECK_LEN:
-		case OP_SAMPLE:
-		case OP_SET_TUNNEL:
 		case OP_N:
 			break;
 		}
