@@ -12,12 +12,6 @@
 typedef enum exec_next (*op_fn)(struct exec *x, struct packet *p, const union prog_word *w,
 				bool last);
 
-#define PROG_OP(id, ...)                                                                           \
-	enum exec_next exec_##id(struct exec *x, struct packet *p, const union prog_word *w,       \
-				 bool last);
-#include "datapath/flow/ops.def"
-#undef PROG_OP
-
 static const op_fn ops[OP_N] = {
 #define PROG_OP(id, ...) [OP_##id] = exec_##id,
 #include "datapath/flow/ops.def"

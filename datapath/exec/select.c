@@ -6,6 +6,7 @@
 #include "datapath/base/hash.h"
 #include "datapath/core/pool.h"
 #include "datapath/exec/ops.h"
+#include "datapath/flow/match.h"
 
 static uint64_t hash_named(const struct flow_key *key, const struct minimatch *fields,
 			   uint32_t basis)
