@@ -4,6 +4,8 @@
 Each returns a dictionary that goes into the JSON as it is; "value" is what the tables show. The
 counters are the ports' own, read from /dev/shm, so they are the same for every switch.
 """
+import os
+import threading
 import time
 
 from . import machine, process, shm
@@ -113,19 +115,36 @@ def throughput(switch, scenario, flows, options):
 def attack(switch, scenario, flows, options):
     """The victim's speed with the attack over its speed without, in one start of the switch."""
     begin(switch, scenario, flows)
+    if scenario.options.get("monitor"):
+        switch.monitor()
     victim = switch.ports["p1"]
     victim.set_attack_every(0)
     victim.open_gate(limit=0)
     time.sleep(options.warm(scenario, switch, flows))
     alone, _ = measure_windows(switch, scenario, options)
     series = [(0.0, alone["pps"])]
+    churn = Churn(switch, scenario.options["churn"]) if "churn" in scenario.options else None
+    started = time.monotonic()
+    try:
+        start_packets(switch, scenario)
+        if churn:
+            churn.start()
+        return observe_attack(switch, scenario, options, alone, series, started)
+    finally:
+        if churn:
+            churn.stop()
+
+
+def start_packets(switch, scenario):
     attacker = switch.ports.get("p3")
     if attacker:
         attacker.set_rate(scenario.options.get("rate", 0))
         attacker.open_gate(limit=0)
-    else:
-        victim.set_attack_every(scenario.options["every"])
-    started = time.monotonic()
+    elif "every" in scenario.options:
+        switch.ports["p1"].set_attack_every(scenario.options["every"])
+
+
+def observe_attack(switch, scenario, options, alone, series, started):
     warm = scenario.options.get("attack_warm_s", 3)
     if options.longest_warm_s:
         warm = min(warm, options.longest_warm_s)
@@ -144,6 +163,36 @@ def attack(switch, scenario, flows, options):
                 alone_pps=alone["pps"], under_attack_pps=middle_one["pps"],
                 cycles=cycles(switch, middle_one["pps"]), series=series,
                 megaflows=switch.megaflows())
+
+
+class Churn(threading.Thread):
+    """Adds and deletes rules that match nothing, `per_s` changes a second, a tenth at a time."""
+
+    def __init__(self, switch, per_s):
+        super().__init__(daemon=True)
+        self.switch, self.batch = switch, max(per_s // 20, 1)
+        self.ended = threading.Event()
+        self.changes = 0
+
+    def run(self):
+        match = [f"priority=50,ip,nw_dst=30.{i >> 16}.{i >> 8 & 255}.{i & 255}"
+                 for i in range(self.batch)]
+        lines = [f"add {m},actions=drop" for m in match] + [f"delete_strict {m}" for m in match]
+        path = os.path.join(self.switch.run_dir, "churn.txt")
+        with open(path, "w") as f:
+            f.write("\n".join(lines) + "\n")
+        while not self.ended.is_set():
+            started = time.monotonic()
+            try:
+                self.switch.ofctl("add-flows", path)
+            except Failed:
+                return
+            self.changes += len(lines)
+            self.ended.wait(max(0, 0.1 - (time.monotonic() - started)))
+
+    def stop(self):
+        self.ended.set()
+        self.join(20)
 
 
 def setup(switch, scenario, flows, options):
@@ -283,6 +332,7 @@ KINDS = {"vhost": vhost, "throughput": throughput, "attack": attack, "setup": se
 def run(switch, scenario, flows, options):
     """One measurement; the switch is stopped afterwards whatever happens."""
     try:
-        return KINDS[scenario.kind](switch, scenario, flows, options)
+        result = KINDS[scenario.kind](switch, scenario, flows, options)
+        return dict(result, details=switch.details())
     finally:
         switch.stop()

@@ -71,6 +71,10 @@ class Switch:
     def megaflows(self):
         return None
 
+    def details(self):
+        """What the switch itself says about where its time goes, as text; kept in the JSON."""
+        return None
+
     def relaunch_datapath(self):
         """Starts the datapath again after it was killed."""
         raise Failed(f"{self.name}: no way to restart it alone")
@@ -263,8 +267,17 @@ class OvsTools(Switch):
         path = os.path.join(self.run_dir, "rules.txt")
         with open(path, "w") as f:
             f.write("\n".join(rules) + "\n")
-        self.tool("ovs-ofctl", "-O", "OpenFlow13", "add-flows", f"unix:{self.run_dir}/{BRIDGE}.mgmt",
-                  path)
+        self.ofctl("add-flows", path)
+
+    def ofctl(self, command, *args):
+        return self.tool("ovs-ofctl", "-O", "OpenFlow13", command,
+                         f"unix:{self.run_dir}/{BRIDGE}.mgmt", *args)
+
+    def monitor(self):
+        """A controller that takes packet-ins and does nothing with them."""
+        self.add_child("monitor", ["ovs-ofctl", "-O", "OpenFlow13", "monitor",
+                                   f"unix:{self.run_dir}/{BRIDGE}.mgmt", "65534"],
+                       env=self.tool_env(), cores=self.settings.main_core, netns=False)
 
     def configure(self, scenario, ports, cores):
         self.add_ports(scenario, ports)
@@ -339,6 +352,9 @@ class Ovs(OvsTools):
     def appctl(self, *args):
         return self.tool("ovs-appctl", "-t", f"{self.run_dir}/vswitchd.ctl", *args)
 
+    def details(self):
+        return self.appctl("dpif-netdev/pmd-stats-show")
+
     def megaflows(self):
         m = re.search(r"flows: (\d+)", self.appctl("dpctl/show"))
         return int(m.group(1)) if m else None
@@ -400,6 +416,12 @@ class Sluice(OvsTools):
 
     def datapath_pid(self):
         return self.children[1].pid
+
+    def details(self):
+        try:
+            return self.tool(self.binary("sluice"), "poll", "show", timeout_s=10)
+        except Failed:
+            return None
 
     def megaflows(self):
         try:
