@@ -18,6 +18,7 @@
 #include "datapath/base/err.h"
 #include "datapath/core/drop.h"
 #include "datapath/core/limits.h"
+#include "datapath/offload/offload.h"
 
 struct port;
 
@@ -52,6 +53,8 @@ struct port_class {
 	const struct port_option_info *options; /* ends with name NULL */
 	bool no_queues;                         /* patch: nothing to poll or send to */
 
+	/* Any thread, may be NULL: what the option table cannot say (required options, names). */
+	int (*check)(const struct port_config *c, struct err *e);
 	/* Device thread. 0 or -errno with err set ("port p1: options:dpdk-devargs: …"). */
 	int (*open)(struct port *p, const struct port_config *c, struct err *e);
 	void (*close)(struct port *p);
@@ -61,9 +64,11 @@ struct port_class {
 	/* Fills link state, speed, MAC, ifindex, device error counters into p->status. */
 	void (*refresh)(struct port *p);
 
-	/* Poll thread. rx: 0..n packets, owned by the caller; drops on the way are counted by the
-	 * class in counters_of(thread, p->id) (rx_pkts and the reason). tx: returns how many were
-	 * taken; those belong to the device, the rest still to the caller. */
+	/* Poll thread. rx: 0..n packets, owned by the caller, who counts them (rx_pkts, rx_bytes);
+	 * packets dropped on the way are counted by the class in counters_of(thread, p->id):
+	 * rx_pkts, rx_bytes and the reason. tx: returns how many were taken; those belong to the
+	 * device (what it then fails to send is in status.tx_errors, as with a NIC), the rest still
+	 * to the caller. */
 	uint16_t (*rx_burst)(struct port *p, uint16_t q, struct rte_mbuf **pkts, uint16_t n);
 	uint16_t (*tx_burst)(struct port *p, uint16_t q, struct rte_mbuf **pkts, uint16_t n);
 	/* Poll thread, may be NULL: end of a loop iteration in which tx_burst ran (kick
@@ -71,9 +76,12 @@ struct port_class {
 	void (*tx_flush)(struct port *p, uint16_t q);
 
 	/* Sleeping. rx_fd: descriptor that becomes readable when packets arrive, or -1 (then the
-	 * thread wakes by timer). arm: asks for a wake-up, false when packets are already there.
-	 * disarm after. poll_on_event: rx_burst is a system call; call it only when the fd said so
-	 * (tap, packet ring). */
+	 * thread wakes by timer). It stays the same for the life of the port (vhost: an epoll
+	 * instance behind which the guest's kick descriptors come and go), so it is added to the
+	 * thread's epoll set once per placement, level triggered, and removed before port_close().
+	 * arm: asks for a wake-up, false when packets are already there. disarm after; it also
+	 * clears the descriptor's readiness where that is not what rx_burst does.
+	 * poll_on_event: rx_burst is a system call; call it only when the fd said so (tap). */
 	int (*rx_fd)(struct port *p, uint16_t q);
 	bool (*rx_arm)(struct port *p, uint16_t q);
 	void (*rx_disarm)(struct port *p, uint16_t q);
@@ -110,7 +118,7 @@ struct port {
 	uint8_t link;     /* enum port_link */
 	uint32_t max_frame_bytes; /* L2 bytes without tags and FCS: mtu + 14; up to two tags are
 				     allowed on top */
-	uint64_t tx_offloads;     /* RTE_MBUF_F_TX_* bits that tx_burst takes as they are */
+	uint32_t tx_offloads;     /* enum offload_tx: what tx_burst takes as it is */
 	uint32_t rxq_epoch; /* bumped when n_rxq changes: the poll side re-reads its placement */
 
 	struct port_status status;
@@ -133,7 +141,22 @@ const struct port_class *port_class_find(const char *type);
 /* Checks type and options only. Any thread. */
 int port_config_check(const struct port_config *c, struct err *e);
 
+/* Options of a configuration, as text; NULL, or the default of the class's table, when absent. They
+ * have passed port_config_check(). */
+const char *port_option(const struct port_config *c, const char *key);
+int64_t port_option_int(const struct port_class *class, const struct port_config *c,
+			const char *key);
+bool port_option_bool(const struct port_class *class, const struct port_config *c, const char *key);
+
+/* Type "dummy": frames in and out by hand; any thread but a poll thread.
+ * receive: 0, -ENODEV when p is no dummy, -ENOBUFS without buffers or when 1,024 frames wait.
+ * take: the oldest frame sent to the port, copied into buf; its length (the rest is cut), 0 when
+ * there is none. The last 1,024 are kept. */
+int dummy_port_receive(struct port *p, const void *frame, uint32_t len);
+uint32_t dummy_port_take(struct port *p, void *buf, uint32_t size);
+
 /* Asynchronous news from a class (vhost connect, queue enable, link): called on any non-poll
  * thread; the server installs the sink before ports open. */
 enum port_event { PORT_EVENT_LINK, PORT_EVENT_QUEUES, PORT_EVENT_STATUS, PORT_EVENT_REMOVED };
 extern void (*port_event_sink)(struct port *p, enum port_event ev);
+void port_event_post(struct port *p, enum port_event ev); /* classes: to the sink, if any */
