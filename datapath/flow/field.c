@@ -536,11 +536,11 @@ static void fill_row(const struct prereq_info *p, struct match *m)
 		break;
 	case PT_L4_TYPE:
 		v->tp_src = cpu_to_be16(p->value);
-		mask->tp_src = 0xffff;
+		mask->tp_src = cpu_to_be16(0xff);
 		break;
 	case PT_L4_CODE:
 		v->tp_dst = cpu_to_be16(p->value);
-		mask->tp_dst = 0xffff;
+		mask->tp_dst = cpu_to_be16(0xff);
 		break;
 	case PT_CT_VALID:
 		v->ct_state |= CT_STATE_TRK | CT_STATE_EST;

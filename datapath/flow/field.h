@@ -219,3 +219,15 @@ int field_parse_value(const struct field_info *f, const char *text, union field_
 		      union field_value *mask, struct err *e);
 void field_format_value(const struct field_info *f, const union field_value *v,
 			const union field_value *mask /* NULL = exact */, struct str *out);
+
+/* OpenFlow ports: the reserved name, or NULL; and from a reserved name or number (1.0's 0xffXX
+ * stand for 0xffffffXX). */
+const char *of_port_name(uint32_t port);
+bool of_port_parse(const char *text, uint32_t *port);
+/* "NXM_NX_REG0[5..9]"; the field alone or "[]" means all of it. */
+int subfield_parse(const char *text, struct subfield *sf, struct err *e);
+void subfield_format(const struct subfield *sf, struct str *out);
+/* Big-endian numbers of any length: "0x12ab" without leading zeros, "0"; decimal or hexadecimal in.
+ */
+void bits_format_hex(const uint8_t *p, size_t n, struct str *out);
+bool bits_parse(const char *text, uint8_t *out, size_t n);
