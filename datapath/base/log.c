@@ -121,6 +121,15 @@ int log_reopen(void)
 	return rc;
 }
 
+void log_close_file(void)
+{
+	pthread_mutex_lock(&mutex);
+	if (file_fd >= 0)
+		close(file_fd);
+	file_fd = -1;
+	pthread_mutex_unlock(&mutex);
+}
+
 void log_close_stderr(void)
 {
 	to_stderr = false;

@@ -66,6 +66,8 @@ bool log_limit_pass(struct log_limit *l, uint32_t per_minute, uint32_t *suppress
  */
 int log_set_file(const char *path);
 int log_reopen(void);
+/* Stops writing to the file until log_reopen(). */
+void log_close_file(void);
 /* Stops writing to stderr (after --detach). */
 void log_close_stderr(void);
 
