@@ -184,6 +184,13 @@ static int dev_close(struct rte_eth_dev *dev)
 	struct bench_dev *b = dev->data->dev_private;
 	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
 		return 0;
+	/* ethdev frees the arrays of queues, not the queues */
+	for (uint16_t i = 0; i < BENCH_MAX_QUEUES; i++) {
+		rte_free(b->rxq[i]);
+		rte_free(b->txq[i]);
+		b->rxq[i] = NULL;
+		b->txq[i] = NULL;
+	}
 	bench_source_close(&b->main);
 	bench_source_close(&b->attack);
 	if (b->shm) {

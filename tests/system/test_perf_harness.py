@@ -4,6 +4,7 @@ Python side of the shared counters agrees with the C header."""
 import json
 import os
 import re
+import runpy
 import struct
 import subprocess
 import sys
@@ -232,6 +233,12 @@ def test_show_prints_the_table_of_a_file(run, tmp_path):
                           stdout=subprocess.PIPE, text=True)
     assert done.returncode == 0
     assert "11.0 (236), 18%, n=3" in done.stdout
+
+
+def test_the_command_shown_has_no_paths_of_results():
+    program = runpy.run_path(os.path.join(ROOT, "perf/run"))
+    assert program["command_line"](["l2", "--json", "/tmp/x", "--rounds", "3", "--doc=/tmp/y"]
+                                   ) == "perf/run l2 --rounds 3"
 
 
 @pytest.mark.parametrize("args,reason", [

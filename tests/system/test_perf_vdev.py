@@ -179,6 +179,43 @@ def test_counters_go_on_over_a_kill():
         assert shm.Port(t.names[1]).tx()["pkts"] == 1000
 
 
+def open_files_and_memory(pid):
+    with open(f"/proc/{pid}/status") as f:
+        rss = next(int(l.split()[1]) for l in f if l.startswith("VmRSS:"))
+    return len(os.listdir(f"/proc/{pid}/fd")), rss
+
+
+def test_a_port_comes_and_goes_without_leaving_anything():
+    def files():
+        return {f for f in os.listdir("/dev/shm") if f.startswith("sluice-bench.")}
+
+    with Testpmd("set=l2") as t:
+        before = files()
+
+        def come_and_go(n):
+            for _ in range(n):
+                t.process.stdin.write("port attach net_bench7,set=l2,flows=10000\n"
+                                      "port start 2\nport stop 2\nport detach 2\n")
+            # The commands are done when the device of the last one has made its file.
+            fence = f"{t.names[0]}-{n}"
+            t.process.stdin.write(f"port attach net_bench8,shm={fence}\nport detach 2\n")
+            t.process.stdin.flush()
+            shm.Port(fence, wait_s=30).close()
+            time.sleep(0.5)
+            shm.remove(fence)
+
+        t.process.stdin.write("stop\n")
+        come_and_go(5)
+        first = open_files_and_memory(t.process.pid)
+        come_and_go(20)
+        second = open_files_and_memory(t.process.pid)
+        assert files() == before
+        assert second[0] == first[0]
+        assert second[1] - first[1] < 2000, (first, second)
+        output = t.stop()
+    assert output.count("Port 2 is attached. Now total ports is 3") == 27, output
+
+
 @pytest.mark.parametrize("args,reason", [
     ("set=nonsense", "set=nonsense: no such set"),
     ("colour=red", "colour: unknown argument"),
