@@ -70,7 +70,7 @@ static void fail_waiting(struct api_client *c, int code)
 
 	err_set(&e, code, "datapath: connection lost: %s", strerror(code));
 	while (!list_is_empty(&c->waiting)) {
-		struct request *r = LIST_ENTRY(list_pop_front(&c->waiting), struct request, link);
+		struct request *r = LIST_ITEM(list_pop_front(&c->waiting), struct request, link);
 
 		if (r->done)
 			r->done((struct attrs){0}, false, &e, r->aux);
@@ -94,8 +94,7 @@ void api_close(struct api_client *c)
 		return;
 	lose(c, ECONNRESET);
 	while (!list_is_empty(&c->outgoing)) {
-		struct outgoing *o =
-			LIST_ENTRY(list_pop_front(&c->outgoing), struct outgoing, link);
+		struct outgoing *o = LIST_ITEM(list_pop_front(&c->outgoing), struct outgoing, link);
 
 		msg_free(&o->m);
 		free(o);
@@ -165,7 +164,7 @@ void api_send(struct api_client *c, struct msg *req, api_done_fn done, void *aux
 static int flush(struct api_client *c)
 {
 	while (!list_is_empty(&c->outgoing)) {
-		struct outgoing *o = LIST_ENTRY(c->outgoing.next, struct outgoing, link);
+		struct outgoing *o = LIST_ITEM(c->outgoing.next, struct outgoing, link);
 		ssize_t n = send(c->fd, o->m.data + o->sent, o->m.len - o->sent,
 				 MSG_NOSIGNAL | MSG_DONTWAIT);
 
@@ -210,7 +209,7 @@ static int handle_message(struct api_client *c, const void *data, size_t len)
 	}
 	if (list_is_empty(&c->waiting))
 		return -EPROTO;
-	struct request *r = LIST_ENTRY(c->waiting.next, struct request, link);
+	struct request *r = LIST_ITEM(c->waiting.next, struct request, link);
 	if (r->seq != h->seq || !(h->type & (MESSAGE_REPLY | MESSAGE_ERROR)))
 		return -EPROTO;
 	bool failed = h->type & MESSAGE_ERROR, more = !failed && attrs_has(a, ATTR_MORE);

@@ -259,9 +259,9 @@ const struct attr *attrs_next(struct attrs s, const struct attr *a)
 
 const struct attr *attrs_find(struct attrs s, enum api_attr id)
 {
-	ATTR_FOR_EACH(a, s)
-	if ((a->id & ~ATTR_CRITICAL) == (int)id)
-		return a;
+	ATTR_FOR_EACH (a, s)
+		if ((a->id & ~ATTR_CRITICAL) == (int)id)
+			return a;
 	return NULL;
 }
 
@@ -405,8 +405,7 @@ void attrs_format_json(struct attrs s, struct str *out)
 	const char *sep = "";
 
 	str_putc(out, '{');
-	ATTR_FOR_EACH(a, s)
-	{
+	ATTR_FOR_EACH (a, s) {
 		unsigned id = a->id & ~(unsigned)ATTR_CRITICAL;
 
 		if (id >= ATTR_N || seen[id / 64] >> (id % 64) & 1)

@@ -15,6 +15,9 @@
 struct err;
 struct str;
 
+/* Bits of CAPABILITIES. */
+enum { API_CAP_DUMMY = 1 /* dummy ports and their requests are enabled */ };
+
 enum { API_VERSION_NOW = 1, API_MESSAGE_MAX = 64 << 20, API_NEST_MAX = 8 };
 
 enum api_message {
@@ -134,6 +137,6 @@ const char *attrs_str(struct attrs s, enum api_attr id, const char *def);
 bool attrs_has(struct attrs s, enum api_attr id);
 const void *attrs_bytes(struct attrs s, enum api_attr id, size_t *len); /* NULL when absent */
 uint64_t attr_u64(const struct attr *a);
-/* JSON object, driven by the table: scalars as numbers, NEST attributes as arrays of objects (whether
- * one or many), MACs as text, bitmaps and number arrays as lists, other bytes as hex. */
+/* JSON object, driven by the table: scalars as numbers, NEST attributes as arrays of objects
+ * (whether one or many), MACs as text, bitmaps and number arrays as lists, other bytes as hex. */
 void attrs_format_json(struct attrs s, struct str *out);

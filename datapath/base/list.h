@@ -51,13 +51,17 @@ static inline size_t list_size(const struct list *l)
 	return n;
 }
 
-#define LIST_ENTRY(ptr, type, member) SL_CONTAINER_OF(ptr, type, member)
+/* Not called LIST_ENTRY: sys/queue.h, which DPDK includes, has that. */
+#define LIST_ITEM(ptr, type, member) SL_CONTAINER_OF(ptr, type, member)
+#ifndef LIST_ENTRY /* the former name, for code without DPDK */
+#define LIST_ENTRY LIST_ITEM
+#endif
 /* The current element may be removed only with the _SAFE form. */
 #define LIST_FOR_EACH(it, type, member, head)                                                      \
-	for (type *it = LIST_ENTRY((head)->next, type, member); &it->member != (head);             \
-	     it = LIST_ENTRY(it->member.next, type, member))
+	for (type *it = LIST_ITEM((head)->next, type, member); &it->member != (head);             \
+	     it = LIST_ITEM(it->member.next, type, member))
 #define LIST_FOR_EACH_SAFE(it, type, member, head)                                                 \
-	for (type *it = LIST_ENTRY((head)->next, type, member),                                    \
-		  *it##_next = LIST_ENTRY(it->member.next, type, member);                          \
+	for (type *it = LIST_ITEM((head)->next, type, member),                                    \
+		  *it##_next = LIST_ITEM(it->member.next, type, member);                          \
 	     &it->member != (head);                                                                \
-	     it = it##_next, it##_next = LIST_ENTRY(it->member.next, type, member))
+	     it = it##_next, it##_next = LIST_ITEM(it->member.next, type, member))

@@ -342,6 +342,7 @@ static int start_thread(uint16_t core, struct err *e)
 	t->idx = idx;
 	t->core = core;
 	t->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	t->epoll_gen = UINT64_MAX; /* nothing is in it yet, not even wake_fd */
 	t->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	snprintf(name, sizeof name, "inject%u", idx);
 	t->inject = rte_ring_create(name, 1024, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);

@@ -55,14 +55,16 @@ static void follow(struct poll_thread *t, const struct rxq_list *l)
 	}
 }
 
-static void take_events(struct poll_thread *t, const struct epoll_event *ev, int n)
+static void take_events(struct poll_thread *t, const struct epoll_event *ev, int n, bool current)
 {
 	for (int i = 0; i < n; i++) {
 		struct rxq *r = ev[i].data.ptr;
 		uint64_t v;
 
-		if (r)
+		if (r && current)
 			r->ready = true;
+		else if (r)
+			continue;
 		else if (read(t->wake_fd, &v, sizeof v) < 0)
 			continue;
 	}
@@ -126,7 +128,7 @@ static void disarm(const struct rxq_list *l)
 bool sleep_until_work(struct poll_thread *t, const struct rxq_list *l)
 {
 	struct epoll_event ev[EVENTS];
-	uint64_t start = rte_rdtsc();
+	uint64_t start = rte_rdtsc(), gen = l->gen;
 	bool blind;
 	int n = 0;
 
@@ -150,8 +152,11 @@ bool sleep_until_work(struct poll_thread *t, const struct rxq_list *l)
 	rcu_thread_online(t->idx);
 	__atomic_store_n(&t->asleep, false, __ATOMIC_SEQ_CST);
 	version_burst_begin(t->idx);
-	take_events(t, ev, n);
-	disarm(l);
+	/* The list, and queues of ports that went, may have been freed while we were offline: then
+	 * what epoll said is about the old list, and only queues still ours are disarmed. */
+	const struct rxq_list *now = __atomic_load_n(&t->rxqs, __ATOMIC_ACQUIRE);
+	take_events(t, ev, n, now->gen == gen);
+	disarm(now);
 	t->now_tsc = rte_rdtsc();
 	counter_add(&t->sleeps, 1);
 	counter_add(&t->sleep_us, (t->now_tsc - start) * 1000000 / poll_tsc_hz);

@@ -15,8 +15,7 @@ static unsigned walk(struct attrs s)
 {
 	unsigned sum = 0;
 
-	ATTR_FOR_EACH(a, s)
-	{
+	ATTR_FOR_EACH (a, s) {
 		unsigned id = a->id & ~(unsigned)ATTR_CRITICAL;
 
 		if (id >= ATTR_N)

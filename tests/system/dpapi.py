@@ -19,7 +19,7 @@ ATTR = struct.Struct("=HHI")
 REPLY, ERROR, TYPE_MASK, CRITICAL = 0x8000, 0x4000, 0x3FFF, 0x8000
 SCALARS = {"U8": "=B", "U16": "=H", "U32": "=I", "U64": "=Q"}
 # Attributes of which an object may have several: always lists in decoded objects.
-LISTS = {"op", "object", "option", "drop", "rxq", "bucket", "band", "rule"}
+LISTS = {"op", "object", "option", "drop", "rxq", "bucket", "band", "rule", "frame"}
 
 
 def _rows(name, macro):
@@ -91,11 +91,10 @@ def decode_attrs(data):
             value = True
         elif kind == "NEST":
             value = decode_attrs(value)
+        elif name in ("mac", "bridge_mac"):
+            value = value.hex(":")
         if name in LISTS:
             out.setdefault(name, []).append(value)
-        elif name == "packet":  # dummy_sent gives several
-            out.setdefault("packets", []).append(value)
-            out[name] = value
         else:
             out[name] = value
     assert at == len(data)
@@ -176,6 +175,10 @@ class Datapath:
     def transaction(self, ops, **attrs):
         body = encode_attrs(attrs) + b"".join(encode_op(op, a) for op, a in ops)
         return self.call("transaction", body)
+
+    def frames_sent(self, port):
+        """Takes the frames that a dummy port has sent."""
+        return [f["packet"] for f in self.call("dummy_sent", dict(port=port)).get("frame", [])]
 
     def wait_event(self, kind, match=lambda e: True):
         """The next event of that kind that satisfies `match`; others are dropped."""

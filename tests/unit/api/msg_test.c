@@ -49,8 +49,8 @@ static void what_was_put_is_found(void **state)
 	assert_true(attrs_u64(a, ATTR_GENERATION, 0) == 1ull << 40);
 	assert_int_equal(attrs_u64(a, ATTR_TABLE, 0), 254);
 	assert_int_equal(attrs_u64(a, ATTR_PRIORITY, 99), 99);
-	ATTR_FOR_EACH(it, a)
-	ops += it->id == ATTR_OP;
+	ATTR_FOR_EACH (it, a)
+		ops += it->id == ATTR_OP;
 	assert_int_equal(ops, 2);
 	struct attrs op = attr_nest(attrs_find(a, ATTR_OP));
 	assert_int_equal(attrs_u64(op, ATTR_OP_TYPE, 0), API_OP_PORT_SET);
@@ -111,8 +111,8 @@ static void truncation_is_refused(void **state)
 		if (!rc) {
 			size_t walked = sizeof(struct msg_header);
 
-			ATTR_FOR_EACH(it, msg_attrs(copy))
-			walked += sizeof *it + SL_ALIGN_UP((size_t)it->len, 8);
+			ATTR_FOR_EACH (it, msg_attrs(copy))
+				walked += sizeof *it + SL_ALIGN_UP((size_t)it->len, 8);
 			assert_int_equal(walked, n);
 		}
 		free(copy);

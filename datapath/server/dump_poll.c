@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* POLL, MEGAFLOWS. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "datapath/base/clock.h"
+#include "datapath/base/vec.h"
+#include "datapath/poll/poll.h"
+#include "datapath/server/dump.h"
+#include "datapath/server/registry.h"
+#include "datapath/server/request.h"
+#include "datapath/flow/match.h"
+
+static void put_port_name(struct msg *m, uint32_t port_id)
+{
+	const struct port_object *p = registry_port_by_id(port_id);
+
+	msg_put_str(m, ATTR_PORT, p ? p->o.name : "");
+}
+
+static void put_rxq(struct msg *m, const struct poll_rxq_info *q)
+{
+	size_t at = msg_nest_begin(m, ATTR_RXQ);
+
+	put_port_name(m, q->port_id);
+	msg_put_u16(m, ATTR_QUEUE, q->queue);
+	msg_put_u16(m, ATTR_PINNED_CORE, q->pinned_core);
+	msg_put_u32(m, ATTR_BUSY_PERMILLE, q->busy_permille);
+	msg_put_u64(m, ATTR_PKTS, q->pkts);
+	if (q->pkts)
+		msg_put_u32(m, ATTR_CYCLES_PER_PKT, (uint32_t)(q->cycles / q->pkts));
+	msg_nest_end(m, at);
+}
+
+static void put_thread(struct msg *m, const struct poll_thread_info *t)
+{
+	size_t at = msg_nest_begin(m, ATTR_OBJECT);
+
+	msg_put_u16(m, ATTR_CORE, t->core);
+	msg_put_u32(m, ATTR_ID, t->idx);
+	msg_put_u32(m, ATTR_BUSY_PERMILLE, t->busy_permille);
+	msg_put_u64(m, ATTR_PKTS, t->pkts);
+	if (t->pkts)
+		msg_put_u32(m, ATTR_CYCLES_PER_PKT, (uint32_t)(t->cycles_busy / t->pkts));
+	msg_put_bytes(m, ATTR_STAGE_CYCLES, t->stage_cycles, sizeof t->stage_cycles);
+	msg_put_u64(m, ATTR_ITERATIONS, t->iterations);
+	msg_put_u64(m, ATTR_SLEEPS, t->sleeps);
+	msg_put_u64(m, ATTR_SLEEP_US, t->sleep_us);
+	msg_put_u32(m, ATTR_MEGAFLOWS, t->megaflows);
+	msg_put_u32(m, ATTR_MASKS, t->masks);
+	for (unsigned i = 0; i < SL_MIN(t->n_rxq, (unsigned)POLL_INFO_RXQS); i++)
+		put_rxq(m, &t->rxq[i]);
+	msg_nest_end(m, at);
+}
+
+struct poll_dump {
+	struct dump d;
+	unsigned next;
+	struct poll_thread_info info; /* 10 kB: not on the stack */
+};
+
+static bool step_poll(struct dump *d, struct msg *m)
+{
+	struct poll_dump *s = SL_CONTAINER_OF(d, struct poll_dump, d);
+
+	while (dump_has_room(m) && s->next < poll_thread_count())
+		if (poll_thread_info(s->next++, &s->info))
+			put_thread(m, &s->info);
+	return s->next < poll_thread_count();
+}
+
+static void free_poll(struct dump *d)
+{
+	free(SL_CONTAINER_OF(d, struct poll_dump, d));
+}
+
+void request_POLL(struct conn *c, struct attrs a)
+{
+	struct poll_dump *s = xzalloc(sizeof *s);
+
+	s->d = (struct dump){step_poll, free_poll};
+	conn_dump(c, &s->d);
+}
+
+/* ---- megaflows ---- */
+
+/* Entries come and go too fast for a cursor: a snapshot, cut into messages that are sent as the
+ * client reads. Bounded by the caches' own size. */
+struct megaflow_dump {
+	struct dump d;
+	VEC(struct msg) chunks; /* attributes behind an unused header */
+	size_t next;
+	struct dump_filter filter;
+	uint64_t now_ms;
+};
+
+static bool wants_port(const struct megaflow_dump *s, uint32_t port_id)
+{
+	const struct port_object *p = registry_port_by_id(port_id);
+
+	if (!*s->filter.bridge && !*s->filter.port)
+		return true;
+	return p && p->o.exists && dump_wants_port(&s->filter, p);
+}
+
+static void put_megaflow(const struct poll_megaflow *mf, void *aux)
+{
+	struct megaflow_dump *s = aux;
+
+	if (!wants_port(s, mf->port_id))
+		return;
+	if (!s->chunks.len || !dump_has_room(&vec_last(&s->chunks))) {
+		struct msg m;
+
+		msg_init(&m, 0, 0);
+		vec_push(&s->chunks, m);
+	}
+	struct msg *m = &vec_last(&s->chunks);
+	size_t at = msg_nest_begin(m, ATTR_OBJECT);
+	put_port_name(m, mf->port_id);
+	msg_put_u32(m, ATTR_ID, mf->thread);
+	msg_put_bytes(m, ATTR_KEY_LINES, mf->match, minimatch_size(mf->match));
+	msg_put_u64(m, ATTR_PKTS, mf->pkts);
+	msg_put_u64(m, ATTR_BYTES_COUNT, mf->bytes);
+	msg_put_u64(m, ATTR_IDLE_AGE_MS, mf->used_ms ? s->now_ms - mf->used_ms : 0);
+	msg_put_u64(m, ATTR_VERSION, mf->version);
+	msg_put_str(m, ATTR_PROGRAM_TEXT, mf->program);
+	msg_nest_end(m, at);
+}
+
+static bool step_megaflows(struct dump *d, struct msg *m)
+{
+	struct megaflow_dump *s = SL_CONTAINER_OF(d, struct megaflow_dump, d);
+
+	if (s->next < s->chunks.len) {
+		struct msg *chunk = &s->chunks.at[s->next++];
+		struct attrs all = {chunk->data + sizeof(struct msg_header),
+				    chunk->len - sizeof(struct msg_header)};
+
+		ATTR_FOR_EACH (a, all)
+			msg_put_bytes(m, (enum api_attr)a->id, a->value, a->len);
+		msg_free(chunk);
+	}
+	return s->next < s->chunks.len;
+}
+
+static void free_megaflows(struct dump *d)
+{
+	struct megaflow_dump *s = SL_CONTAINER_OF(d, struct megaflow_dump, d);
+
+	for (; s->next < s->chunks.len; s->next++)
+		msg_free(&s->chunks.at[s->next]);
+	vec_free(&s->chunks);
+	free(s);
+}
+
+void request_MEGAFLOWS(struct conn *c, struct attrs a)
+{
+	struct megaflow_dump *s = xzalloc(sizeof *s);
+
+	s->d = (struct dump){step_megaflows, free_megaflows};
+	s->now_ms = clock_mono_ms();
+	dump_filter_init(&s->filter, a);
+	if (dump_refused(c, &s->filter)) {
+		free_megaflows(&s->d);
+		return;
+	}
+	poll_megaflow_dump(put_megaflow, s);
+	conn_dump(c, &s->d);
+}

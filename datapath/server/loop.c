@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "datapath/server/loop.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "datapath/base/clock.h"
+#include "datapath/base/err.h"
+#include "datapath/core/rcu.h"
+
+enum { BATCH = 64, HURRY_MS = 1, WAIT_MAX_MS = 10, RCU_CALLS_MAX = 4096 };
+
+static int epoll_fd = -1;
+static bool running;
+static struct epoll_event batch[BATCH]; /* entries of removed watchers are cleared */
+static int batch_len;
+static struct list timers;
+static unsigned hurry;
+static bool (*each)(uint64_t now_ms);
+static bool each_has_more;
+
+/* Posted calls: pushed by any thread, taken whole by the main thread. */
+static pthread_mutex_t posted_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct loop_post *posted, **posted_last = &posted;
+static struct loop_fd posted_watch = {.fd = -1};
+
+static void run_posted(struct loop_fd *w, uint32_t events)
+{
+	uint64_t n;
+	ssize_t got = read(w->fd, &n, sizeof n);
+
+	(void)got; /* EAGAIN: somebody took it already; the list says what there is */
+	pthread_mutex_lock(&posted_lock);
+	struct loop_post *p = posted;
+	posted = NULL;
+	posted_last = &posted;
+	pthread_mutex_unlock(&posted_lock);
+	while (p) {
+		struct loop_post *next = p->next;
+
+		p->fn(p); /* may free p */
+		p = next;
+	}
+}
+
+void loop_post(struct loop_post *p)
+{
+	const uint64_t one = 1;
+
+	p->next = NULL;
+	pthread_mutex_lock(&posted_lock);
+	*posted_last = p;
+	posted_last = &p->next;
+	pthread_mutex_unlock(&posted_lock);
+	ssize_t n = write(posted_watch.fd, &one, sizeof one);
+	(void)n; /* EAGAIN: the counter is full, so the main thread will wake anyway */
+}
+
+int loop_init(struct err *e)
+{
+	list_init(&timers);
+	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	posted_watch.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	posted_watch.fn = run_posted;
+	if (epoll_fd < 0 || posted_watch.fd < 0 || loop_add(&posted_watch, EPOLLIN))
+		return err_set(e, errno, "event loop: %s", strerror(errno));
+	return 0;
+}
+
+void loop_destroy(void)
+{
+	run_posted(&posted_watch, 0);
+	close(posted_watch.fd);
+	close(epoll_fd);
+	posted_watch.fd = epoll_fd = -1;
+}
+
+int loop_add(struct loop_fd *w, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.ptr = w};
+
+	return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, w->fd, &ev) ? -errno : 0;
+}
+
+void loop_change(struct loop_fd *w, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.ptr = w};
+
+	epoll_ctl(epoll_fd, EPOLL_CTL_MOD, w->fd, &ev);
+}
+
+void loop_remove(struct loop_fd *w)
+{
+	epoll_ctl(epoll_fd, EPOLL_CTL_DEL, w->fd, NULL);
+	for (int i = 0; i < batch_len; i++)
+		if (batch[i].data.ptr == w)
+			batch[i].data.ptr = NULL;
+}
+
+void loop_timer_start(struct loop_timer *t, uint64_t period_ms, void (*fn)(uint64_t now_ms))
+{
+	if (t->fn)
+		list_remove(&t->link);
+	t->period_ms = period_ms;
+	t->due_ms = clock_mono_ms() + period_ms;
+	t->fn = fn;
+	list_push_back(&timers, &t->link);
+}
+
+void loop_timer_stop(struct loop_timer *t)
+{
+	if (t->fn)
+		list_remove(&t->link);
+	t->fn = NULL;
+}
+
+static int next_timeout_ms(void)
+{
+	uint64_t now = clock_mono_ms(), due = now + WAIT_MAX_MS;
+
+	if (each_has_more)
+		return 0;
+
+	LIST_FOR_EACH (t, struct loop_timer, link, &timers)
+		due = SL_MIN(due, t->due_ms);
+	int wait = due > now ? (int)(due - now) : 0;
+
+	return hurry ? SL_MIN(wait, HURRY_MS) : wait;
+}
+
+static void run_timers(void)
+{
+	uint64_t now = clock_mono_ms();
+
+	LIST_FOR_EACH_SAFE (t, struct loop_timer, link, &timers) {
+		if (t->due_ms > now)
+			continue;
+		/* After a stall one run is enough: no catching up. */
+		t->due_ms = now + t->period_ms;
+		t->fn(now);
+	}
+}
+
+void loop_run(void)
+{
+	running = true;
+	while (running) {
+		batch_len = epoll_wait(epoll_fd, batch, BATCH, next_timeout_ms());
+		for (int i = 0; i < batch_len; i++) {
+			struct loop_fd *w = batch[i].data.ptr;
+
+			if (w)
+				w->fn(w, batch[i].events);
+		}
+		batch_len = 0;
+		run_timers();
+		each_has_more = each && each(clock_mono_ms());
+		rcu_run(RCU_CALLS_MAX);
+	}
+}
+
+void loop_stop(void)
+{
+	running = false;
+}
+
+void loop_each(bool (*fn)(uint64_t now_ms))
+{
+	each = fn;
+}
+
+void loop_hurry_begin(void)
+{
+	hurry++;
+}
+
+void loop_hurry_end(void)
+{
+	hurry--;
+}

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What poll threads hand up: packets for controllers, quotas reached. Main thread. */
+#pragma once
+#include "datapath/base/util.h"
+
+struct err;
+
+int packet_in_start(struct err *e); /* after poll_init() */
+uint64_t packet_in_unwanted(void);  /* packet-ins that no client took */

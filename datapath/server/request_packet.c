@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Packets through the api: PACKET_OUT, the frames of dummy ports, and packet-ins to subscribers. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "datapath/flow/action.h"
+#include "datapath/poll/poll.h"
+#include "datapath/server/events.h"
+#include "datapath/server/loop.h"
+#include "datapath/server/packet_in.h"
+#include "datapath/server/registry.h"
+#include "datapath/server/request.h"
+#include "datapath/table/bridge.h"
+
+enum { FRAME_BYTES_MIN = 14, FRAME_BYTES_MAX = 65535, UPCALLS_PER_WAKE = 256 };
+
+static int find_frame(struct attrs a, const void **frame, size_t *len, struct err *e)
+{
+	*frame = attrs_bytes(a, ATTR_PACKET, len);
+	if (!*frame || *len < FRAME_BYTES_MIN || *len > FRAME_BYTES_MAX)
+		return err_set(e, EINVAL, "packet: %zu bytes are not within %d to %d", *len,
+			       FRAME_BYTES_MIN, FRAME_BYTES_MAX);
+	return 0;
+}
+
+/* ---- packet-out ---- */
+
+static int inject(struct attrs a, struct err *e)
+{
+	const char *name = attrs_str(a, ATTR_BRIDGE, "");
+	const struct bridge *b = bridge_find(name);
+	struct flow_regs regs;
+	size_t len, n;
+	struct poll_inject in = {.of_in_port =
+					 (uint32_t)attrs_u64(a, ATTR_IN_PORT, OFP_PORT_CONTROLLER)};
+
+	if (!b)
+		return err_set(e, ENOENT, "bridge %s: not found", name);
+	in.bridge_id = b->id;
+	if (find_frame(a, &in.packet, &len, e))
+		return -EINVAL;
+	in.packet_len = (uint32_t)len;
+	in.actions = attrs_bytes(a, ATTR_ACTIONS, &in.actions_len);
+	if (in.actions_len && action_list_check(in.actions, in.actions_len, e))
+		return -EINVAL;
+	const void *initial = attrs_bytes(a, ATTR_REGS, &n);
+	if (initial && n != sizeof regs)
+		return err_set(e, EINVAL, "packet_out: regs: %zu bytes", n);
+	if (initial) {
+		memcpy(&regs, initial, sizeof regs); /* the message is aligned to 8 only */
+		in.regs = &regs;
+	}
+	int rc = poll_inject(&in);
+	return rc ? err_set(e, -rc, "packet_out: %s",
+			    rc == -ENOBUFS ? "too many packets wait already" : strerror(-rc))
+		  : 0;
+}
+
+void request_PACKET_OUT(struct conn *c, struct attrs a)
+{
+	struct err e = {0};
+
+	if (inject(a, &e))
+		conn_reply_error(c, &e, NULL, NULL);
+	else
+		conn_reply_ok(c);
+}
+
+/* ---- dummy ports ---- */
+
+static struct port *dummy(struct attrs a, struct err *e)
+{
+	const char *name = attrs_str(a, ATTR_PORT, "");
+	const struct port_object *p = registry_port(name);
+
+	if (!p || !p->port)
+		err_set(e, ENOENT, "port %s: not found", name);
+	else if (strcmp(p->port->class->type, "dummy"))
+		err_set(e, EINVAL, "port %s: not of type dummy", name);
+	return e->code ? NULL : p->port;
+}
+
+void request_DUMMY_RECEIVE(struct conn *c, struct attrs a)
+{
+	struct err e = {0};
+	struct port *p = dummy(a, &e);
+	const void *frame;
+	size_t len;
+
+	if (p && !find_frame(a, &frame, &len, &e)) {
+		int rc = dummy_port_receive(p, frame, (uint32_t)len);
+
+		if (rc)
+			err_set(&e, -rc, "port %s: %s", p->name,
+				rc == -ENOBUFS ? "too many frames wait already" : strerror(-rc));
+	}
+	if (e.code)
+		conn_reply_error(c, &e, NULL, NULL);
+	else
+		conn_reply_ok(c);
+}
+
+void request_DUMMY_SENT(struct conn *c, struct attrs a)
+{
+	static uint8_t frame[FRAME_BYTES_MAX];
+	struct err e = {0};
+	struct port *p = dummy(a, &e);
+	uint64_t limit = attrs_u64(a, ATTR_LIMIT, UINT64_MAX);
+	uint32_t n;
+
+	if (!p) {
+		conn_reply_error(c, &e, NULL, NULL);
+		return;
+	}
+	struct msg *m = conn_reply_begin(c);
+	for (; limit && (n = dummy_port_take(p, frame, sizeof frame)); limit--) {
+		size_t at = msg_nest_begin(m, ATTR_FRAME);
+
+		msg_put_bytes(m, ATTR_PACKET, frame, n);
+		msg_nest_end(m, at);
+	}
+	conn_reply_end(c);
+}
+
+/* ---- packet-ins ---- */
+
+static void put_packet_in(struct msg *m, const struct bridge *b, const struct poll_upcall *u)
+{
+	msg_put_str(m, ATTR_BRIDGE, b->name);
+	msg_put_u32(m, ATTR_IN_PORT, u->of_in_port);
+	msg_put_u8(m, ATTR_PACKET_IN_REASON, u->reason);
+	msg_put_u8(m, ATTR_TABLE, u->table);
+	msg_put_u64(m, ATTR_COOKIE, u->cookie);
+	msg_put_u16(m, ATTR_CONTROLLER_ID, u->controller_id);
+	msg_put_u16(m, ATTR_MAX_LEN, u->max_len);
+	msg_put_u32(m, ATTR_METER_ID, u->meter_id);
+	msg_put_u32(m, ATTR_PACKET_LEN, u->orig_len);
+	msg_put_bytes(m, ATTR_REGS, &u->flow, sizeof u->flow);
+	if (u->userdata_len)
+		msg_put_bytes(m, ATTR_USERDATA, u->data, u->userdata_len);
+	msg_put_bytes(m, ATTR_PACKET, u->data + u->userdata_len, u->packet_len);
+}
+
+static struct loop_fd upcalls = {.fd = -1};
+static uint64_t unwanted;
+
+static void tell_limit(const struct poll_upcall *u)
+{
+	const struct port_object *p = registry_port_by_id(u->port_id);
+	struct msg *m = events_begin(API_EVENT_LIMIT);
+
+	msg_put_str(m, ATTR_PORT, p ? p->o.name : "");
+	msg_put_str(m, ATTR_DETAIL, "new flows over the port's quota");
+	events_end();
+}
+
+static void hand_on(const struct poll_upcall *u)
+{
+	const struct bridge *b = bridge_by_id(u->bridge_id);
+	struct msg m;
+
+	if (u->kind == UPCALL_LIMIT) {
+		tell_limit(u);
+		return;
+	}
+	/* The port's ledger has it as absorbed already. */
+	if (!b || !conn_anyone_wants(API_EVENT_PACKET_IN)) {
+		unwanted++;
+		return;
+	}
+	msg_init(&m, API_EVENT, 0);
+	msg_put_u16(&m, ATTR_EVENT, API_EVENT_PACKET_IN);
+	put_packet_in(&m, b, u);
+	conn_broadcast(API_EVENT_PACKET_IN, &m);
+}
+
+/* Level-triggered: what is left after a share of the loop's time is taken in the next round. */
+static void on_upcalls(struct loop_fd *w, uint32_t events)
+{
+	struct poll_upcall *u;
+
+	for (int i = 0; i < UPCALLS_PER_WAKE && (u = poll_upcall_next()); i++) {
+		hand_on(u);
+		free(u);
+	}
+}
+
+int packet_in_start(struct err *e)
+{
+	upcalls.fd = poll_upcall_fd();
+	upcalls.fn = on_upcalls;
+	int rc = loop_add(&upcalls, EPOLLIN);
+	return rc ? err_set(e, -rc, "packet-ins: %s", strerror(-rc)) : 0;
+}
+
+uint64_t packet_in_unwanted(void)
+{
+	return unwanted;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "datapath/server/upkeep.h"
+
+#include "datapath/base/log.h"
+#include "datapath/poll/poll.h"
+#include "datapath/server/events.h"
+#include "datapath/server/loop.h"
+#include "datapath/server/port_watch.h"
+#include "datapath/server/registry.h"
+#include "datapath/table/bridge.h"
+#include "datapath/table/table_events.h"
+
+LOG_MODULE(server);
+
+static void put_where(struct msg *m, uint32_t bridge_id, uint32_t port_id)
+{
+	const struct bridge *b = bridge_by_id(bridge_id);
+	const struct port_object *p = registry_port_by_id(port_id);
+
+	msg_put_str(m, ATTR_BRIDGE, b ? b->name : "");
+	msg_put_str(m, ATTR_PORT, p ? p->o.name : "");
+}
+
+static void mac_news(void *aux, enum table_mac_event ev, uint32_t bridge_id, uint32_t port_id,
+		     uint16_t vlan, const uint8_t mac[6])
+{
+	static const char *const states[] = {
+		[MAC_EVENT_LEARNT] = "learnt",
+		[MAC_EVENT_MOVED] = "moved",
+		[MAC_EVENT_EXPIRED] = "expired",
+		[MAC_EVENT_REMOVED] = "removed",
+	};
+	struct msg *m = events_begin(API_EVENT_MAC);
+
+	put_where(m, bridge_id, port_id);
+	msg_put_u16(m, ATTR_VLAN, vlan);
+	msg_put_bytes(m, ATTR_MAC, mac, 6);
+	msg_put_str(m, ATTR_STATE, states[ev]);
+	events_end();
+}
+
+static void limit_news(void *aux, uint32_t bridge_id, uint32_t port_id, const char *detail)
+{
+	struct msg *m = events_begin(API_EVENT_LIMIT);
+
+	put_where(m, bridge_id, port_id);
+	msg_put_str(m, ATTR_DETAIL, detail);
+	events_end();
+	LOG_LIMIT(log_info, 5, "limit reached: %s", detail);
+}
+
+static const struct table_sink sink = {.mac = mac_news, .limit = limit_news};
+
+static void every_second(uint64_t now_ms)
+{
+	poll_credit_collect();
+	poll_tick(now_ms);
+	port_watch_refresh();
+}
+
+void upkeep_start(void)
+{
+	static struct loop_timer second;
+
+	table_events_sink(&sink);
+	loop_each(tables_run);
+	loop_timer_start(&second, 1000, every_second);
+}

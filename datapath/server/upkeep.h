@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What has to be done again and again: tables (learning, ageing, timeouts), credits, load of the
+ * poll threads, links. And the tables' news, which become events. Main thread. */
+#pragma once
+
+void upkeep_start(void);
