@@ -321,7 +321,7 @@ class Ovs(OvsTools):
         mask = sum(1 << c for c in process.parse_cores(cores))
         extra = f"--file-prefix {self.tag} --no-pci -d libsluice_bench.so"
         if not s.huge:
-            extra += f" --no-huge -m {s.memory_mb}"
+            extra += f" --no-huge -m {s.memory_mb} --legacy-mem"
         self.vsctl("--no-wait", "init", "--", "set", "Open_vSwitch", ".",
                    "other_config:dpdk-init=true", f"other_config:pmd-cpu-mask={mask:#x}",
                    f"other_config:dpdk-lcore-mask={1 << int(s.main_core):#x}",
@@ -329,6 +329,9 @@ class Ovs(OvsTools):
                       f"other_config:dpdk-socket-limit={s.memory_mb}"] if s.huge else []),
                    f'other_config:dpdk-extra="{extra}"')
         self.relaunch_datapath()
+        # A daemon that could not start DPDK is gone: say so now, not after ovs-vsctl's time-out.
+        wait_for(lambda: "true" in self.vsctl("get", "Open_vSwitch", ".", "dpdk_initialized"), 30,
+                 f"{self.name}: DPDK", self.children[-1], step_s=0.02)
         self.configure(scenario, ports, cores)
         if self.avx512:
             for command in self.AVX512:
