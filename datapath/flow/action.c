@@ -75,7 +75,8 @@ static int check_learn(const struct action *a, struct err *e)
 	const struct action_learn *l = (const void *)a;
 	const uint8_t *p = l->specs, *end = (const uint8_t *)a + a->len;
 
-	if (l->result_dst.n_bits && !subfield_is_valid(&l->result_dst))
+	if ((l->result_dst.n_bits || (l->flags & LEARN_WRITE_RESULT)) &&
+	    !subfield_is_valid(&l->result_dst))
 		return bad(e, a, "result outside the field");
 	while (p < end) {
 		const struct learn_spec *s = (const void *)p;
@@ -91,8 +92,9 @@ static int check_learn(const struct action *a, struct err *e)
 			return bad(e, a, "unknown kind of specification");
 		if (!s->src_is_value && (!subfield_is_valid(&s->src) || s->src.n_bits != s->n_bits))
 			return bad(e, a, "source bits outside the field");
-		if (s->dst_type != LEARN_DST_OUTPUT &&
-		    (!subfield_is_valid(&s->dst) || s->dst.n_bits != s->n_bits))
+		if (s->dst_type == LEARN_DST_OUTPUT
+			    ? s->dst.field >= FIELD_N
+			    : !subfield_is_valid(&s->dst) || s->dst.n_bits != s->n_bits)
 			return bad(e, a, "destination bits outside the field");
 		p += ACTION_PADDED(s->len);
 	}

@@ -180,9 +180,6 @@ static bool parse_frag(const char *s, uint8_t *value, uint8_t *mask)
 		if (!strcasecmp(s, frag_names[i].name)) {
 			*value = frag_names[i].value;
 			*mask = frag_names[i].mask;
-			/* A later fragment is told by its own bit alone. */
-			if (*value == 3)
-				*value = *mask = FLOW_FRAG_LATER;
 			return true;
 		}
 	return false;

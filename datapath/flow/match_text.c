@@ -162,6 +162,9 @@ static int parse_field(const struct field_info *f, const char *text, const struc
 	rc = field_parse_value(f, text, &v, &mask, e);
 	if (rc)
 		return rc;
+	/* Ethernet goes without saying. */
+	if (f->id == FIELD_PACKET_TYPE && !v.u32)
+		return 0;
 	field_full_mask(f, &all);
 	if (f->mask_kind == FIELD_MASK_NONE) {
 		bool none = true;
