@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Five dumps in flight that fill one configuration. Replies come in the order of the requests, so
+/* Four dumps in flight that fill one configuration. Replies come in the order of the requests, so
  * the last reply of the last request ends it. */
 #include "control/state/actual.h"
 
@@ -27,6 +27,9 @@ static bool failed(struct reading *r, const struct err *error)
 static void got_status(struct attrs a, bool more, const struct err *error, void *aux)
 {
 	struct reading *r = aux;
+	const uint16_t *cores;
+	uint64_t sleep_us;
+	size_t len;
 	if (failed(r, error))
 		return;
 	snprintf(r->info.dpdk_version, sizeof r->info.dpdk_version, "%s",
@@ -34,6 +37,13 @@ static void got_status(struct attrs a, bool more, const struct err *error, void 
 	r->info.hugepages = attrs_u64(a, ATTR_HUGEPAGES, 0);
 	r->info.pid = (uint32_t)attrs_u64(a, ATTR_PID, 0);
 	r->config.generation = attrs_u64(a, ATTR_GENERATION, 0);
+	cores = attrs_bytes(a, ATTR_CORES, &len);
+	if (cores)
+		vec_append(&r->config.cores, cores, len / sizeof *cores);
+	if (attrs_get_u64(a, ATTR_SLEEP_MAX_US, &sleep_us)) {
+		r->config.has_sleep_max = true;
+		r->config.sleep_max_us = (uint32_t)sleep_us;
+	}
 }
 
 static void got_bridges(struct attrs a, bool more, const struct err *error, void *aux)
@@ -66,27 +76,6 @@ static void got_ports(struct attrs a, bool more, const struct err *error, void *
 	}
 }
 
-static void got_macs(struct attrs a, bool more, const struct err *error, void *aux)
-{
-	struct reading *r = aux;
-	if (failed(r, error))
-		return;
-	ATTR_FOR_EACH(it, a)
-	if (it->id == ATTR_OBJECT)
-		config_add_mac_dump(&r->config, attr_nest(it));
-}
-
-static void add_thread(struct config *c, struct attrs thread)
-{
-	uint64_t core;
-	if (attrs_get_u64(thread, ATTR_CORE, &core))
-		vec_push(&c->cores, (uint16_t)core);
-	if (attrs_has(thread, ATTR_SLEEP_MAX_US)) {
-		c->has_sleep_max = true;
-		c->sleep_max_us = (uint32_t)attrs_u64(thread, ATTR_SLEEP_MAX_US, 0);
-	}
-}
-
 static void finish(struct reading *r)
 {
 	if (r->error.code)
@@ -103,20 +92,14 @@ static void finish(struct reading *r)
 }
 
 /* The last request. */
-static void got_poll(struct attrs a, bool more, const struct err *error, void *aux)
+static void got_macs(struct attrs a, bool more, const struct err *error, void *aux)
 {
 	struct reading *r = aux;
-	if (!failed(r, error)) {
-		if (attrs_has(a, ATTR_SLEEP_MAX_US)) {
-			r->config.has_sleep_max = true;
-			r->config.sleep_max_us = (uint32_t)attrs_u64(a, ATTR_SLEEP_MAX_US, 0);
-		}
-		ATTR_FOR_EACH(it, a)
-		if (it->id == ATTR_OBJECT)
-			add_thread(&r->config, attr_nest(it));
-	}
-	if (!more)
-		finish(r);
+	if (failed(r, error))
+		return;
+	ATTR_FOR_EACH(it, a)
+	if (it->id == ATTR_OBJECT)
+		config_add_mac_dump(&r->config, attr_nest(it));
 }
 
 void actual_read(struct api_client *client, actual_fn done, void *aux)
@@ -126,7 +109,7 @@ void actual_read(struct api_client *client, actual_fn done, void *aux)
 		api_done_fn fn;
 	} requests[] = {
 		{API_STATUS, got_status}, {API_BRIDGES, got_bridges}, {API_PORTS, got_ports},
-		{API_MACS, got_macs},     {API_POLL, got_poll},
+		{API_MACS, got_macs},
 	};
 	struct reading *r = xzalloc(sizeof *r);
 	r->client = client;

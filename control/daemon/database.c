@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The database: the embedded server with its file, or an external server, and the replica of
+ * either. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "control/daemon/sluiced.h"
+#include "control/state/vswitch_schema.h"
+#include "datapath/base/log.h"
+#include "ovsdb-lite/client.h"
+#include "ovsdb-lite/schema.h"
+#include "ovsdb-lite/server.h"
+
+LOG_MODULE(database);
+
+/* The columns that the configuration is made from; the others are mostly this daemon's own. */
+static const char *const watched[] = {
+	/* Open_vSwitch */
+	"next_cfg",
+	"bridges",
+	"other_config",
+	"ssl",
+	"private_key",
+	"certificate",
+	"ca_cert",
+	/* Bridge */
+	"name",
+	"ports",
+	"fail_mode",
+	"datapath_type",
+	"flood_vlans",
+	"controller",
+	"protocols",
+	/* Port, Interface */
+	"interfaces",
+	"vlan_mode",
+	"tag",
+	"trunks",
+	"cvlans",
+	"protected",
+	"type",
+	"options",
+	"mtu_request",
+	"ofport_request",
+	"mac",
+	/* Controller */
+	"target",
+	"inactivity_probe",
+	"max_backoff",
+	"controller_rate_limit",
+	"controller_burst_limit",
+	"enable_async_messages",
+/* those that are reported as not acted on */
+#define INERT(table, column, why) column,
+#include "control/state/inert_columns.def"
+#undef INERT
+};
+
+static bool matters(const struct ovsdb_client_change *change)
+{
+	if (change->kind != OVSDB_ROW_MODIFIED)
+		return true;
+	for (size_t i = 0; i < SL_ARRAY_SIZE(watched); i++)
+		if (ovsdb_client_change_has(change, watched[i]))
+			return true;
+	return false;
+}
+
+static void changed(struct ovsdb_client *c, const struct ovsdb_client_change *changes, size_t n,
+		    void *aux)
+{
+	for (size_t i = 0; i < n; i++)
+		if (matters(&changes[i])) {
+			reconcile_soon(aux);
+			return;
+		}
+}
+
+/* A new database has no row yet; clients of this schema expect one. */
+static void make_root(struct ovsdb_client *c)
+{
+	struct ovsdb_client_txn *t = ovsdb_client_txn_create(c);
+	ovsdb_client_txn_insert(t, "Open_vSwitch");
+	ovsdb_client_txn_comment(t, "sluiced: first start");
+	ovsdb_client_txn_commit(t, NULL, NULL);
+}
+
+static void state_changed(struct ovsdb_client *c, enum ovsdb_client_state state, void *aux)
+{
+	struct sluiced *d = aux;
+	struct writeback w = reconcile_writeback(d);
+	switch (state) {
+	case OVSDB_CLIENT_CONNECTED:
+		if (!ovsdb_client_singleton(c, "Open_vSwitch"))
+			make_root(c);
+		if (d->engine)
+			writeback_commit_identity(&w);
+		reconcile_soon(d);
+		break;
+	case OVSDB_CLIENT_LOCKED:
+		reconcile_soon(d);
+		break;
+	case OVSDB_CLIENT_LOCK_LOST:
+		log_warn("another ovs-vswitchd or sluiced has this database's lock");
+		break;
+	case OVSDB_CLIENT_DISCONNECTED:
+		log_info("database: disconnected: %s", ovsdb_client_last_error(c));
+		break;
+	}
+}
+
+static int open_embedded(struct sluiced *d, struct err *e)
+{
+	char *file = xasprintf("%s/conf.db", d->options->dbdir);
+	char *remote = xasprintf("punix:%s/db.sock", d->options->rundir);
+	struct ovsdb_schema *schema = vswitch_schema();
+	int rc;
+	d->server = ovsdb_server_create(d->base, &(struct ovsdb_server_limits){0});
+	rc = ovsdb_server_open_or_create_db(d->server, file, schema, e);
+	if (!rc)
+		rc = ovsdb_server_add_remote(d->server, remote, e);
+	if (!rc)
+		rc = ovsdb_server_add_remote(d->server,
+					     "db:Open_vSwitch,Open_vSwitch,manager_options", e);
+	if (!rc)
+		ovsdb_server_set_tls(d->server, "db:Open_vSwitch,SSL,private_key",
+				     "db:Open_vSwitch,SSL,certificate",
+				     "db:Open_vSwitch,SSL,ca_cert");
+	ovsdb_schema_unref(schema);
+	free(file);
+	free(remote);
+	return rc;
+}
+
+int database_open(struct sluiced *d, struct err *e)
+{
+	struct ovsdb_client_config cfg = {.base = d->base,
+					  .remote = d->options->remote,
+					  .db = "Open_vSwitch",
+					  .on_change = changed,
+					  .on_state = state_changed,
+					  .aux = d};
+	int rc = d->options->remote ? 0 : open_embedded(d, e);
+	if (rc)
+		return rc;
+	cfg.server = d->server;
+	rc = ovsdb_client_create(&d->db, &cfg, e);
+	if (!rc && d->options->remote)
+		ovsdb_client_lock(d->db, "ovs_vswitchd");
+	return rc;
+}
+
+void database_close(struct sluiced *d)
+{
+	ovsdb_client_destroy(d->db);
+	ovsdb_server_destroy(d->server);
+	d->db = NULL;
+	d->server = NULL;
+}

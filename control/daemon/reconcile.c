@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The circle: a change of the database becomes a desired configuration; when the engine has tried
+ * it, the results go back together with cur_cfg.
+ *
+ * A client that waits for cur_cfg must not wait for a datapath that is not there: after GRACE_MS
+ * the results say so. A restart of the datapath is much shorter than that and stays unseen. */
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/daemon/sluiced.h"
+#include "control/daemon/start_args.h"
+#include "control/daemon/switches.h"
+#include "control/state/knobs.h"
+#include "datapath/base/log.h"
+#include "ovsdb-lite/client.h"
+
+LOG_MODULE(reconcile);
+
+enum { GRACE_MS = 3000 };
+
+struct writeback reconcile_writeback(struct sluiced *d)
+{
+	return (struct writeback){.db = d->db, .engine = d->engine, .notes = &d->notes};
+}
+
+static void start_timer(struct event *ev, uint64_t ms)
+{
+	struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
+			     .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+	evtimer_add(ev, &tv);
+}
+
+void reconcile_soon(struct sluiced *d)
+{
+	start_timer(d->reconfigure, 0);
+}
+
+static uint64_t statistics_interval_ms(const struct sluiced *d)
+{
+	const struct ovsdb_row *root = ovsdb_client_singleton(d->db, "Open_vSwitch");
+	const char *text = root ? ovsdb_row_map(root, "other_config",
+						knobs[KNOB_STATS_UPDATE_INTERVAL].key, NULL)
+				: NULL;
+	return (uint64_t)knob_int(KNOB_STATS_UPDATE_INTERVAL, text);
+}
+
+static void reconfigure(evutil_socket_t fd, short what, void *aux)
+{
+	struct sluiced *d = aux;
+	struct config desired = {0};
+
+	if (!ovsdb_client_is_connected(d->db) || d->stopping ||
+	    !ovsdb_client_singleton(d->db, "Open_vSwitch"))
+		return;
+	rows_notes_free(&d->notes);
+	rows_read(d->db, d->options->dummy, &desired, &d->notes);
+	d->seq = desired.generation;
+	config_sort(&desired);
+	switches_update(d->switches, &desired);
+	start_args_write(d);
+	engine_set_desired(d->engine, &desired, d->seq);
+	if (!engine_client(d->engine) && !evtimer_pending(d->grace, NULL))
+		start_timer(d->grace, GRACE_MS);
+	if (!evtimer_pending(d->statistics, NULL))
+		start_timer(d->statistics, statistics_interval_ms(d));
+}
+
+static void grace_over(evutil_socket_t fd, short what, void *aux)
+{
+	struct sluiced *d = aux;
+	struct writeback w = reconcile_writeback(d);
+	if (engine_client(d->engine) || !ovsdb_client_is_connected(d->db))
+		return;
+	LOG_LIMIT(log_warn, 1, "datapath: %s", engine_datapath_error(d->engine));
+	writeback_commit(&w, d->seq);
+	writeback_commit_identity(&w);
+}
+
+static void count(evutil_socket_t fd, short what, void *aux)
+{
+	struct sluiced *d = aux;
+	struct writeback w = reconcile_writeback(d);
+	if (ovsdb_client_is_connected(d->db)) {
+		writeback_statistics(&w);
+		start_timer(d->statistics, statistics_interval_ms(d));
+	}
+}
+
+/* ---- from the engine ---- */
+
+static void applied(uint64_t seq, void *aux)
+{
+	struct sluiced *d = aux;
+	struct writeback w = reconcile_writeback(d);
+	if (d->stopping) {
+		event_base_loopbreak(d->base);
+		return;
+	}
+	switches_ports_changed(d->switches);
+	if (ovsdb_client_is_connected(d->db))
+		writeback_commit(&w, seq);
+}
+
+static void ports_changed(void *aux)
+{
+	struct sluiced *d = aux;
+	struct writeback w = reconcile_writeback(d);
+	switches_ports_changed(d->switches);
+	if (!d->stopping && ovsdb_client_is_connected(d->db))
+		writeback_commit(&w, 0);
+}
+
+static void put_rules(const char *bridge, struct msg *m, void *aux)
+{
+	struct sluiced *d = aux;
+	switches_put_rules(d->switches, bridge, m);
+}
+
+static void bridge_made(const char *bridge, void *aux)
+{
+	struct sluiced *d = aux;
+	switches_bridge_made(d->switches, bridge);
+}
+
+static void client_changed(struct api_client *client, void *aux)
+{
+	struct sluiced *d = aux;
+	struct writeback w = reconcile_writeback(d);
+	switches_set_client(d->switches, client);
+	if (client) {
+		log_info("datapath: connected");
+		evtimer_del(d->grace);
+	} else {
+		start_timer(d->grace, GRACE_MS);
+	}
+	if (client && ovsdb_client_is_connected(d->db))
+		writeback_commit_identity(&w);
+}
+
+static void datapath_event(struct attrs event, void *aux)
+{
+	struct sluiced *d = aux;
+	switches_event(d->switches, event);
+}
+
+static const struct engine_ops engine_ops = {applied,     ports_changed,  put_rules,
+					     bridge_made, client_changed, datapath_event};
+
+void reconcile_create(struct sluiced *d)
+{
+	char *path = xasprintf("%s/datapath.sock", d->options->rundir);
+	d->reconfigure = evtimer_new(d->base, reconfigure, d);
+	d->grace = evtimer_new(d->base, grace_over, d);
+	d->statistics = evtimer_new(d->base, count, d);
+	d->switches = switches_create(d);
+	d->engine = engine_create(d->base, path, "sluiced " SLUICE_VERSION, switches_events(),
+				  &engine_ops, d);
+	free(path);
+}
+
+void reconcile_destroy(struct sluiced *d)
+{
+	switches_destroy(d->switches);
+	d->switches = NULL;
+	engine_destroy(d->engine);
+	d->engine = NULL;
+	rows_notes_free(&d->notes);
+	event_free(d->reconfigure);
+	event_free(d->grace);
+	event_free(d->statistics);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The daemon's parts and how they hang together. Everything runs on the event loop's one thread; no
+ * function here waits for the datapath, the database or a peer. */
+#pragma once
+#include "control/state/engine.h"
+#include "control/state/rows.h"
+#include "control/state/writeback.h"
+
+struct event;
+struct event_base;
+struct ovsdb_client;
+struct ovsdb_server;
+struct pidfile;
+struct switches;
+struct unixctl;
+
+struct sluiced_options {
+	const char *rundir, *dbdir;
+	const char *remote;   /* external database, "unix:…"; NULL: the embedded one */
+	const char *unixctl;  /* NULL: <rundir>/ovs-vswitchd.<pid>.ctl; "none" */
+	const char *pidfile;  /* NULL: only the one in rundir */
+	const char *log_file; /* NULL: stderr; "": the default name */
+	enum rows_dummy dummy;
+	bool detach;
+};
+
+struct sluiced {
+	const struct sluiced_options *options;
+	struct event_base *base;
+
+	struct ovsdb_server *server; /* embedded; NULL with an external database */
+	struct ovsdb_client *db;
+	struct rows_notes notes;
+	struct engine *engine;
+	struct switches *switches; /* one OpenFlow switch per bridge */
+
+	struct unixctl *control[3]; /* as ovs-vswitchd, as ovsdb-server, sluiced.sock */
+	struct pidfile *pidfiles[3];
+	struct event *signals[3];
+
+	struct event *reconfigure; /* one-shot: the database has changed */
+	struct event *grace;       /* the datapath has been away for long */
+	struct event *statistics;
+	uint64_t seq; /* next_cfg of the configuration handed to the engine */
+	bool stopping;
+	bool cleanup; /* exit --cleanup: take bridges out of the datapath */
+};
+
+/* database.c */
+int database_open(struct sluiced *d, struct err *e);
+void database_close(struct sluiced *d);
+
+/* reconcile.c: database → engine → database */
+void reconcile_create(struct sluiced *d);
+void reconcile_destroy(struct sluiced *d);
+void reconcile_soon(struct sluiced *d);
+struct writeback reconcile_writeback(struct sluiced *d);
+
+/* control.c: pid files and control sockets */
+int control_open(struct sluiced *d, struct err *e);
+void control_close(struct sluiced *d);
+
+/* commands_*.c */
+void commands_fdb_register(struct sluiced *d, struct unixctl *ctl);
+void commands_dpif_register(struct sluiced *d, struct unixctl *ctl);
+void commands_net_register(struct sluiced *d, struct unixctl *ctl);
+
+/* main.c: stops the loop; with `cleanup` after the datapath has been emptied. */
+void sluiced_stop(struct sluiced *d, bool cleanup);

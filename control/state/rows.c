@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Bridge, Port and Interface rows become config_bridge and config_port; a Port with one Interface
+ * is one port of the datapath, named as the Interface. Nothing here fails: a value that cannot be
+ * used is left at its default and noted. */
+#include "control/state/rows.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/state/knobs.h"
+#include "control/state/ofport.h"
+#include "datapath/base/str.h"
+#include "ovsdb-lite/client.h"
+
+enum { ROLE_GUEST, ROLE_HOST, ROLE_UPLINK };
+
+static const struct {
+	const char *name;
+	int role;
+} iface_types[] = {
+#define IFACE_TYPE(name, role, doc) {name, ROLE_##role},
+#include "control/state/iface_types.def"
+#undef IFACE_TYPE
+};
+
+static const char *const vlan_modes[] = {"trunk", "access", "native-tagged", "native-untagged",
+					 "dot1q-tunnel"};
+
+int rows_vlan_mode(const char *text)
+{
+	for (size_t i = 0; i < SL_ARRAY_SIZE(vlan_modes); i++)
+		if (!strcmp(text, vlan_modes[i]))
+			return (int)i;
+	return -1;
+}
+
+const char *rows_vlan_mode_name(unsigned mode)
+{
+	return mode < SL_ARRAY_SIZE(vlan_modes) ? vlan_modes[mode] : "";
+}
+
+int rows_type_role(const char *type)
+{
+	for (size_t i = 0; i < SL_ARRAY_SIZE(iface_types); i++)
+		if (!strcmp(type, iface_types[i].name))
+			return iface_types[i].role;
+	return -1;
+}
+
+size_t rows_n_types(void)
+{
+	return SL_ARRAY_SIZE(iface_types);
+}
+
+const char *rows_type_name(size_t i)
+{
+	return iface_types[i].name;
+}
+
+/* ---- notes ---- */
+
+static void note(struct rows_notes *n, const char *table, const char *name, bool fatal, char *text)
+{
+	struct rows_note note = {table, xstrdup(name), text, fatal};
+	vec_push(&n->notes, note);
+}
+
+void rows_notes_free(struct rows_notes *n)
+{
+	VEC_FOR_EACH (it, &n->notes) {
+		free(it->name);
+		free(it->text);
+	}
+	vec_free(&n->notes);
+}
+
+const struct rows_note *rows_notes_find(const struct rows_notes *n, const char *table,
+					const char *name, bool fatal)
+{
+	VEC_FOR_EACH (it, &n->notes)
+		if (it->fatal == fatal && !strcmp(it->table, table) && !strcmp(it->name, name))
+			return it;
+	return NULL;
+}
+
+/* Is a column set to something other than "off"? */
+static bool is_set(const struct ovsdb_row *row, const char *column)
+{
+	const struct ovsdb_datum *d = ovsdb_row_datum(row, column);
+	if (!d || !d->n)
+		return false;
+	if (d->key_type == OVSDB_BOOLEAN)
+		return d->atoms[0].boolean;
+	if (d->key_type == OVSDB_INTEGER)
+		return d->atoms[0].integer != 0;
+	return true;
+}
+
+static void note_inert(struct rows_notes *n, const char *table, const char *name,
+		       const struct ovsdb_row *row)
+{
+	static const struct {
+		const char *table, *column, *why;
+	} inert[] = {
+#define INERT(t, column, why) {#t, column, why},
+#include "control/state/inert_columns.def"
+#undef INERT
+	};
+	for (size_t i = 0; i < SL_ARRAY_SIZE(inert); i++)
+		if (!strcmp(inert[i].table, table) && is_set(row, inert[i].column))
+			note(n, inert[i].table, name, false,
+			     xasprintf("%s: %s", inert[i].column, inert[i].why));
+}
+
+static void note_knobs(struct rows_notes *n, const char *table, const char *name,
+		       const struct ovsdb_row *row)
+{
+	const char *key, *value;
+	for (size_t i = 0; i < ovsdb_row_n(row, "other_config"); i++) {
+		const struct knob *k;
+		struct str why = STR_INIT;
+		key = ovsdb_row_map_at(row, "other_config", i, &value);
+		k = knob_find(table, key);
+		if (!k)
+			note(n, table, name, false,
+			     xasprintf("other_config:%s: unknown key, without effect", key));
+		else if (!knob_check(k, value, &why))
+			note(n, k->table, name, false,
+			     xasprintf("other_config:%s: %s", key, str_cstr(&why)));
+		else if (k->when == KNOB_INERT)
+			note(n, k->table, name, false,
+			     xasprintf("other_config:%s: without effect: %s", key, k->doc));
+		str_free(&why);
+	}
+}
+
+static const char *knob_text(const struct ovsdb_row *row, enum knob_id id)
+{
+	return ovsdb_row_map(row, "other_config", knobs[id].key, NULL);
+}
+
+static int64_t knob_number(const struct ovsdb_row *row, enum knob_id id)
+{
+	return knob_int(id, knob_text(row, id));
+}
+
+/* ---- VLANs ---- */
+
+static uint8_t *vlan_bitmap(const struct ovsdb_row *row, const char *column)
+{
+	size_t n = ovsdb_row_n(row, column);
+	uint8_t *bits = n ? xzalloc(CONFIG_VLAN_BITMAP_BYTES) : NULL;
+	for (size_t i = 0; i < n; i++) {
+		int64_t v = ovsdb_row_int_at(row, column, i);
+		if (v >= 0 && v < 4096)
+			config_vlan_add(bits, (unsigned)v);
+	}
+	return bits;
+}
+
+static void read_vlans(const struct ovsdb_row *row, struct config_port *p, struct rows_notes *notes)
+{
+	const char *mode = ovsdb_row_string(row, "vlan_mode", "");
+	const char *qinq = knob_text(row, KNOB_QINQ_ETHTYPE), *tags;
+	int64_t tag = ovsdb_row_int(row, "tag", -1);
+	int m = rows_vlan_mode(mode);
+
+	if (m < 0)
+		m = tag >= 0 ? CONFIG_VLAN_ACCESS : CONFIG_VLAN_TRUNK;
+	if (tag < 0 && m != CONFIG_VLAN_TRUNK)
+		note(notes, "Port", ovsdb_row_string(row, "name", ""), false,
+		     xasprintf("vlan_mode: %s needs a tag: 0 is taken", mode));
+	p->vlan_mode = (uint8_t)m;
+	if (m != CONFIG_VLAN_TRUNK)
+		p->tag = tag >= 0 ? (uint16_t)tag : 0;
+	if (m != CONFIG_VLAN_ACCESS && m != CONFIG_VLAN_DOT1Q_TUNNEL)
+		p->trunks = vlan_bitmap(row, "trunks");
+	if (m == CONFIG_VLAN_DOT1Q_TUNNEL)
+		p->cvlans = vlan_bitmap(row, "cvlans");
+	p->qinq_ethtype = qinq && !strcmp(qinq, "802.1q") ? 0x8100 : 0x88a8;
+	tags = knob_text(row, KNOB_PRIORITY_TAGS);
+	p->priority_tags = !tags                                                  ? 0
+			   : !strcmp(tags, "if-nonzero") || !strcmp(tags, "true") ? 1
+			   : !strcmp(tags, "always")                              ? 2
+										  : 0;
+}
+
+/* ---- ports ---- */
+
+static const char *type_of(const struct ovsdb_row *iface, const char *datapath_type,
+			   enum rows_dummy dummy)
+{
+	const char *type = ovsdb_row_string(iface, "type", "");
+	bool kernel = !type[0] || !strcmp(type, "system") || !strcmp(type, "internal");
+	if (!type[0])
+		type = "system";
+	if (dummy == DUMMY_NONE || !strcmp(type, "patch"))
+		return type;
+	if (dummy == DUMMY_OVERRIDE || (dummy == DUMMY_SYSTEM && kernel) ||
+	    (!strcmp(datapath_type, "dummy") && !strcmp(type, "internal")))
+		return "dummy";
+	return type;
+}
+
+static uint16_t queue_count(const struct ovsdb_row *iface, const char *key, uint16_t max)
+{
+	int64_t v = ovsdb_row_map_int(iface, "options", key, 0);
+	return v > 0 && v <= max ? (uint16_t)v : 0;
+}
+
+static bool is_queue_key(const char *key)
+{
+	return !strcmp(key, "n_rxq") || !strcmp(key, "n_txq") || !strcmp(key, "n_rxq_desc") ||
+	       !strcmp(key, "n_txq_desc");
+}
+
+static void read_options(const struct ovsdb_row *iface, struct config_port *p)
+{
+	p->n_rxq = queue_count(iface, "n_rxq", 64);
+	p->n_txq = queue_count(iface, "n_txq", 64);
+	p->n_rxq_desc = queue_count(iface, "n_rxq_desc", 32768);
+	p->n_txq_desc = queue_count(iface, "n_txq_desc", 32768);
+	for (size_t i = 0; i < ovsdb_row_n(iface, "options"); i++) {
+		const char *value, *key = ovsdb_row_map_at(iface, "options", i, &value);
+		if (!is_queue_key(key))
+			config_port_set_option(p, key, value);
+	}
+}
+
+static uint8_t role_of(const struct ovsdb_row *port, const struct ovsdb_row *iface)
+{
+	const char *role = knob_text(port, KNOB_SLUICE_ROLE);
+	int by_type = rows_type_role(ovsdb_row_string(iface, "type", ""));
+	if (role && !strcmp(role, "guest"))
+		return ROLE_GUEST;
+	if (role && !strcmp(role, "host"))
+		return ROLE_HOST;
+	if (role && !strcmp(role, "uplink"))
+		return ROLE_UPLINK;
+	return by_type < 0 ? ROLE_GUEST : (uint8_t)by_type;
+}
+
+static void read_static_macs(const struct ovsdb_row *port, const struct config_port *p,
+			     struct config *out, struct rows_notes *notes)
+{
+	const char *text = knob_text(port, KNOB_SLUICE_STATIC_MACS);
+	char *copy = text ? xstrdup(text) : NULL, *save = NULL;
+	for (char *w = copy ? strtok_r(copy, " ", &save) : NULL; w;
+	     w = strtok_r(NULL, " ", &save)) {
+		char *slash = strchr(w, '/');
+		uint64_t vlan = 0;
+		uint8_t mac[6];
+		if (slash)
+			*slash = '\0';
+		if (slash && parse_u64(w, 10, 4095, &vlan) && knob_parse_mac(slash + 1, mac))
+			config_add_mac(out, p->bridge, p->name, (uint16_t)vlan, mac);
+		else
+			note(notes, "Port", p->name, false,
+			     xasprintf("other_config:sluice-static-macs: \"%s\" is not vlan/mac",
+				       w));
+	}
+	free(copy);
+}
+
+static void read_iface(const struct ovsdb_row *bridge, const struct ovsdb_row *port,
+		       const struct ovsdb_row *iface, enum rows_dummy dummy, struct config *out,
+		       struct rows_notes *notes)
+{
+	const char *name = ovsdb_row_string(iface, "name", "");
+	const char *type = type_of(iface, ovsdb_row_string(bridge, "datapath_type", ""), dummy);
+	const char *mac = ovsdb_row_string(iface, "mac", NULL);
+	const char *affinity = knob_text(iface, KNOB_PMD_RXQ_AFFINITY);
+	struct config_port *p;
+
+	note_inert(notes, "Interface", name, iface);
+	note_knobs(notes, "Interface", name, iface);
+	if (rows_type_role(type) < 0 || (!strcmp(type, "dummy") && dummy == DUMMY_NONE)) {
+		note(notes, "Interface", name, true,
+		     xasprintf("port %s: type %s is not supported", name, type));
+		return;
+	}
+	p = config_add_port(out, name, ovsdb_row_string(bridge, "name", ""));
+	config_set_str(&p->type, type);
+	p->mtu = (uint32_t)ovsdb_row_int(iface, "mtu_request", 0);
+	p->ofport_request = ofport_from_db(ovsdb_row_int(iface, "ofport_request", 0));
+	p->ofport_last = ofport_from_db(ovsdb_row_int(iface, "ofport", 0));
+	p->is_protected = ovsdb_row_bool(port, "protected", false);
+	p->role = role_of(port, iface);
+	p->mac_limit = (uint32_t)knob_number(port, KNOB_SLUICE_MAC_LIMIT);
+	config_set_str(&p->rxq_affinity, affinity);
+	if (mac && !knob_parse_mac(mac, p->mac))
+		note(notes, "Interface", name, false,
+		     xasprintf("mac: \"%s\" is not a hardware address", mac));
+	read_options(iface, p);
+	read_vlans(port, p, notes);
+	read_static_macs(port, p, out, notes);
+}
+
+static void read_port(const struct ovsdb_client *db, const struct ovsdb_row *bridge,
+		      const struct ovsdb_row *port, enum rows_dummy dummy, struct config *out,
+		      struct rows_notes *notes)
+{
+	const char *name = ovsdb_row_string(port, "name", "");
+	size_t n = ovsdb_row_n(port, "interfaces");
+
+	note_inert(notes, "Port", name, port);
+	note_knobs(notes, "Port", name, port);
+	for (size_t i = 0; i < n; i++) {
+		const struct ovsdb_row *iface = ovsdb_row_ref_at(db, port, "interfaces", i);
+		if (!iface)
+			continue;
+		if (n > 1)
+			note(notes, "Interface", ovsdb_row_string(iface, "name", ""), true,
+			     xasprintf("port %s: bonds are not supported yet", name));
+		else
+			read_iface(bridge, port, iface, dummy, out, notes);
+	}
+}
+
+/* ---- bridges ---- */
+
+void rows_bridge_mac(const struct uuid *bridge, uint8_t mac[6])
+{
+	uint64_t v = bridge->hi ^ bridge->lo;
+	for (int i = 0; i < 6; i++)
+		mac[i] = (uint8_t)(v >> (8 * i));
+	mac[0] = (uint8_t)((mac[0] & ~1) | 2); /* unicast, locally administered */
+}
+
+static void read_identity(const struct ovsdb_row *row, struct config_bridge *b,
+			  struct rows_notes *notes)
+{
+	const char *id = knob_text(row, KNOB_DATAPATH_ID), *hw = knob_text(row, KNOB_HWADDR);
+	uint64_t v;
+
+	if (!hw || !knob_parse_mac(hw, b->mac))
+		rows_bridge_mac(ovsdb_row_uuid(row), b->mac);
+	for (int i = 0; i < 6; i++)
+		b->datapath_id = b->datapath_id << 8 | b->mac[i];
+	if (!id)
+		return;
+	if ((!strncmp(id, "0x", 2) ? parse_u64(id + 2, 16, UINT64_MAX, &v)
+				   : strlen(id) == 16 && parse_u64(id, 16, UINT64_MAX, &v)) &&
+	    v)
+		b->datapath_id = v;
+	else
+		note(notes, "Bridge", b->name, false,
+		     xasprintf("other_config:datapath-id: \"%s\" is neither 16 hexadecimal digits "
+			       "nor 0x and fewer",
+			       id));
+}
+
+static void read_bridge(const struct ovsdb_client *db, const struct ovsdb_row *root,
+			const struct ovsdb_row *row, enum rows_dummy dummy, struct config *out,
+			struct rows_notes *notes)
+{
+	const char *name = ovsdb_row_string(row, "name", "");
+	struct config_bridge *b = config_add_bridge(out, name);
+
+	note_inert(notes, "Bridge", name, row);
+	note_knobs(notes, "Bridge", name, row);
+	read_identity(row, b, notes);
+	b->open = 1;
+	b->fail_secure = !strcmp(ovsdb_row_string(row, "fail_mode", ""), "secure");
+	b->policed = (uint8_t)knob_number(row, KNOB_SLUICE_POLICY);
+	b->forward_bpdu = (uint8_t)knob_number(row, KNOB_FORWARD_BPDU);
+	b->mac_ageing_s = (uint32_t)knob_number(row, KNOB_MAC_AGING_TIME);
+	b->mac_table_size = (uint32_t)knob_number(row, KNOB_MAC_TABLE_SIZE);
+	b->vlan_limit = (uint8_t)knob_number(root, KNOB_VLAN_LIMIT);
+	b->flood_vlans = vlan_bitmap(row, "flood_vlans");
+	for (size_t i = 0; i < ovsdb_row_n(row, "ports"); i++) {
+		const struct ovsdb_row *port = ovsdb_row_ref_at(db, row, "ports", i);
+		if (port)
+			read_port(db, row, port, dummy, out, notes);
+	}
+}
+
+static void read_poll(const struct ovsdb_row *root, struct config *out)
+{
+	const char *mask = knob_text(root, KNOB_PMD_CPU_MASK);
+	const char *sleep = knob_text(root, KNOB_PMD_SLEEP_MAX);
+	uint16_t cores[64];
+	int n = mask ? knob_parse_mask(mask, cores, SL_ARRAY_SIZE(cores)) : 0;
+	if (n > 0)
+		vec_append(&out->cores, cores, (size_t)n);
+	if (sleep && sleep[0]) {
+		out->has_sleep_max = true;
+		out->sleep_max_us = (uint32_t)knob_number(root, KNOB_PMD_SLEEP_MAX);
+	}
+}
+
+void rows_read(const struct ovsdb_client *db, enum rows_dummy dummy, struct config *out,
+	       struct rows_notes *notes)
+{
+	const struct ovsdb_row *root = ovsdb_client_singleton(db, "Open_vSwitch");
+	if (!root)
+		return;
+	note_knobs(notes, "Open_vSwitch", ".", root);
+	read_poll(root, out);
+	out->generation = (uint64_t)ovsdb_row_int(root, "next_cfg", 0);
+	for (size_t i = 0; i < ovsdb_row_n(root, "bridges"); i++) {
+		const struct ovsdb_row *bridge = ovsdb_row_ref_at(db, root, "bridges", i);
+		if (bridge)
+			read_bridge(db, root, bridge, dummy, out, notes);
+	}
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The Open_vSwitch database → the desired configuration, and notes about what in it cannot be done.
+ * Reads the client's replica; event-loop thread. */
+#pragma once
+#include "control/state/config.h"
+
+struct ovsdb_client;
+struct ovsdb_row;
+struct uuid;
+
+/* --enable-dummy[=system|override] of sluiced: which types become dummy ports. */
+enum rows_dummy { DUMMY_NONE, DUMMY_ALLOWED, DUMMY_SYSTEM, DUMMY_OVERRIDE };
+
+/* Something that a row asks for and does not get. */
+struct rows_note {
+	const char *table; /* static text */
+	char *name;        /* of the row */
+	char *text;
+	bool fatal; /* Interface: it is not made; the text is its error */
+};
+struct rows_notes {
+	VEC(struct rows_note) notes;
+};
+void rows_notes_free(struct rows_notes *n);
+/* First note about that row; NULL: none. */
+const struct rows_note *rows_notes_find(const struct rows_notes *n, const char *table,
+					const char *name, bool fatal);
+
+/* Fills *out (zeroed by the caller); not sorted. */
+void rows_read(const struct ovsdb_client *db, enum rows_dummy dummy, struct config *out,
+	       struct rows_notes *notes);
+
+/* Default for a bridge without other_config:datapath-id or hwaddr: the same as long as its row
+ * lives. */
+void rows_bridge_mac(const struct uuid *bridge, uint8_t mac[6]);
+
+/* ---- names that files and columns use ---- */
+/* "access", "trunk", "native-tagged" … -1: unknown */
+int rows_vlan_mode(const char *text);
+const char *rows_vlan_mode_name(unsigned mode);
+/* Of iface_types.def; -1: not supported. */
+int rows_type_role(const char *type);
+size_t rows_n_types(void);
+const char *rows_type_name(size_t i);
