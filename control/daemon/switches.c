@@ -42,9 +42,9 @@ uint64_t switches_events(void)
 
 static struct sw *find(const struct switches *s, const char *name)
 {
-	HMAP_FOR_EACH_WITH_HASH(sw, struct sw, node, hash_string(name), &s->by_name)
-	if (!strcmp(sw->name, name))
-		return sw;
+	HMAP_FOR_EACH_WITH_HASH (sw, struct sw, node, hash_string(name), &s->by_name)
+		if (!strcmp(sw->name, name))
+			return sw;
 	return NULL;
 }
 

@@ -51,9 +51,9 @@ static void got_bridges(struct attrs a, bool more, const struct err *error, void
 	struct reading *r = aux;
 	if (failed(r, error))
 		return;
-	ATTR_FOR_EACH(it, a)
-	if (it->id == ATTR_OBJECT)
-		config_add_bridge_dump(&r->config, attr_nest(it));
+	ATTR_FOR_EACH (it, a)
+		if (it->id == ATTR_OBJECT)
+			config_add_bridge_dump(&r->config, attr_nest(it));
 }
 
 static void got_ports(struct attrs a, bool more, const struct err *error, void *aux)
@@ -61,8 +61,7 @@ static void got_ports(struct attrs a, bool more, const struct err *error, void *
 	struct reading *r = aux;
 	if (failed(r, error))
 		return;
-	ATTR_FOR_EACH(it, a)
-	{
+	ATTR_FOR_EACH (it, a) {
 		struct actual_port st;
 		const struct config_port *p;
 		if (it->id != ATTR_OBJECT)
@@ -95,11 +94,12 @@ static void finish(struct reading *r)
 static void got_macs(struct attrs a, bool more, const struct err *error, void *aux)
 {
 	struct reading *r = aux;
-	if (failed(r, error))
-		return;
-	ATTR_FOR_EACH(it, a)
-	if (it->id == ATTR_OBJECT)
-		config_add_mac_dump(&r->config, attr_nest(it));
+	if (!failed(r, error))
+		ATTR_FOR_EACH (it, a)
+			if (it->id == ATTR_OBJECT)
+				config_add_mac_dump(&r->config, attr_nest(it));
+	if (!more)
+		finish(r);
 }
 
 void actual_read(struct api_client *client, actual_fn done, void *aux)
@@ -108,7 +108,9 @@ void actual_read(struct api_client *client, actual_fn done, void *aux)
 		enum api_message type;
 		api_done_fn fn;
 	} requests[] = {
-		{API_STATUS, got_status}, {API_BRIDGES, got_bridges}, {API_PORTS, got_ports},
+		{API_STATUS, got_status},
+		{API_BRIDGES, got_bridges},
+		{API_PORTS, got_ports},
 		{API_MACS, got_macs},
 	};
 	struct reading *r = xzalloc(sizeof *r);

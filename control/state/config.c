@@ -476,8 +476,7 @@ struct config_port *config_add_port_dump(struct config *c, struct attrs a)
 	p = config_add_port(c, name, "");
 	for (size_t i = 0; i < config_port_n_fields; i++)
 		config_field_get(&config_port_fields[i], p, a);
-	ATTR_FOR_EACH(it, a)
-	{
+	ATTR_FOR_EACH (it, a) {
 		if (it->id != ATTR_OPTION)
 			continue;
 		const char *key = attrs_str(attr_nest(it), ATTR_KEY, NULL);

@@ -85,8 +85,7 @@ static void got_statuses(struct attrs a, bool more, const struct err *error, voi
 {
 	struct engine *e = aux;
 	if (!error)
-		ATTR_FOR_EACH(it, a)
-		{
+		ATTR_FOR_EACH (it, a) {
 			struct attrs object = attr_nest(it);
 			const char *name = attrs_str(object, ATTR_NAME, "");
 			struct port_state *p;

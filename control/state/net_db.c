@@ -39,10 +39,10 @@ static const struct ovsdb_row *find(const struct walk *w, const char *table, con
 static const struct ovsdb_row *bridge_of(const struct ovsdb_client *db,
 					 const struct ovsdb_row *port)
 {
-	OVSDB_CLIENT_FOR_EACH(b, db, "Bridge")
-	for (size_t i = 0; i < ovsdb_row_n(b, "ports"); i++)
-		if (ovsdb_row_ref_at(db, b, "ports", i) == port)
-			return b;
+	OVSDB_CLIENT_FOR_EACH (b, db, "Bridge")
+		for (size_t i = 0; i < ovsdb_row_n(b, "ports"); i++)
+			if (ovsdb_row_ref_at(db, b, "ports", i) == port)
+				return b;
 	return NULL;
 }
 
@@ -386,8 +386,7 @@ static bool only_ours(const struct walk *w, const struct ovsdb_row *bridge)
 /* What this owner has made before and the file no longer has. */
 static int remove_rest(struct walk *w)
 {
-	OVSDB_CLIENT_FOR_EACH(b, w->db, "Bridge")
-	{
+	OVSDB_CLIENT_FOR_EACH (b, w->db, "Bridge") {
 		const char *name = ovsdb_row_string(b, "name", "");
 		bool gone = mine(w, b) && !file_has_bridge(w->net, name);
 		if (gone && !only_ours(w, b))

@@ -173,8 +173,8 @@ void net_export(const struct ovsdb_client *db, struct str *out)
 	if (poll.len)
 		str_printf(out, "poll:\n%s", str_cstr(&poll));
 	str_free(&poll);
-	OVSDB_CLIENT_FOR_EACH(b, db, "Bridge")
-	vec_push(&bridges, b);
+	OVSDB_CLIENT_FOR_EACH (b, db, "Bridge")
+		vec_push(&bridges, b);
 	if (bridges.len)
 		qsort(bridges.at, bridges.len, sizeof *bridges.at, compare_names);
 	str_puts(out, bridges.len ? "bridges:\n" : "bridges: {}\n");

@@ -9,7 +9,7 @@
 #include <yaml.h>
 
 #include "control/state/net.h"
-#include "control/state/rows.h"
+#include "control/state/port_type.h"
 #include "datapath/base/str.h"
 
 enum { DEPTH_MAX = 16, NODES_MAX = 1 << 20 };
@@ -297,7 +297,7 @@ static int check_port(struct source *s, yaml_node_t *key, const struct net_objec
 		const char *type, *needs;
 	} needs[] = {{"patch", "peer"}, {"dpdk", "devargs"}, {"dpdkvhostuserclient", "path"}};
 	const char *type = value_of(o, "type");
-	if (type && rows_type_role(type) < 0)
+	if (type && port_type_role(type) < 0)
 		return FAIL(s, key, "port %s: type %s is not supported", o->name, type);
 	for (size_t i = 0; i < SL_ARRAY_SIZE(needs); i++)
 		if (type && !strcmp(type, needs[i].type) && !value_of(o, needs[i].needs))

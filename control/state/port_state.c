@@ -10,9 +10,9 @@
 
 struct port_state *port_states_find(const struct port_states *s, const char *name)
 {
-	HMAP_FOR_EACH_WITH_HASH(p, struct port_state, node, hash_string(name), &s->by_name)
-	if (!strcmp(p->name, name))
-		return p;
+	HMAP_FOR_EACH_WITH_HASH (p, struct port_state, node, hash_string(name), &s->by_name)
+		if (!strcmp(p->name, name))
+			return p;
 	return NULL;
 }
 

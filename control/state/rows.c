@@ -9,53 +9,9 @@
 
 #include "control/state/knobs.h"
 #include "control/state/ofport.h"
+#include "control/state/port_type.h"
 #include "datapath/base/str.h"
 #include "ovsdb-lite/client.h"
-
-enum { ROLE_GUEST, ROLE_HOST, ROLE_UPLINK };
-
-static const struct {
-	const char *name;
-	int role;
-} iface_types[] = {
-#define IFACE_TYPE(name, role, doc) {name, ROLE_##role},
-#include "control/state/iface_types.def"
-#undef IFACE_TYPE
-};
-
-static const char *const vlan_modes[] = {"trunk", "access", "native-tagged", "native-untagged",
-					 "dot1q-tunnel"};
-
-int rows_vlan_mode(const char *text)
-{
-	for (size_t i = 0; i < SL_ARRAY_SIZE(vlan_modes); i++)
-		if (!strcmp(text, vlan_modes[i]))
-			return (int)i;
-	return -1;
-}
-
-const char *rows_vlan_mode_name(unsigned mode)
-{
-	return mode < SL_ARRAY_SIZE(vlan_modes) ? vlan_modes[mode] : "";
-}
-
-int rows_type_role(const char *type)
-{
-	for (size_t i = 0; i < SL_ARRAY_SIZE(iface_types); i++)
-		if (!strcmp(type, iface_types[i].name))
-			return iface_types[i].role;
-	return -1;
-}
-
-size_t rows_n_types(void)
-{
-	return SL_ARRAY_SIZE(iface_types);
-}
-
-const char *rows_type_name(size_t i)
-{
-	return iface_types[i].name;
-}
 
 /* ---- notes ---- */
 
@@ -163,7 +119,7 @@ static void read_vlans(const struct ovsdb_row *row, struct config_port *p, struc
 	const char *mode = ovsdb_row_string(row, "vlan_mode", "");
 	const char *qinq = knob_text(row, KNOB_QINQ_ETHTYPE), *tags;
 	int64_t tag = ovsdb_row_int(row, "tag", -1);
-	int m = rows_vlan_mode(mode);
+	int m = port_type_vlan_mode(mode);
 
 	if (m < 0)
 		m = tag >= 0 ? CONFIG_VLAN_ACCESS : CONFIG_VLAN_TRUNK;
@@ -230,14 +186,14 @@ static void read_options(const struct ovsdb_row *iface, struct config_port *p)
 static uint8_t role_of(const struct ovsdb_row *port, const struct ovsdb_row *iface)
 {
 	const char *role = knob_text(port, KNOB_SLUICE_ROLE);
-	int by_type = rows_type_role(ovsdb_row_string(iface, "type", ""));
+	int by_type = port_type_role(ovsdb_row_string(iface, "type", ""));
 	if (role && !strcmp(role, "guest"))
-		return ROLE_GUEST;
+		return PORT_TYPE_GUEST;
 	if (role && !strcmp(role, "host"))
-		return ROLE_HOST;
+		return PORT_TYPE_HOST;
 	if (role && !strcmp(role, "uplink"))
-		return ROLE_UPLINK;
-	return by_type < 0 ? ROLE_GUEST : (uint8_t)by_type;
+		return PORT_TYPE_UPLINK;
+	return by_type < 0 ? PORT_TYPE_GUEST : (uint8_t)by_type;
 }
 
 static void read_static_macs(const struct ovsdb_row *port, const struct config_port *p,
@@ -274,7 +230,7 @@ static void read_iface(const struct ovsdb_row *bridge, const struct ovsdb_row *p
 
 	note_inert(notes, "Interface", name, iface);
 	note_knobs(notes, "Interface", name, iface);
-	if (rows_type_role(type) < 0 || (!strcmp(type, "dummy") && dummy == DUMMY_NONE)) {
+	if (port_type_role(type) < 0 || (!strcmp(type, "dummy") && dummy == DUMMY_NONE)) {
 		note(notes, "Interface", name, true,
 		     xasprintf("port %s: type %s is not supported", name, type));
 		return;

@@ -33,12 +33,3 @@ void rows_read(const struct ovsdb_client *db, enum rows_dummy dummy, struct conf
 /* Default for a bridge without other_config:datapath-id or hwaddr: the same as long as its row
  * lives. */
 void rows_bridge_mac(const struct uuid *bridge, uint8_t mac[6]);
-
-/* ---- names that files and columns use ---- */
-/* "access", "trunk", "native-tagged" … -1: unknown */
-int rows_vlan_mode(const char *text);
-const char *rows_vlan_mode_name(unsigned mode);
-/* Of iface_types.def; -1: not supported. */
-int rows_type_role(const char *type);
-size_t rows_n_types(void);
-const char *rows_type_name(size_t i);

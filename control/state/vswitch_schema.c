@@ -21,7 +21,7 @@ static const struct row {
 	const char *text;   /* index columns, or type */
 	int a, b;           /* root and max rows, or flags */
 } rows[] = {
-#define SCHEMA(name, version)
+#define SCHEMA(name, version, cksum)
 #define TABLE(name, root, max, index) {name, NULL, index, root, max},
 #define COLUMN(name, type, flags)     {NULL, name, type, flags, 0},
 #include "control/state/vswitch_schema.def"
@@ -31,9 +31,9 @@ static const struct row {
 };
 
 static const struct {
-	const char *name, *version;
+	const char *name, *version, *cksum;
 } schema = {
-#define SCHEMA(name, version) name, version
+#define SCHEMA(name, version, cksum) name, version, cksum
 #define TABLE(...)
 #define COLUMN(...)
 #include "control/state/vswitch_schema.def"
@@ -159,8 +159,8 @@ json_t *vswitch_schema_json(void)
 			json_object_set_new(c, "ephemeral", json_true());
 		json_object_set_new(columns, r->column, c);
 	}
-	return json_pack("{s:s, s:s, s:o}", "name", schema.name, "version", schema.version,
-			 "tables", tables);
+	return json_pack("{s:s, s:s, s:s, s:o}", "name", schema.name, "version", schema.version,
+			 "cksum", schema.cksum, "tables", tables);
 }
 
 struct ovsdb_schema *vswitch_schema(void)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "control/state/ofport.h"
+#include "control/state/port_type.h"
 #include "datapath/base/log.h"
 #include "datapath/base/str.h"
 #include "ovsdb-lite/client.h"
@@ -190,12 +191,12 @@ void writeback_commit(const struct writeback *w, uint64_t seq)
 	if (!root)
 		return;
 	t = ovsdb_client_txn_create(w->db);
-	OVSDB_CLIENT_FOR_EACH(row, w->db, "Bridge")
-	write_bridge(w, t, row);
-	OVSDB_CLIENT_FOR_EACH(row, w->db, "Port")
-	write_port(w, t, row);
-	OVSDB_CLIENT_FOR_EACH(row, w->db, "Interface")
-	write_interface(w, t, row);
+	OVSDB_CLIENT_FOR_EACH (row, w->db, "Bridge")
+		write_bridge(w, t, row);
+	OVSDB_CLIENT_FOR_EACH (row, w->db, "Port")
+		write_port(w, t, row);
+	OVSDB_CLIENT_FOR_EACH (row, w->db, "Interface")
+		write_interface(w, t, row);
 	if ((int64_t)seq > ovsdb_row_int(root, "cur_cfg", 0))
 		ovsdb_client_txn_set_int(t, *ovsdb_row_uuid(root), "Open_vSwitch", "cur_cfg",
 					 (int64_t)seq);
@@ -225,7 +226,7 @@ void writeback_commit_identity(const struct writeback *w)
 {
 	const struct ovsdb_row *root = ovsdb_client_singleton(w->db, "Open_vSwitch");
 	const char *datapaths[] = {"netdev", "system"}, *types[32];
-	size_t n = SL_MIN(rows_n_types(), SL_ARRAY_SIZE(types));
+	size_t n = SL_MIN(port_type_count(), SL_ARRAY_SIZE(types));
 	const char *dpdk = engine_info(w->engine)->dpdk_version;
 	struct ovsdb_client_txn *t;
 	struct uuid u;
@@ -236,7 +237,7 @@ void writeback_commit_identity(const struct writeback *w)
 	u = *ovsdb_row_uuid(root);
 	t = ovsdb_client_txn_create(w->db);
 	for (size_t i = 0; i < n; i++)
-		types[i] = rows_type_name(i);
+		types[i] = port_type_name(i);
 	os_release("ID", name, sizeof name);
 	os_release("VERSION_ID", version, sizeof version);
 	ovsdb_client_txn_set_strings(t, u, "Open_vSwitch", "iface_types", types, n);
@@ -263,8 +264,7 @@ static void drops_of(struct attrs a, int64_t *rx, int64_t *tx)
 {
 	*rx = (int64_t)attrs_u64(a, ATTR_RX_MISSED, 0);
 	*tx = 0;
-	ATTR_FOR_EACH(it, a)
-	{
+	ATTR_FOR_EACH (it, a) {
 		struct attrs drop = attr_nest(it);
 		if (it->id != ATTR_DROP)
 			continue;
@@ -308,9 +308,9 @@ static void got_counters(struct attrs a, bool more, const struct err *error, voi
 	if (!c->txn && !error)
 		c->txn = ovsdb_client_txn_create(c->w.db);
 	if (!error)
-		ATTR_FOR_EACH(it, a)
-	if (it->id == ATTR_OBJECT)
-		write_counters(c, attr_nest(it));
+		ATTR_FOR_EACH (it, a)
+			if (it->id == ATTR_OBJECT)
+				write_counters(c, attr_nest(it));
 	if (more)
 		return;
 	if (c->txn)

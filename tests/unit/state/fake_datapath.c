@@ -45,8 +45,7 @@ static int set_bridge(struct config *c, struct attrs op, struct err *e)
 static void set_options(struct config_port *p, struct attrs op)
 {
 	bool cleared = false;
-	ATTR_FOR_EACH(it, op)
-	{
+	ATTR_FOR_EACH (it, op) {
 		const char *key;
 		if (it->id != ATTR_OPTION)
 			continue;
@@ -137,15 +136,17 @@ static int transact(struct fake_datapath *f, struct attrs a, struct err *e)
 	struct config work;
 	int rc = 0;
 	config_copy(&work, &f->config);
-	ATTR_FOR_EACH(it, a)
-	if (!rc && it->id == ATTR_OP) {
-		struct attrs op = attr_nest(it);
-		rc = run_op(f, &work, op, e);
-		if (attrs_u64(op, ATTR_OP_TYPE, 0) == API_OP_PORT_SET && attrs_has(op, ATTR_CREATE))
-			VEC_FOR_EACH (b, &work.bridges)
-				f->opened_early |=
-					(*b)->open && !config_find_bridge(&f->config, (*b)->name);
-	}
+	ATTR_FOR_EACH (it, a)
+		if (!rc && it->id == ATTR_OP) {
+			struct attrs op = attr_nest(it);
+			rc = run_op(f, &work, op, e);
+			if (attrs_u64(op, ATTR_OP_TYPE, 0) == API_OP_PORT_SET &&
+			    attrs_has(op, ATTR_CREATE))
+				VEC_FOR_EACH (b, &work.bridges)
+					f->opened_early |=
+						(*b)->open &&
+						!config_find_bridge(&f->config, (*b)->name);
+		}
 	if (rc) {
 		config_free(&work);
 		return rc;

@@ -251,8 +251,7 @@ static void encode_and_decode_agree(void **state)
 		plan_op_encode(op, &m);
 	msg_finish(&m);
 	assert_int_equal(msg_check(m.data, m.len, &e), 0);
-	ATTR_FOR_EACH(it, msg_attrs(m.data))
-	{
+	ATTR_FOR_EACH (it, msg_attrs(m.data)) {
 		struct attrs op = attr_nest(it);
 		if (attrs_u64(op, ATTR_OP_TYPE, 0) == API_OP_BRIDGE_SET)
 			config_add_bridge_dump(&have, op);
