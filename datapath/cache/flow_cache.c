@@ -664,17 +664,12 @@ bool megaflow_matches(const struct megaflow *mf, const struct mf_mask *m,
 	return !(mf->flags & MF_HAS_EXT) || megaflow_ext_matches(mf, key);
 }
 
-bool flow_cache_is_fresh(struct flow_cache *c, struct megaflow *mf, uint32_t version,
-			 uint32_t now_ms)
+static bool consult_log(struct flow_cache *c, struct megaflow *mf, uint32_t version)
 {
 	struct flow_key key = {0}, mask = {0}, written = {0};
 	const struct mf_info *info = mf->info;
 	unsigned n = (unsigned)__builtin_popcount(info->mask_lines), at = 0;
 
-	if ((mf->flags & MF_AGED) && (int32_t)(now_ms - mf->expires_ms) >= 0)
-		return false;
-	if (mf->version == version)
-		return true;
 	for (unsigned rest = info->mask_lines; rest; rest &= rest - 1, at++) {
 		unsigned o = (unsigned)__builtin_ctz(rest) * FLOW_LINE_BYTES;
 
@@ -700,6 +695,14 @@ bool flow_cache_is_fresh(struct flow_cache *c, struct megaflow *mf, uint32_t ver
 		mf->stamp = version;
 	c->restamped++;
 	return true;
+}
+
+bool flow_cache_is_fresh(struct flow_cache *c, struct megaflow *mf, uint32_t version,
+			 uint32_t now_ms)
+{
+	if ((mf->flags & MF_AGED) && (int32_t)(now_ms - mf->expires_ms) >= 0)
+		return false;
+	return mf->version == version || consult_log(c, mf, version);
 }
 
 void flow_cache_remember(struct flow_cache *c, uint64_t hash, uint32_t idx)

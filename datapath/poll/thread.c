@@ -164,9 +164,11 @@ static unsigned poll_queue(struct poll_thread *t, struct rxq *r)
 	return n;
 }
 
-static unsigned poll_queues(struct poll_thread *t, const struct rxq_list *l)
+/* True when there was work: packets, or a queue that waits for its share. */
+static bool poll_queues(struct poll_thread *t, const struct rxq_list *l)
 {
 	unsigned n = 0;
+	bool waiting = false;
 	uint64_t idle_after = tsc_of_us(IDLE_QUEUE_US);
 
 	for (unsigned i = 0; i < l->n; i++) {
@@ -179,13 +181,15 @@ static unsigned poll_queues(struct poll_thread *t, const struct rxq_list *l)
 		if (r->deficit_tsc < QUANTUM_TSC)
 			r->deficit_tsc += QUANTUM_TSC;
 		if (r->deficit_tsc <= 0) {
-			n++; /* has work, waits for its share */
+			waiting = true;
 			continue;
 		}
 		n += poll_queue(t, r);
 	}
 	t->rotate++;
-	return n;
+	if (n)
+		counter_add(&t->pkts, n);
+	return n || waiting;
 }
 
 static void run_commands(struct poll_thread *t)
@@ -213,11 +217,11 @@ static void every_ms(struct poll_thread *t)
 	t->last_sweep_tsc = t->now_tsc;
 }
 
-static unsigned iterate(struct poll_thread *t)
+static bool iterate(struct poll_thread *t)
 {
 	const struct rxq_list *l;
 	uint64_t start = rte_rdtsc(), since;
-	unsigned n;
+	bool worked;
 
 	t->now_tsc = start;
 	t->version = version_burst_begin(t->idx);
@@ -232,14 +236,14 @@ static unsigned iterate(struct poll_thread *t)
 		sleep_check_events(t, l, 0);
 		t->last_event_tsc = t->now_tsc;
 	}
-	n = poll_queues(t, l);
+	worked = poll_queues(t, l);
 	if (!rte_ring_empty(t->inject)) {
 		inject_run(t);
-		n++;
+		worked = true;
 	}
 	if (SL_UNLIKELY(t->n_miss_list)) {
 		miss_serve_queues(t);
-		n++;
+		worked = true;
 	}
 	if (t->exec->n_pending) {
 		since = stamp(t);
@@ -252,13 +256,12 @@ static unsigned iterate(struct poll_thread *t)
 		rcu_quiescent(t->idx);
 	uint64_t end = rte_rdtsc();
 	counter_add(&t->cycles_total, end - start);
-	if (n) {
-		counter_add(&t->pkts, n);
+	if (worked) {
 		counter_add(&t->cycles_busy, end - start);
 		t->last_work_tsc = end;
 	}
 	t->now_tsc = end;
-	return n;
+	return worked;
 }
 
 void *poll_thread_main(void *arg)
