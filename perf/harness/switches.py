@@ -452,11 +452,12 @@ def sum_key(value, key):
 
 def make(names, settings, others=()):
     """Switches by name; `others` are 'NAME=/path/to/ovs-vswitchd[,avx512]'."""
-    known = {"testpmd": Testpmd, "ovs": Ovs, "sluice": Sluice}
+    from .bare import Datapath  # which needs this module's Switch
+    known = {"testpmd": Testpmd, "ovs": Ovs, "sluice": Sluice, "datapath": Datapath}
     made = []
     for name in names:
         if name not in known:
-            raise ValueError(f"{name}: no such switch (testpmd, ovs, sluice)")
+            raise ValueError(f"{name}: no such switch ({', '.join(known)})")
         made.append(known[name](settings))
     for text in others:
         name, _, rest = text.partition("=")

@@ -52,7 +52,7 @@ def cmdline(pid):
         return ""
 
 
-@pytest.mark.parametrize("switch", ["testpmd", "ovs", "sluice"])
+@pytest.mark.parametrize("switch", ["testpmd", "ovs", "sluice", "datapath"])
 def test_a_learning_bridge_is_measured(tmp_path, switch):
     record, = perf_run(tmp_path, switch, "l2:1k")
     assert record["value"] > 0.01 and record["cycles"] > 0
