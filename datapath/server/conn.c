@@ -89,15 +89,28 @@ static void kill_conn(struct conn *c)
 	loop_post(&c->post);
 }
 
+static size_t unsent(const struct conn *c)
+{
+	return c->out_len - c->out_at;
+}
+
+/* Is there a message that can be handled now? (Or a length that is nonsense: also to be handled.)
+ */
+static bool has_input(const struct conn *c)
+{
+	return !c->handling && !c->busy && c->in_len >= sizeof(struct msg_header) &&
+	       c->in_len >= ((struct msg_header *)(void *)c->in)->length;
+}
+
 static bool has_more(const struct conn *c)
 {
-	return c->dump || (c->event_mask && c->event_next < events_next_seq());
+	return c->dump || has_input(c) || (c->event_mask && c->event_next < events_next_seq());
 }
 
 static void update_watch(struct conn *c)
 {
-	bool out = c->out_at < c->out_len || has_more(c);
-	uint32_t want = (c->busy ? 0 : EPOLLIN) | (out ? EPOLLOUT : 0);
+	bool in = !c->busy && unsent(c) < CONN_OUT_LOW_BYTES, out = unsent(c) || has_more(c);
+	uint32_t want = (in ? EPOLLIN : 0) | (out ? EPOLLOUT : 0);
 
 	if (c->dead || want == c->epoll_events)
 		return;
@@ -106,11 +119,6 @@ static void update_watch(struct conn *c)
 }
 
 /* ---- output ---- */
-
-static size_t unsent(const struct conn *c)
-{
-	return c->out_len - c->out_at;
-}
 
 static void append(struct conn *c, const struct msg *m)
 {
@@ -210,30 +218,31 @@ static void put_dump(struct conn *c)
 	}
 }
 
-static void handle_buffered(struct conn *c);
+static bool handle_buffered(struct conn *c);
 
-/* Puts out what there is room for, but lets others have their turn too. */
+/* Puts out what there is room for and handles what waits, but lets others have their turn too. */
 static void pump(struct conn *c)
 {
 	for (int i = 0; i < PUMPS_PER_WAKE; i++) {
 		put_dump(c);
 		put_events(c);
 		send_some(c);
-		if (c->dead || unsent(c) || !has_more(c))
+		bool handled = handle_buffered(c);
+		if (c->dead)
+			return;
+		if (!handled && (unsent(c) || !has_more(c)))
 			break;
 	}
 	update_watch(c);
 }
 
-/* The request in work is answered. Called from handlers (whose caller goes on with the input) and
- * from completions (when nobody else would). */
+/* The request in work is answered: by a handler (whose caller goes on with the input) or by a later
+ * completion (then pump() does). */
 static void finish_request(struct conn *c)
 {
 	c->busy = false;
-	if (c->dead)
-		return;
-	handle_buffered(c);
-	pump(c);
+	if (!c->dead)
+		pump(c);
 }
 
 struct msg *conn_reply_begin(struct conn *c)
@@ -306,16 +315,18 @@ static void handle_message(struct conn *c, const void *data, size_t len)
 	request_info(type)->handle(c, msg_attrs(data));
 }
 
-/* Handles whole messages until one stays in work. Handlers that answer at once come back here
- * through finish_request(), which `handling` keeps from nesting. */
-static void handle_buffered(struct conn *c)
+/* Handles whole messages until one stays in work or the peer must read first. Handlers that answer
+ * at once come back here through finish_request(), which `handling` keeps from nesting. False:
+ * there was nothing to do. */
+static bool handle_buffered(struct conn *c)
 {
 	size_t at = 0;
 
-	if (c->handling)
-		return;
+	if (c->handling || c->dead)
+		return false;
 	c->handling = true;
-	while (!c->dead && !c->busy && c->in_len - at >= sizeof(struct msg_header)) {
+	while (!c->dead && !c->busy && c->in_len - at >= sizeof(struct msg_header) &&
+	       unsent(c) < CONN_OUT_LOW_BYTES) {
 		size_t len = ((struct msg_header *)(void *)(c->in + at))->length;
 
 		if (len < sizeof(struct msg_header) || len % 8 || len > API_MESSAGE_MAX) {
@@ -328,13 +339,15 @@ static void handle_buffered(struct conn *c)
 			break;
 		handle_message(c, c->in + at, len);
 		at += len;
-		put_dump(c);
+		if (!c->dead)
+			put_dump(c);
 	}
 	c->handling = false;
 	if (at && !c->dead) {
 		memmove(c->in, c->in + at, c->in_len - at);
 		c->in_len -= at;
 	}
+	return at;
 }
 
 /* False when there is nothing more to read now. */
@@ -362,12 +375,9 @@ static void on_ready(struct loop_fd *w, uint32_t events)
 		kill_conn(c);
 		return;
 	}
-	bool had_dump = c->dump;
-	if (events & EPOLLOUT)
-		pump(c);
-	if (had_dump && !c->dump) /* its end makes room for what waits in the input */
-		handle_buffered(c);
-	for (int i = 0; i < READS_PER_WAKE && !c->dead && !c->busy && events & EPOLLIN; i++) {
+	for (int i = 0; i < READS_PER_WAKE && !c->dead && !c->busy && events & EPOLLIN &&
+			unsent(c) < CONN_OUT_LOW_BYTES;
+	     i++) {
 		if (!read_some(c))
 			break;
 		handle_buffered(c);

@@ -18,7 +18,6 @@
 #include <rte_log.h>
 
 #include "datapath/base/err.h"
-#include "datapath/base/hash.h"
 #include "datapath/base/log.h"
 #include "datapath/base/str.h"
 #include "datapath/base/vec.h"
@@ -115,11 +114,8 @@ static void build_args(const struct options *o, bool huge, unsigned core, struct
 	add(args, text);
 	/* Without hugepages memory is anonymous anyway, and EAL refuses --in-memory. */
 	add(args, huge ? "--in-memory" : "--no-shconf");
-	if (!has(o->eal, "--file-prefix")) {
-		snprintf(text, sizeof text, "--file-prefix=sluice-%08x",
-			 (unsigned)hash_string(o->rundir));
-		add(args, text);
-	}
+	if (!has(o->eal, "--file-prefix"))
+		add(args, "--file-prefix=sluice"); /* in a directory of our own: see eal_start() */
 	if (!has(o->eal, "--telemetry"))
 		add(args, "--no-telemetry");
 	if (!huge)

@@ -254,7 +254,7 @@ static void changes_ran(struct device_job *j)
 		return;
 	}
 	VEC_FOR_EACH (it, &changes)
-		if ((*it)->applied)
+		if ((*it)->applied && !job_err.code)
 			(*it)->p->status = (*it)->port->status;
 	run_done(job_err.code ? &job_err : NULL);
 }
@@ -348,6 +348,8 @@ static void changes_undone(struct device_job *j)
 		if (c->kind == PORT_OPEN) {
 			c->p->port = NULL;
 			counters_port_destroy(c->p->id);
+		} else if (c->kind == PORT_SET && c->tried) {
+			c->p->status = c->port->status;
 		} else if (c->kind == PORT_REOPEN && c->unpublished && c->port) {
 			c->p->port = c->port;
 			c->p->status = c->port->status;
