@@ -70,6 +70,7 @@ struct ovsdb_client_config {
 	struct event_base *base;
 	struct ovsdb_server *server; /* the embedded server, or … */
 	const char *remote;          /* … "unix:FILE", "tcp:IP:PORT", "ssl:IP:PORT" */
+	const char *private_key, *certificate, *ca_cert; /* PEM files, for ssl: */
 	const char *db;
 	const struct ovsdb_client_table_spec *tables;
 	size_t n_tables;
