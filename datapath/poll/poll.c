@@ -32,7 +32,7 @@ enum {
 };
 
 struct poll_thread *poll_thread_at[POLL_THREADS_MAX];
-uint32_t poll_sleep_us_shared = 120;
+uint32_t poll_sleep_us_shared = 175;
 uint64_t poll_tsc_hz;
 
 struct entry { /* a port and its queues */

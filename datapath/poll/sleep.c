@@ -17,8 +17,9 @@
 enum {
 	EVENTS = 64,
 	/* Ports without a descriptor are looked at this often during sleep: it bounds how long the
-	 * first packet after idle waits. */
-	BLIND_SLEEP_US = 120,
+	 * first packet after idle waits (under 200 us). A sleep costs 13 us of CPU on a virtual
+	 * machine, so such ports cost an idle core 6 %, those with a descriptor nothing. */
+	BLIND_SLEEP_US = 175,
 	HOUSEKEEPING_MS = 500, /* a sleep never lasts longer: expiry goes on */
 };
 

@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include <rte_cycles.h>
 #include <rte_lcore.h>
@@ -274,6 +275,7 @@ void *poll_thread_main(void *arg)
 	CPU_SET(t->core, &set);
 	snprintf(name, sizeof name, "poll-c%u", t->core);
 	pthread_setname_np(pthread_self(), name);
+	prctl(PR_SET_TIMERSLACK, 1000); /* ns: sleeps end when asked, not 50 us later */
 	t->failed =
 		pthread_setaffinity_np(pthread_self(), sizeof set, &set) || rte_thread_register();
 	sl_thread_idx = t->idx;
