@@ -157,7 +157,7 @@ static void publish_bridge(void *p)
 
 	if (!s->new) {
 		rcu_store(&bridge_array[s->b->id], NULL);
-		txn_later(free_bridge, s->b);
+		return; /* its rules' last steps come before free_bridge(): see done_bridge() */
 	} else if (!s->old) {
 		rcu_store(&bridge_array[s->b->id], s->b);
 	} else {
@@ -165,6 +165,14 @@ static void publish_bridge(void *p)
 		rcu_store(&s->b->config, s->new);
 		txn_later(free, s->old);
 	}
+}
+
+static void done_bridge(void *p)
+{
+	struct bridge_step *s = p;
+
+	if (!s->new)
+		txn_later(free_bridge, s->b);
 	free(s);
 }
 
@@ -202,7 +210,7 @@ static void step(struct txn *t, struct bridge *b, struct bridge_config *old,
 	struct bridge_step *s = xmalloc(sizeof *s);
 
 	*s = (struct bridge_step){b, old, new};
-	txn_step(t, publish_bridge, NULL, undo_bridge, s);
+	txn_step(t, publish_bridge, done_bridge, undo_bridge, s);
 	txn_change(t, CHANGE_BRIDGE, b->id, 0, NULL);
 }
 

@@ -3,6 +3,7 @@
  * main and by learn actions on poll threads; everything else here is the main thread's. */
 #include "datapath/base/hash.h"
 #include "datapath/table/bridge.h"
+#include "datapath/table/flow_table.h"
 #include "datapath/table/mac_table.h"
 #include "datapath/table/table_events.h"
 #include "datapath/table/txn_priv.h"
@@ -113,6 +114,7 @@ void table_events_deliver(void)
 static void expire_bridge(struct bridge *b, void *aux)
 {
 	mac_table_expire(b->macs, *(uint64_t *)aux);
+	flow_tables_expire(b, *(uint64_t *)aux);
 }
 
 bool tables_run(uint64_t now_ms)
@@ -126,7 +128,7 @@ bool tables_run(uint64_t now_ms)
 	}
 	version_lock();
 	table_events_deliver();
-	txn_reclaim();
 	version_unlock();
+	txn_reclaim();
 	return more;
 }

@@ -104,9 +104,14 @@ void txn_later(void (*fn)(void *), void *p)
 
 void txn_reclaim(void)
 {
-	VEC_FOR_EACH (l, &waiting)
+	__typeof__(waiting) taken;
+
+	version_lock();
+	taken = waiting;
+	memset(&waiting, 0, sizeof waiting);
+	version_unlock();
+	/* Outside the lock: without poll threads the calls are made at once, and may take it. */
+	VEC_FOR_EACH (l, &taken)
 		rcu_defer(l->fn, l->p);
-	vec_clear(&waiting);
-	if (waiting.cap > 65536)
-		vec_free(&waiting);
+	vec_free(&taken);
 }
