@@ -66,10 +66,10 @@ def see_icmp6(p, out):
         out["nd_reserved"] = (i.R << 31) | (i.S << 30) | (i.O << 29) | i.res
     layer = i.payload
     while layer:
-        if isinstance(layer, ICMPv6NDOptSrcLLAddr):
+        if type(layer) is ICMPv6NDOptSrcLLAddr:  # the other one is derived from it
             out["nd_sll"] = mac(layer.lladdr)
             out.setdefault("nd_options_type", 1)
-        if isinstance(layer, ICMPv6NDOptDstLLAddr):
+        if type(layer) is ICMPv6NDOptDstLLAddr:
             out["nd_tll"] = mac(layer.lladdr)
             out.setdefault("nd_options_type", 2)
         layer = layer.payload
