@@ -266,7 +266,10 @@ uint16_t vhost_ring_rx(struct vhost_ring *r, struct rte_mempool *pool, struct rt
 
 	if (r->broken)
 		return 0;
-	n = SL_MIN(SL_MIN(n, (uint16_t)BURST_MAX), available(r));
+	/* Read once: the guest may make more available between two looks. */
+	uint16_t waiting = available(r);
+	n = SL_MIN(n, (uint16_t)BURST_MAX);
+	n = SL_MIN(n, waiting);
 	if (!n || rte_pktmbuf_alloc_bulk(pool, m, n))
 		return 0;
 	for (i = 0; i < n; i++) {
