@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Reads of the datapath's objects. They ask datapath.sock, so they work while sluiced is away. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/ctl/handlers.h"
+#include "tools/ctl/table.h"
+
+struct show {
+	const struct command_call *c;
+	struct table *t;
+	const char *name; /* only this object; NULL: all */
+	bool found;
+};
+
+static bool wanted(struct show *s, const char *name)
+{
+	if (s->name && strcmp(s->name, name))
+		return false;
+	s->found = true;
+	return true;
+}
+
+/* Runs the dump, prints the table, and complains when the one object asked for was not there. */
+static int finish(struct show *s, struct msg *request, command_object_fn fn, const char *kind)
+{
+	int rc = command_dump(s->c, request, fn, s);
+	if (!rc && s->name && !s->found)
+		rc = command_fail("%s %s: not found", kind, s->name);
+	if (rc) {
+		table_discard(s->t);
+		return rc;
+	}
+	table_finish(s->t);
+	return EXIT_OK;
+}
+
+static struct show begin(struct command_call *c, const char *name,
+			 const struct table_column *columns)
+{
+	return (struct show){.c = c,
+			     .t = table_create(c, name, columns),
+			     .name = c->argc ? c->argv[0] : NULL};
+}
+
+static void bridge_filter(const struct command_call *c, struct msg *m)
+{
+	const char *bridge = command_option(c, "bridge");
+	if (bridge)
+		msg_put_str(m, ATTR_BRIDGE, bridge);
+}
+
+static struct attrs status_of(struct attrs a)
+{
+	const struct attr *nest = attrs_find(a, ATTR_STATUS);
+	return nest ? attr_nest(nest) : a;
+}
+
+/* ---- bridges ---- */
+
+static const struct table_column bridge_columns[] = {
+	{"BRIDGE", "name", TABLE_TEXT},
+	{"DATAPATH ID", "datapath_id", TABLE_TEXT},
+	{"FAIL MODE", "fail_mode", TABLE_TEXT},
+	{"OPEN", "open", TABLE_BOOL},
+	{"POLICY", "policy", TABLE_BOOL},
+	{"MAC AGEING", "mac_ageing_s", TABLE_NUMBER},
+	{"MAC TABLE", "mac_table_size", TABLE_NUMBER},
+	{NULL, NULL, TABLE_TEXT},
+};
+
+static void put_bridge(struct attrs a, void *aux)
+{
+	struct show *s = aux;
+	char id[20];
+	if (!wanted(s, attrs_str(a, ATTR_NAME, "")))
+		return;
+	snprintf(id, sizeof id, "%016llx", (unsigned long long)attrs_u64(a, ATTR_DATAPATH_ID, 0));
+	table_row(s->t);
+	table_text(s->t, attrs_str(a, ATTR_NAME, ""));
+	table_text(s->t, id);
+	table_text(s->t, attrs_u64(a, ATTR_FAIL_SECURE, 0) ? "secure" : "standalone");
+	table_bool(s->t, attrs_u64(status_of(a), ATTR_OPEN, 0));
+	table_bool(s->t, attrs_u64(a, ATTR_POLICED, 0));
+	table_number(s->t, attrs_u64(a, ATTR_MAC_AGEING_S, 300));
+	table_number(s->t, attrs_u64(a, ATTR_MAC_TABLE_SIZE, 8192));
+}
+
+int cmd_bridge_show(struct command_call *c)
+{
+	struct show s = begin(c, "bridges", bridge_columns);
+	struct msg m;
+	msg_init(&m, API_BRIDGES, 0);
+	return finish(&s, &m, put_bridge, "bridge");
+}
+
+/* ---- ports ---- */
+
+static const struct table_column port_columns[] = {
+	{"PORT", "name", TABLE_TEXT},	    {"BRIDGE", "bridge", TABLE_TEXT},
+	{"OFPORT", "ofport", TABLE_NUMBER}, {"TYPE", "type", TABLE_TEXT},
+	{"VLAN", "vlan", TABLE_TEXT},	    {"LINK", "link", TABLE_TEXT},
+	{"MTU", "mtu", TABLE_NUMBER},	    {"MAC", "mac", TABLE_TEXT},
+	{"RXQ", "n_rxq", TABLE_NUMBER},	    {"STATE", "state", TABLE_TEXT},
+	{"DETAIL", "detail", TABLE_TEXT},   {NULL, NULL, TABLE_TEXT},
+};
+
+static void put_vlans(const uint8_t *bits, size_t len, struct str *out)
+{
+	const char *sep = "";
+	for (unsigned v = 0; bits && v < len * 8; v++) {
+		unsigned last = v;
+		if (!(bits[v / 8] & 1u << (v % 8)))
+			continue;
+		while (last + 1 < len * 8 && bits[(last + 1) / 8] & 1u << ((last + 1) % 8))
+			last++;
+		str_printf(out, last > v ? "%s%u-%u" : "%s%u", sep, v, last);
+		sep = ",";
+		v = last;
+	}
+}
+
+/* "10", "trunk", "trunk 1,10-20", "native-tagged 5 trunk 1-9" */
+static void describe_vlan(struct attrs a, struct str *out)
+{
+	static const char *const modes[] = {"trunk", "", "native-tagged ", "native-untagged ",
+					    "dot1q-tunnel "};
+	uint64_t mode = attrs_u64(a, ATTR_VLAN_MODE, 0);
+	size_t len;
+	const uint8_t *trunks = attrs_bytes(a, ATTR_VLAN_TRUNKS, &len);
+	str_puts(out, mode < SL_ARRAY_SIZE(modes) ? modes[mode] : "?");
+	if (mode)
+		str_printf(out, "%u", (unsigned)attrs_u64(a, ATTR_VLAN_TAG, 0));
+	if (trunks && len) {
+		str_puts(out, mode ? " trunk " : " ");
+		put_vlans(trunks, len, out);
+	}
+}
+
+static void put_port(struct attrs a, void *aux)
+{
+	struct show *s = aux;
+	struct attrs st = status_of(a);
+	struct str vlan = STR_INIT;
+	uint64_t ofport = attrs_u64(a, ATTR_OFPORT, attrs_u64(st, ATTR_OFPORT, 0));
+	if (!wanted(s, attrs_str(a, ATTR_NAME, "")))
+		return;
+	describe_vlan(a, &vlan);
+	table_row(s->t);
+	table_text(s->t, attrs_str(a, ATTR_NAME, ""));
+	table_text(s->t, attrs_str(a, ATTR_BRIDGE, ""));
+	table_number(s->t, ofport == 0xfffffffeu ? 65534 : ofport);
+	table_text(s->t, attrs_str(a, ATTR_TYPE, ""));
+	table_text(s->t, str_cstr(&vlan));
+	table_text(s->t, attrs_u64(st, ATTR_LINK_UP, 0) ? "up" : "down");
+	table_number(s->t, attrs_u64(st, ATTR_MTU, 0));
+	table_mac(s->t, st, ATTR_MAC);
+	table_number(s->t, attrs_u64(st, ATTR_N_RXQ, 0));
+	table_text(s->t, attrs_str(st, ATTR_STATE, ""));
+	table_text(s->t, attrs_str(st, ATTR_DETAIL, ""));
+	str_free(&vlan);
+}
+
+int cmd_port_show(struct command_call *c)
+{
+	struct show s = begin(c, "ports", port_columns);
+	struct msg m;
+	msg_init(&m, API_PORTS, 0);
+	bridge_filter(c, &m);
+	return finish(&s, &m, put_port, "port");
+}
+
+static const struct {
+	struct table_column column;
+	enum api_attr attr;
+} counters[] = {
+	{{"RX PKTS", "rx_packets", TABLE_NUMBER}, ATTR_RX_PKTS},
+	{{"RX BYTES", "rx_bytes", TABLE_NUMBER}, ATTR_RX_BYTES},
+	{{"RX ERRORS", "rx_errors", TABLE_NUMBER}, ATTR_RX_ERRORS},
+	{{"RX MISSED", "rx_missed", TABLE_NUMBER}, ATTR_RX_MISSED},
+	{{"TX PKTS", "tx_packets", TABLE_NUMBER}, ATTR_TX_PKTS},
+	{{"TX BYTES", "tx_bytes", TABLE_NUMBER}, ATTR_TX_BYTES},
+	{{"TX ERRORS", "tx_errors", TABLE_NUMBER}, ATTR_TX_ERRORS},
+	{{"DROPPED", "dropped", TABLE_NUMBER}, ATTR_DROPPED},
+	{{"HITS", "cache_hits", TABLE_NUMBER}, ATTR_CACHE_HITS},
+	{{"MEGAFLOW HITS", "megaflow_hits", TABLE_NUMBER}, ATTR_MEGAFLOW_HITS},
+	{{"MISSES", "misses", TABLE_NUMBER}, ATTR_MISSES},
+};
+
+static void put_stats(struct attrs a, void *aux)
+{
+	struct show *s = aux;
+	if (!wanted(s, attrs_str(a, ATTR_PORT, "")))
+		return;
+	table_row(s->t);
+	table_text(s->t, attrs_str(a, ATTR_PORT, ""));
+	for (size_t i = 0; i < SL_ARRAY_SIZE(counters); i++)
+		table_number(s->t, attrs_u64(a, counters[i].attr, 0));
+}
+
+int cmd_port_stats(struct command_call *c)
+{
+	struct table_column columns[SL_ARRAY_SIZE(counters) + 2] = {{"PORT", "port", TABLE_TEXT}};
+	struct show s;
+	struct msg m;
+	for (size_t i = 0; i < SL_ARRAY_SIZE(counters); i++)
+		columns[i + 1] = counters[i].column;
+	s = begin(c, "ports", columns);
+	msg_init(&m, API_PORT_STATS, 0);
+	bridge_filter(c, &m);
+	return finish(&s, &m, put_stats, "port");
+}
+
+/* ---- drops ---- */
+
+static const struct table_column drop_columns[] = {
+	{"PORT", "port", TABLE_TEXT},
+	{"BRIDGE", "bridge", TABLE_TEXT},
+	{"REASON", "reason", TABLE_TEXT},
+	{"PACKETS", "count", TABLE_NUMBER},
+	{NULL, NULL, TABLE_TEXT},
+};
+
+static void put_drop(struct attrs a, void *aux)
+{
+	struct show *s = aux;
+	table_row(s->t);
+	table_text(s->t, attrs_str(a, ATTR_PORT, ""));
+	table_text(s->t, attrs_str(a, ATTR_BRIDGE, ""));
+	table_text(s->t, attrs_str(a, ATTR_REASON, ""));
+	table_number(s->t, attrs_u64(a, ATTR_COUNT, 0));
+}
+
+int cmd_drops(struct command_call *c)
+{
+	struct show s = begin(c, "drops", drop_columns);
+	struct msg m;
+	msg_init(&m, API_DROPS, 0);
+	if (s.name)
+		msg_put_str(&m, ATTR_PORT, s.name);
+	s.name = NULL; /* the datapath knows whether the port is there */
+	return finish(&s, &m, put_drop, "port");
+}
+
+/* ---- MAC addresses ---- */
+
+static const struct table_column mac_columns[] = {
+	{"BRIDGE", "bridge", TABLE_TEXT}, {"PORT", "port", TABLE_TEXT},
+	{"VLAN", "vlan", TABLE_NUMBER},	  {"MAC", "mac", TABLE_TEXT},
+	{"STATIC", "static", TABLE_BOOL}, {"AGE", "age_s", TABLE_NUMBER},
+	{NULL, NULL, TABLE_TEXT},
+};
+
+static void put_mac(struct attrs a, void *aux)
+{
+	struct show *s = aux;
+	table_row(s->t);
+	table_text(s->t, attrs_str(a, ATTR_BRIDGE, ""));
+	table_text(s->t, attrs_str(a, ATTR_PORT, ""));
+	table_number(s->t, attrs_u64(a, ATTR_VLAN, 0));
+	table_mac(s->t, a, ATTR_MAC);
+	table_bool(s->t, attrs_u64(a, ATTR_STATIC, 0));
+	table_number(s->t, attrs_u64(a, ATTR_AGE_S, 0));
+}
+
+int cmd_mac_show(struct command_call *c)
+{
+	struct show s = begin(c, "macs", mac_columns);
+	struct msg m;
+	msg_init(&m, API_MACS, 0);
+	if (s.name)
+		msg_put_str(&m, ATTR_BRIDGE, s.name);
+	s.name = NULL;
+	return finish(&s, &m, put_mac, "bridge");
+}
+
+/* ---- poll threads ---- */
+
+static const struct table_column poll_columns[] = {
+	{"CORE", "core", TABLE_NUMBER},
+	{"BUSY", "busy", TABLE_TEXT},
+	{"PACKETS", "packets", TABLE_NUMBER},
+	{"CYCLES/PKT", "cycles_per_packet", TABLE_NUMBER},
+	{"SLEEPS", "sleeps", TABLE_NUMBER},
+	{"MEGAFLOWS", "megaflows", TABLE_NUMBER},
+	{"MASKS", "masks", TABLE_NUMBER},
+	{"QUEUES", "queues", TABLE_TEXT},
+	{NULL, NULL, TABLE_TEXT},
+};
+
+/* "p1:0 (3.2%), p2:0" */
+static void describe_queues(struct attrs a, struct str *out)
+{
+	ATTR_FOR_EACH (it, a) {
+		struct attrs q = attr_nest(it);
+		if (it->id != ATTR_RXQ)
+			continue;
+		str_printf(out, "%s%s:%u (%u.%u%%)%s", out->len ? ", " : "",
+			   attrs_str(q, ATTR_PORT, ""), (unsigned)attrs_u64(q, ATTR_QUEUE, 0),
+			   (unsigned)attrs_u64(q, ATTR_BUSY_PERMILLE, 0) / 10,
+			   (unsigned)attrs_u64(q, ATTR_BUSY_PERMILLE, 0) % 10,
+			   attrs_u64(q, ATTR_PINNED_CORE, 0xffff) != 0xffff ? " pinned" : "");
+	}
+}
+
+static void put_thread(struct attrs a, void *aux)
+{
+	struct show *s = aux;
+	struct str queues = STR_INIT;
+	char busy[24];
+	unsigned permille = (unsigned)attrs_u64(a, ATTR_BUSY_PERMILLE, 0);
+	snprintf(busy, sizeof busy, "%u.%u%%", permille / 10, permille % 10);
+	describe_queues(a, &queues);
+	table_row(s->t);
+	table_number(s->t, attrs_u64(a, ATTR_CORE, 0));
+	table_text(s->t, busy);
+	table_number(s->t, attrs_u64(a, ATTR_PKTS, 0));
+	table_number(s->t, attrs_u64(a, ATTR_CYCLES_PER_PKT, 0));
+	table_number(s->t, attrs_u64(a, ATTR_SLEEPS, 0));
+	table_number(s->t, attrs_u64(a, ATTR_MEGAFLOWS, 0));
+	table_number(s->t, attrs_u64(a, ATTR_MASKS, 0));
+	table_text(s->t, str_cstr(&queues));
+	str_free(&queues);
+}
+
+int cmd_poll_show(struct command_call *c)
+{
+	struct show s = begin(c, "threads", poll_columns);
+	struct msg m;
+	msg_init(&m, API_POLL, 0);
+	return finish(&s, &m, put_thread, "poll thread");
+}
