@@ -76,6 +76,7 @@ int control_open(struct sluiced *d, struct err *e)
 		commands_fdb_register(d, d->control[i]);
 		commands_dpif_register(d, d->control[i]);
 		commands_net_register(d, d->control[i]);
+		commands_status_register(d, d->control[i]);
 	}
 	if (d->options->pidfile)
 		rc = pidfile_create(&d->pidfiles[2], d->options->pidfile, false, e);

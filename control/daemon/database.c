@@ -7,8 +7,8 @@
 #include <sys/stat.h>
 
 #include "control/daemon/sluiced.h"
-#include "control/state/vswitch_schema.h"
 #include "datapath/base/log.h"
+#include "ovsdb-lite/builtin_schema.h"
 #include "ovsdb-lite/client.h"
 #include "ovsdb-lite/schema.h"
 #include "ovsdb-lite/server.h"
@@ -71,6 +71,7 @@ static bool matters(const struct ovsdb_client_change *change)
 static void changed(struct ovsdb_client *c, const struct ovsdb_client_change *changes, size_t n,
 		    void *aux)
 {
+	commands_net_check(aux);
 	for (size_t i = 0; i < n; i++)
 		if (matters(&changes[i])) {
 			reconcile_soon(aux);
@@ -115,7 +116,7 @@ static int open_embedded(struct sluiced *d, struct err *e)
 {
 	char *file = xasprintf("%s/conf.db", d->options->dbdir);
 	char *remote = xasprintf("punix:%s/db.sock", d->options->rundir);
-	struct ovsdb_schema *schema = vswitch_schema();
+	struct ovsdb_schema *schema = ovsdb_builtin_schema("Open_vSwitch");
 	int rc;
 	d->server = ovsdb_server_create(d->base, &(struct ovsdb_server_limits){0});
 	rc = ovsdb_server_open_or_create_db(d->server, file, schema, e);

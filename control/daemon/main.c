@@ -203,6 +203,7 @@ static int run(struct sluiced *d)
 {
 	struct err e = {0};
 	d->base = event_base_new();
+	list_init(&d->waiters);
 	catch_signals(d);
 	reconcile_create(d);
 	if (database_open(d, &e) || control_open(d, &e)) {
@@ -214,6 +215,7 @@ static int run(struct sluiced *d)
 	daemonize_ready(false);
 	event_base_dispatch(d->base);
 	log_info("stopping");
+	commands_net_abort(d);
 	control_close(d);
 	reconcile_destroy(d);
 	database_close(d);

@@ -5,6 +5,7 @@
 #include "control/state/engine.h"
 #include "control/state/rows.h"
 #include "control/state/writeback.h"
+#include "datapath/base/list.h"
 
 struct event;
 struct event_base;
@@ -41,7 +42,8 @@ struct sluiced {
 	struct event *reconfigure; /* one-shot: the database has changed */
 	struct event *grace;       /* the datapath has been away for long */
 	struct event *statistics;
-	uint64_t seq; /* next_cfg of the configuration handed to the engine */
+	struct list waiters; /* commands that wait for cur_cfg */
+	uint64_t seq;        /* next_cfg of the configuration handed to the engine */
 	bool stopping;
 	bool cleanup; /* exit --cleanup: take bridges out of the datapath */
 };
@@ -64,6 +66,15 @@ void control_close(struct sluiced *d);
 void commands_fdb_register(struct sluiced *d, struct unixctl *ctl);
 void commands_dpif_register(struct sluiced *d, struct unixctl *ctl);
 void commands_net_register(struct sluiced *d, struct unixctl *ctl);
+void commands_status_register(struct sluiced *d, struct unixctl *ctl);
+void commands_net_check(struct sluiced *d); /* the database has changed: answer who waited for it */
+void commands_net_abort(struct sluiced *d);
+/* Adds or removes a static MAC entry of a port, in the database; answers `call`. */
+struct unixctl_call;
+void commands_net_set_mac(struct sluiced *d, struct unixctl_call *call, const char *port,
+			  const char *vlan, const char *mac, bool add);
+/* "10/02:…:01 0/02:…:02" with an entry added or removed. Caller frees. */
+char *commands_net_static_macs(const char *old, const char *entry, bool add);
 
 /* main.c: stops the loop; with `cleanup` after the datapath has been emptied. */
 void sluiced_stop(struct sluiced *d, bool cleanup);

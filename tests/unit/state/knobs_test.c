@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/state/knobs.h and the built-in schema. */
+/* control/state/knobs.h. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -7,9 +7,6 @@
 #include <cmocka.h>
 
 #include "control/state/knobs.h"
-#include "control/state/vswitch_schema.h"
-#include "ovsdb-lite/error.h"
-#include "ovsdb-lite/schema.h"
 
 static void every_default_is_allowed(void **state)
 {
@@ -64,23 +61,6 @@ static void macs(void **state)
 	assert_false(knob_parse_mac("", m));
 }
 
-/* The short form says the same as the schema that Debian installs. */
-static void schema_is_the_installed_one(void **state)
-{
-	json_t *installed = json_load_file("/usr/share/openvswitch/vswitch.ovsschema", 0, NULL);
-	struct ovsdb_schema *theirs = NULL, *ours = vswitch_schema();
-	struct ovsdb_error *error;
-	if (!installed)
-		skip();
-	error = ovsdb_schema_parse(&theirs, installed);
-	assert_null(error);
-	assert_true(ovsdb_schema_eq(ours, theirs));
-	assert_string_equal(ours->version, theirs->version);
-	ovsdb_schema_unref(ours);
-	ovsdb_schema_unref(theirs);
-	json_decref(installed);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -88,7 +68,6 @@ int main(void)
 		cmocka_unit_test(values),
 		cmocka_unit_test(masks),
 		cmocka_unit_test(macs),
-		cmocka_unit_test(schema_is_the_installed_one),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

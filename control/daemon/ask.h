@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A control command that is answered from dumps of the datapath: sends requests, lets a function
+ * turn each object into text, answers when the last reply is in. Nothing waits meanwhile. */
+#pragma once
+#include "datapath/api/msg.h"
+#include "datapath/base/str.h"
+
+struct sluiced;
+struct unixctl_call;
+
+struct ask;
+/* Called once per OBJECT of a dump. */
+typedef void (*ask_object_fn)(struct ask *a, struct attrs object);
+
+struct ask {
+	struct sluiced *d;
+	struct unixctl_call *call;
+	struct str text;     /* the answer so far */
+	uint64_t numbers[8]; /* for the functions' own sums */
+	char *bridge;
+	/* Before the answer leaves; may be NULL. */
+	void (*finish)(struct ask *a);
+
+	/* private */
+	size_t pending;
+	struct str error;
+};
+
+/* NULL, after an error reply, when the datapath is away. */
+struct ask *ask_begin(struct sluiced *d, struct unixctl_call *call);
+/* Takes the request. */
+void ask_send(struct ask *a, struct msg *request, ask_object_fn fn);
+/* After the last ask_send(). */
+void ask_end(struct ask *a);

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* sluiced/status: this daemon's view as JSON, for `sluice status`. */
+#include <jansson.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "control/daemon/sluiced.h"
+#include "ovsdb-lite/client.h"
+#include "ovsdb-lite/unixctl.h"
+
+static json_t *notes_json(const struct sluiced *d)
+{
+	json_t *list = json_array();
+	VEC_FOR_EACH (n, &d->notes.notes)
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "table", n->table, "name",
+						      n->name, "text", n->text));
+	VEC_FOR_EACH (p, &engine_desired(d->engine)->ports) {
+		const struct port_state *st = engine_port(d->engine, (*p)->name);
+		if (st && st->error)
+			json_array_append_new(list,
+					      json_pack("{s:s, s:s, s:s}", "table", "Interface",
+							"name", (*p)->name, "text", st->error));
+	}
+	return list;
+}
+
+static void status(struct unixctl_call *call, int argc, const char *argv[], void *aux)
+{
+	struct sluiced *d = aux;
+	const struct engine_counts *n = engine_counts(d->engine);
+	const struct ovsdb_row *root = ovsdb_client_singleton(d->db, "Open_vSwitch");
+	json_t *o = json_pack(
+		"{s:i, s:s, s:b, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:o}", "pid",
+		(int)getpid(), "version", SLUICE_VERSION, "database",
+		ovsdb_client_is_connected(d->db), "datapath", engine_client(d->engine) != NULL,
+		"datapath_error", engine_datapath_error(d->engine), "next_cfg",
+		(json_int_t)(root ? ovsdb_row_int(root, "next_cfg", 0) : 0), "cur_cfg",
+		(json_int_t)(root ? ovsdb_row_int(root, "cur_cfg", 0) : 0), "transactions",
+		(json_int_t)n->transactions, "operations", (json_int_t)n->operations, "replays",
+		(json_int_t)n->replays, "failures", (json_int_t)n->failures, "bridges",
+		(int)engine_desired(d->engine)->bridges.len, "ports",
+		(int)engine_desired(d->engine)->ports.len, "notes", notes_json(d));
+	char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+	if (text)
+		unixctl_reply(call, text);
+	else
+		unixctl_error(call, "sluiced/status: a name is not UTF-8");
+	free(text);
+	json_decref(o);
+}
+
+void commands_status_register(struct sluiced *d, struct unixctl *ctl)
+{
+	unixctl_register(ctl, "sluiced/status", "", 0, 0, status, d);
+}
