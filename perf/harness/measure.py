@@ -88,6 +88,7 @@ def measure_windows(switch, scenario, options, ports=("p2",)):
         got.append(w.end(ports))
     best = sorted(got, key=lambda w: w["pps"])[len(got) // 2]
     if best["pps"] == 0:
+        switch.check_alive()
         raise Failed(f"{switch.name}: forwarded nothing")
     return best, [w["pps"] for w in got]
 
@@ -319,6 +320,7 @@ def vhost(switch, scenario, flows, options):
     windows = sorted(by_distance[distance], key=lambda w: w["pps"])
     window = windows[len(windows) // 2]
     if window["pps"] == 0:
+        switch.check_alive()
         raise Failed(f"{switch.name}: forwarded nothing")
     return dict(window, value=window["pps"] / 1e6, unit="Mpps", cycles=None,
                 windows={d: [w["pps"] for w in ws] for d, ws in by_distance.items()},
@@ -333,6 +335,7 @@ def run(switch, scenario, flows, options):
     """One measurement; the switch is stopped afterwards whatever happens."""
     try:
         result = KINDS[scenario.kind](switch, scenario, flows, options)
+        switch.check_alive()
         return dict(result, details=switch.details())
     finally:
         switch.stop()

@@ -135,6 +135,11 @@ class Switch:
         self.children.append(child)
         return child
 
+    def check_alive(self):
+        """Failed when a process has ended by itself: its figures would be of a corpse."""
+        for child in self.children:
+            child.check()
+
     def poll_threads(self, count=1):
         return process.poll_threads(self.datapath_pid())[:count]
 

@@ -72,3 +72,18 @@ def test_start_and_outage_are_measured(tmp_path, switch):
     records = perf_run(tmp_path, switch, "startup", "outage")
     assert [r["scenario"] for r in records] == ["startup", "outage"]
     assert all(10 < r["value"] < 60_000 for r in records)
+
+
+def test_a_switch_that_dies_is_a_failure_not_a_figure(tmp_path):
+    """A testpmd that is killed while it is being measured."""
+    from harness import measure, process, scenarios
+
+    class Mortal(switches.Testpmd):
+        def megaflows(self):
+            self.children[0].process.kill()
+            self.children[0].process.wait()
+
+    made = Mortal(switches.Settings(BUILD, str(tmp_path), memory_mb=256, huge=False))
+    scenario = scenarios.BY_NAME["l2"]
+    with pytest.raises(process.Failed, match="dpdk-testpmd ended with -9"):
+        measure.run(made, scenario, 1, measure.Options(0.1, 1, 0.1))
