@@ -49,11 +49,14 @@ static bool argument_type(struct ovsdb_type *t, enum ovsdb_function f)
 		t->n_min = 1;
 		return true;
 	case OVSDB_F_INCLUDES:
-		t->n_min = 0;
+		if (!ovsdb_type_is_scalar(t))
+			t->n_min = 0;
 		return true;
 	case OVSDB_F_EXCLUDES:
-		t->n_min = 0;
-		t->n_max = UINT32_MAX;
+		if (!ovsdb_type_is_scalar(t)) {
+			t->n_min = 0;
+			t->n_max = UINT32_MAX;
+		}
 		return true;
 	case OVSDB_F_EQ:
 	case OVSDB_F_NE:

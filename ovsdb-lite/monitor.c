@@ -82,12 +82,12 @@ static struct ovsdb_monitor_spec *intern(struct ovsdb_monitor_spec *s)
 	s->key = make_key(s);
 	uint64_t hash = hash_string(s->key);
 
-	HMAP_FOR_EACH_WITH_HASH(other, struct ovsdb_monitor_spec, node, hash, &s->set->specs)
-	if (!strcmp(other->key, s->key)) {
-		other->refs++;
-		spec_free(s);
-		return other;
-	}
+	HMAP_FOR_EACH_WITH_HASH (other, struct ovsdb_monitor_spec, node, hash, &s->set->specs)
+		if (!strcmp(other->key, s->key)) {
+			other->refs++;
+			spec_free(s);
+			return other;
+		}
 	hmap_insert(&s->set->specs, &s->node, hash);
 	for (size_t i = 0; i < s->set->db->schema->n_tables; i++)
 		if (s->tables[i])
@@ -194,7 +194,9 @@ static struct ovsdb_error *parse_request(struct ovsdb_monitor_table *mt, const j
 		mt->select |= select; /* also without columns: that follows which rows exist */
 		e = add_columns(mt, columns, select);
 	}
-	if (!e && where) {
+	if (!e && !json_array_size(where)) {
+		mt->every_row = true; /* whatever other requests for the table restrict */
+	} else if (!e) {
 		struct ovsdb_condition c;
 
 		e = ovsdb_condition_parse(&c, mt->table->schema, where, NULL);
@@ -217,6 +219,8 @@ static struct ovsdb_error *parse_table(struct ovsdb_monitor_spec *s, struct ovsd
 		return parse_request(mt, json, s->version);
 	for (size_t i = 0; i < json_array_size(json) && !e; i++)
 		e = parse_request(mt, json_array_get(json, i), s->version);
+	if (mt->every_row)
+		ovsdb_condition_free(&mt->condition);
 	return e;
 }
 

@@ -27,6 +27,7 @@ struct ovsdb_monitor_table {
 	unsigned select; /* of any request */
 	VEC(struct ovsdb_monitor_column) columns;
 	struct ovsdb_condition condition; /* no clauses = every row */
+	bool every_row;                   /* while parsing: a request had no condition */
 };
 
 struct ovsdb_monitor_spec {
