@@ -230,7 +230,7 @@ static void read_iface(const struct ovsdb_row *bridge, const struct ovsdb_row *p
 
 	note_inert(notes, "Interface", name, iface);
 	note_knobs(notes, "Interface", name, iface);
-	if (port_type_role(type) < 0 || (!strcmp(type, "dummy") && dummy == DUMMY_NONE)) {
+	if (port_type_role(type) < 0) {
 		note(notes, "Interface", name, true,
 		     xasprintf("port %s: type %s is not supported", name, type));
 		return;
