@@ -39,9 +39,8 @@ static int finish(struct show *s, struct msg *request, command_object_fn fn, con
 static struct show begin(struct command_call *c, const char *name,
 			 const struct table_column *columns)
 {
-	return (struct show){.c = c,
-			     .t = table_create(c, name, columns),
-			     .name = c->argc ? c->argv[0] : NULL};
+	return (struct show){
+		.c = c, .t = table_create(c, name, columns), .name = c->argc ? c->argv[0] : NULL};
 }
 
 static void bridge_filter(const struct command_call *c, struct msg *m)
@@ -98,11 +97,11 @@ int cmd_bridge_show(struct command_call *c)
 /* ---- ports ---- */
 
 static const struct table_column port_columns[] = {
-	{"PORT", "name", TABLE_TEXT},	    {"BRIDGE", "bridge", TABLE_TEXT},
+	{"PORT", "name", TABLE_TEXT},       {"BRIDGE", "bridge", TABLE_TEXT},
 	{"OFPORT", "ofport", TABLE_NUMBER}, {"TYPE", "type", TABLE_TEXT},
-	{"VLAN", "vlan", TABLE_TEXT},	    {"LINK", "link", TABLE_TEXT},
-	{"MTU", "mtu", TABLE_NUMBER},	    {"MAC", "mac", TABLE_TEXT},
-	{"RXQ", "n_rxq", TABLE_NUMBER},	    {"STATE", "state", TABLE_TEXT},
+	{"VLAN", "vlan", TABLE_TEXT},       {"LINK", "link", TABLE_TEXT},
+	{"MTU", "mtu", TABLE_NUMBER},       {"MAC", "mac", TABLE_TEXT},
+	{"RXQ", "n_rxq", TABLE_NUMBER},     {"STATE", "state", TABLE_TEXT},
 	{"DETAIL", "detail", TABLE_TEXT},   {NULL, NULL, TABLE_TEXT},
 };
 
@@ -215,10 +214,8 @@ int cmd_port_stats(struct command_call *c)
 /* ---- drops ---- */
 
 static const struct table_column drop_columns[] = {
-	{"PORT", "port", TABLE_TEXT},
-	{"BRIDGE", "bridge", TABLE_TEXT},
-	{"REASON", "reason", TABLE_TEXT},
-	{"PACKETS", "count", TABLE_NUMBER},
+	{"PORT", "port", TABLE_TEXT},     {"BRIDGE", "bridge", TABLE_TEXT},
+	{"REASON", "reason", TABLE_TEXT}, {"PACKETS", "count", TABLE_NUMBER},
 	{NULL, NULL, TABLE_TEXT},
 };
 
@@ -247,7 +244,7 @@ int cmd_drops(struct command_call *c)
 
 static const struct table_column mac_columns[] = {
 	{"BRIDGE", "bridge", TABLE_TEXT}, {"PORT", "port", TABLE_TEXT},
-	{"VLAN", "vlan", TABLE_NUMBER},	  {"MAC", "mac", TABLE_TEXT},
+	{"VLAN", "vlan", TABLE_NUMBER},   {"MAC", "mac", TABLE_TEXT},
 	{"STATIC", "static", TABLE_BOOL}, {"AGE", "age_s", TABLE_NUMBER},
 	{NULL, NULL, TABLE_TEXT},
 };

@@ -120,13 +120,12 @@ int cmd_port_set(struct command_call *c)
 	if (!name)
 		return EXIT_FAILED;
 	net = net_with(name, &bridge);
-	rc = send_net(c, "merge,existing", net,
-		      settings(port_in(bridge, c->argv[0]), c, 1));
+	rc = send_net(c, "merge,existing", net, settings(port_in(bridge, c->argv[0]), c, 1));
 	free(name);
 	return rc;
 }
 
-static int delete(struct command_call *c, const char *kind)
+static int delete (struct command_call *c, const char *kind)
 {
 	const char *params[] = {kind, c->argv[0]};
 	char *reply = NULL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The sluice command: its table of commands (commands.def) and what a handler gets. Help, completion and
- * the man page are made from the same table. One thread, one command, then exit. */
+/* The sluice command: its table of commands (commands.def) and what a handler gets. Help,
+ * completion and the man page are made from the same table. One thread, one command, then exit. */
 #pragma once
 #include "datapath/api/client.h"
 #include "datapath/base/err.h"
@@ -15,11 +15,11 @@ struct command_call;
 /* A row of commands.def. The options of a command are the rows after it, up to the next command. */
 struct command {
 	const char *noun, *verb; /* verb "": the noun alone */
-	const char *args;	 /* "NAME [KEY=VALUE]..." */
+	const char *args;        /* "NAME [KEY=VALUE]..." */
 	unsigned flags;
 	const char *help;
 	int (*run)(struct command_call *c);
-	const char *option; /* an option: its name without dashes; run is NULL */
+	const char *option;     /* an option: its name without dashes; run is NULL */
 	const char *option_arg; /* "" : a flag */
 };
 extern const struct command commands[];
@@ -54,11 +54,12 @@ void command_synopsis(const struct command *c, struct str *out);
 struct api_client *command_datapath(const struct command_call *c, bool writer);
 typedef void (*command_object_fn)(struct attrs object, void *aux);
 /* Sends a dump request (taken over), calls fn for every OBJECT. EXIT_OK or EXIT_FAILED. */
-int command_dump(const struct command_call *c, struct msg *request, command_object_fn fn, void *aux);
+int command_dump(const struct command_call *c, struct msg *request, command_object_fn fn,
+		 void *aux);
 char *command_path(const struct command_call *c, const char *name); /* in the run directory */
 
 /* ---- sluiced ---- */
-/* Calls a command of sluiced.sock; the text goes to *reply (caller frees). EXIT_OK or, after the error
- * message, EXIT_FAILED. */
+/* Calls a command of sluiced.sock; the text goes to *reply (caller frees). EXIT_OK or, after the
+ * error message, EXIT_FAILED. */
 int command_sluiced(const struct command_call *c, const char *method, const char *const *params,
 		    size_t n_params, char **reply);

@@ -74,7 +74,8 @@ const char *command_option(const struct command_call *c, const char *name)
 static void print_help(const char *noun)
 {
 	if (!noun)
-		puts("sluice: a software switch\nusage: sluice [--rundir DIR] COMMAND [ARGUMENT]...\n");
+		puts("sluice: a software switch\nusage: sluice [--rundir DIR] COMMAND "
+		     "[ARGUMENT]...\n");
 	for (size_t i = 0; i < n_commands; i++) {
 		const struct command *c = &commands[i];
 		char left[64];

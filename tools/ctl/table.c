@@ -16,9 +16,9 @@ struct table {
 
 static void add_column(struct table *t, const struct table_column *c)
 {
-	struct libscols_column *column = scols_table_new_column(
-		t->t, t->json ? c->name : c->title, 0,
-		c->kind == TABLE_NUMBER && !t->json ? SCOLS_FL_RIGHT : 0);
+	struct libscols_column *column =
+		scols_table_new_column(t->t, t->json ? c->name : c->title, 0,
+				       c->kind == TABLE_NUMBER && !t->json ? SCOLS_FL_RIGHT : 0);
 	if (c->kind == TABLE_NUMBER)
 		scols_column_set_json_type(column, SCOLS_JSON_NUMBER);
 	else if (c->kind == TABLE_BOOL)

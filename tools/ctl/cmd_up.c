@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* up, down, status: the two daemons and their supervisor, which is this program in the background.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "datapath/base/clock.h"
+#include "datapath/base/log.h"
+#include "datapath/base/vec.h"
+#include "tools/ctl/command.h"
+#include "tools/ctl/handlers.h"
+#include "tools/ctl/supervise.h"
+#include "tools/ctl/table.h"
+
+enum { READY_WAIT_MS = 30000, DOWN_WAIT_MS = 30000 };
+
+/* ---- the supervisor's pid file ---- */
+
+/* The pid of a living supervisor; 0: none. */
+static pid_t supervisor(const struct command_call *c)
+{
+	char *path = command_path(c, "sluice.pid");
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char text[32] = "";
+	bool held = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK;
+	pid_t pid = held && read(fd, text, sizeof text - 1) > 0 ? atoi(text) : 0;
+	if (fd >= 0)
+		close(fd);
+	free(path);
+	return pid;
+}
+
+/* Takes the lock that says "I am the supervisor"; -1: someone else has it. The descriptor stays
+ * open. */
+static int become_supervisor(const struct command_call *c)
+{
+	char *path = command_path(c, "sluice.pid");
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	free(path);
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB)) {
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	if (ftruncate(fd, 0) || dprintf(fd, "%d\n", (int)getpid()) < 0)
+		return -1;
+	return fd;
+}
+
+static bool accepts(const struct command_call *c, const char *socket_name)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	char *path = command_path(c, socket_name);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool good;
+	snprintf(sun.sun_path, sizeof sun.sun_path, "%s", path);
+	good = fd >= 0 && !connect(fd, (struct sockaddr *)&sun, sizeof sun);
+	if (fd >= 0)
+		close(fd);
+	free(path);
+	return good;
+}
+
+/* ---- command lines ---- */
+
+typedef VEC(char *) words_t;
+
+static void add(words_t *w, const char *word)
+{
+	vec_push(w, xstrdup(word));
+}
+
+static void add_option(words_t *w, const char *option, const char *value)
+{
+	if (!value)
+		return;
+	add(w, option);
+	add(w, value);
+}
+
+/* The program beside this one, wherever it was built or installed. */
+static char *beside(const char *name)
+{
+	char self[4096];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+	char *slash;
+	self[n > 0 ? n : 0] = '\0';
+	slash = strrchr(self, '/');
+	if (slash)
+		*slash = '\0';
+	return xasprintf("%s/%s", slash ? self : "/usr/bin", name);
+}
+
+static unsigned free_hugepages_mb(void)
+{
+	FILE *f = fopen("/proc/meminfo", "re");
+	unsigned long count = 0, size_kb = 2048, v;
+	char line[128];
+	while (f && fgets(line, sizeof line, f)) {
+		if (sscanf(line, "HugePages_Free: %lu", &v) == 1)
+			count = v;
+		if (sscanf(line, "Hugepagesize: %lu", &v) == 1)
+			size_kb = v;
+	}
+	if (f)
+		fclose(f);
+	return (unsigned)(count * size_kb / 1024);
+}
+
+/* What sluiced has written for the datapath's next start; an option given here wins. */
+static void add_start_args(const struct command_call *c, words_t *w)
+{
+	char *path = xasprintf("%s/datapath.args", c->dbdir);
+	FILE *f = fopen(path, "re");
+	char option[4096], value[4096];
+	while (f && fgets(option, sizeof option, f) && fgets(value, sizeof value, f)) {
+		option[strcspn(option, "\n")] = '\0';
+		value[strcspn(value, "\n")] = '\0';
+		if (!strncmp(option, "--", 2) && !command_option(c, option + 2))
+			add_option(w, option, value);
+	}
+	if (f)
+		fclose(f);
+	free(path);
+}
+
+static char **datapath_words(const struct command_call *c, bool huge)
+{
+	words_t w = {0};
+	vec_push(&w, beside("sluice-datapath"));
+	add_option(&w, "--rundir", c->rundir);
+	if (!huge)
+		add(&w, "--no-huge");
+	add_option(&w, "--memory", command_option(c, "memory"));
+	add_option(&w, "--cores", command_option(c, "cores"));
+	add_option(&w, "--main-core", command_option(c, "main-core"));
+	add_option(&w, "--eal", command_option(c, "eal"));
+	if (command_option(c, "enable-dummy"))
+		add(&w, "--enable-dummy");
+	add_start_args(c, &w);
+	vec_push(&w, NULL);
+	return w.at;
+}
+
+static char **sluiced_words(const struct command_call *c)
+{
+	const char *dummy = command_option(c, "enable-dummy");
+	words_t w = {0};
+	vec_push(&w, beside("sluiced"));
+	add_option(&w, "--rundir", c->rundir);
+	add_option(&w, "--dbdir", c->dbdir);
+	if (dummy && (!strcmp(dummy, "system") || !strcmp(dummy, "override")))
+		vec_push(&w, xasprintf("--enable-dummy=%s", dummy));
+	else if (dummy)
+		add(&w, "--enable-dummy");
+	vec_push(&w, NULL);
+	return w.at;
+}
+
+/* ---- up ---- */
+
+static int run_supervisor(const struct command_call *c, bool huge)
+{
+	const char *logs = command_option(c, "log-dir") ? command_option(c, "log-dir") : c->rundir;
+	struct supervise_child children[] = {
+		{.name = "sluice-datapath",
+		 .argv = datapath_words(c, huge),
+		 .log_path = xasprintf("%s/sluice-datapath.log", logs)},
+		{.name = "sluiced",
+		 .argv = sluiced_words(c),
+		 .log_path = xasprintf("%s/sluiced.log", logs)},
+	};
+	char *path = command_path(c, "sluice.pid");
+	int lock = become_supervisor(c), rc;
+	if (lock < 0)
+		return command_fail("%s: another supervisor is there", path);
+	rc = supervise_run(children, SL_ARRAY_SIZE(children));
+	unlink(path);
+	free(path);
+	close(lock);
+	return rc ? EXIT_FAILED : EXIT_OK;
+}
+
+static bool to_background(const struct command_call *c)
+{
+	char *log = xasprintf("%s/sluice.log", c->rundir);
+	pid_t pid = fork();
+	int fd;
+	if (pid) {
+		free(log);
+		return false;
+	}
+	setsid();
+	fd = open("/dev/null", O_RDWR);
+	dup2(fd, 0);
+	close(fd);
+	fd = open(log, O_WRONLY | O_APPEND | O_CREAT, 0600);
+	if (fd >= 0) {
+		dup2(fd, 1);
+		dup2(fd, 2);
+		close(fd);
+	}
+	free(log);
+	return true;
+}
+
+static void print_last_line(const char *dir, const char *name)
+{
+	char *path = xasprintf("%s/%s", dir, name), line[512], last[512] = "";
+	FILE *f = fopen(path, "re");
+	while (f && fgets(line, sizeof line, f))
+		memcpy(last, line, sizeof last);
+	if (f)
+		fclose(f);
+	if (last[0])
+		fprintf(stderr, "%s: %s%s", path, last, strchr(last, '\n') ? "" : "\n");
+	free(path);
+}
+
+static int wait_ready(const struct command_call *c)
+{
+	const char *logs = command_option(c, "log-dir") ? command_option(c, "log-dir") : c->rundir;
+	uint64_t end = clock_mono_ms() + READY_WAIT_MS;
+	bool datapath = false, control = false;
+	while (clock_mono_ms() < end && !(datapath && control)) {
+		usleep(10000);
+		datapath = accepts(c, "datapath.sock");
+		control = accepts(c, "sluiced.sock") && accepts(c, "db.sock");
+	}
+	if (datapath && control)
+		return EXIT_OK;
+	if (!datapath)
+		print_last_line(logs, "sluice-datapath.log");
+	if (!control)
+		print_last_line(logs, "sluiced.log");
+	return command_fail("%s is not ready after %d s", datapath ? "sluiced" : "sluice-datapath",
+			    READY_WAIT_MS / 1000);
+}
+
+int cmd_up(struct command_call *c)
+{
+	unsigned mb = free_hugepages_mb();
+	const char *wanted = command_option(c, "memory");
+	unsigned need = wanted ? (unsigned)atoi(wanted) : 64;
+	bool huge = !command_option(c, "no-huge") && mb >= need;
+	pid_t there = supervisor(c);
+	if (there) {
+		printf("already up (supervisor pid %d)\n", (int)there);
+		return wait_ready(c);
+	}
+	if ((mkdir(c->rundir, 0700) && errno != EEXIST) ||
+	    (mkdir(c->dbdir, 0700) && errno != EEXIST))
+		return command_fail("%s, %s: %s", c->rundir, c->dbdir, strerror(errno));
+	if (huge)
+		printf("memory: %u MB of hugepages are free, %u are used\n", mb, need);
+	else
+		printf("memory: without hugepages%s\n",
+		       command_option(c, "no-huge") ? ""
+						    : " (not enough are free; see sluice doctor)");
+	fflush(stdout);
+	if (command_option(c, "foreground"))
+		return run_supervisor(c, huge);
+	if (to_background(c))
+		exit(run_supervisor(c, huge));
+	if (wait_ready(c))
+		return EXIT_FAILED;
+	printf("up: %s\n", c->rundir);
+	return EXIT_OK;
+}
+
+/* ---- down ---- */
+
+int cmd_down(struct command_call *c)
+{
+	pid_t pid = supervisor(c);
+	uint64_t end = clock_mono_ms() + DOWN_WAIT_MS;
+	if (!pid) {
+		printf("not up\n");
+		return EXIT_OK;
+	}
+	kill(pid, SIGTERM);
+	while (supervisor(c) && clock_mono_ms() < end)
+		usleep(10000);
+	if (supervisor(c))
+		return command_fail("supervisor (pid %d): does not stop", (int)pid);
+	printf("down\n");
+	return EXIT_OK;
+}
+
+/* ---- status ---- */
+
+static const struct table_column status_columns[] = {{"WHAT", "what", TABLE_TEXT},
+						     {"STATE", "state", TABLE_TEXT},
+						     {"DETAIL", "detail", TABLE_TEXT},
+						     {NULL, NULL, TABLE_TEXT}};
+
+static void put(struct table *t, const char *what, const char *state, const char *detail)
+{
+	table_row(t);
+	table_text(t, what);
+	table_text(t, state);
+	table_text(t, detail);
+}
+
+static void note_status(struct attrs a, void *aux)
+{
+	struct str *s = aux;
+	str_printf(s, "pid %u, %s, up %llu s, %llu MB%s", (unsigned)attrs_u64(a, ATTR_PID, 0),
+		   attrs_str(a, ATTR_DPDK_VERSION, ""),
+		   (unsigned long long)attrs_u64(a, ATTR_UPTIME_MS, 0) / 1000,
+		   (unsigned long long)attrs_u64(a, ATTR_MEMORY_BYTES, 0) >> 20,
+		   attrs_u64(a, ATTR_HUGEPAGES, 0) ? " in hugepages" : " without hugepages");
+}
+
+static bool datapath_status(const struct command_call *c, struct table *t)
+{
+	char *path = command_path(c, "datapath.sock");
+	struct api_client *client = NULL;
+	struct str detail = STR_INIT;
+	struct err e = {0};
+	struct msg m;
+	bool good = !api_connect(path, "sluice", false, &client, &e);
+	if (good) {
+		msg_init(&m, API_STATUS, 0);
+		good = !api_call(client, &m, note_status, &detail, &e);
+	}
+	put(t, "datapath", good ? "running" : "down", good ? str_cstr(&detail) : e.text);
+	api_close(client);
+	str_free(&detail);
+	free(path);
+	return good;
+}
+
+static void put_notes(struct table *t, json_t *notes)
+{
+	size_t i;
+	json_t *n;
+	json_array_foreach(notes, i, n)
+	{
+		const char *table = "", *name = "", *text = "";
+		char *what;
+		json_unpack(n, "{s:s, s:s, s:s}", "table", &table, "name", &name, "text", &text);
+		what = xasprintf("%s %s", table, name);
+		put(t, what, "note", text);
+		free(what);
+	}
+}
+
+static bool sluiced_status(const struct command_call *c, struct table *t)
+{
+	char *text = NULL, detail[256];
+	json_t *o;
+	int pid = 0, bridges = 0, ports = 0, datapath = 0;
+	json_int_t next = 0, cur = 0;
+	if (!accepts(c, "sluiced.sock")) {
+		put(t, "sluiced", "down", "sluice up starts it; forwarding goes on without it");
+		return false;
+	}
+	if (command_sluiced(c, "sluiced/status", NULL, 0, &text))
+		return false;
+	o = json_loads(text, 0, NULL);
+	json_unpack(o, "{s:i, s:i, s:i, s:b, s:I, s:I}", "pid", &pid, "bridges", &bridges, "ports",
+		    &ports, "datapath", &datapath, "next_cfg", &next, "cur_cfg", &cur);
+	snprintf(detail, sizeof detail, "pid %d, %d bridges, %d ports, configuration %lld of %lld",
+		 pid, bridges, ports, (long long)cur, (long long)next);
+	put(t, "sluiced", datapath ? "running" : "waiting for the datapath", detail);
+	put_notes(t, json_object_get(o, "notes"));
+	json_decref(o);
+	free(text);
+	return true;
+}
+
+int cmd_status(struct command_call *c)
+{
+	struct table *t = table_create(c, "status", status_columns);
+	pid_t pid = supervisor(c);
+	char detail[64];
+	bool good;
+	snprintf(detail, sizeof detail, "pid %d", (int)pid);
+	put(t, "supervisor", pid ? "running" : "down", pid ? detail : "");
+	good = datapath_status(c, t);
+	good &= sluiced_status(c, t);
+	table_finish(t);
+	return good ? EXIT_OK : EXIT_FAILED;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Keeps the two daemons running: starts both, starts one again within SUPERVISE_RESTART_MS when it
+ * dies, stops both on SIGTERM. One process, one thread; it holds no state of the switch. */
+#pragma once
+#include "datapath/base/util.h"
+
+enum { SUPERVISE_RESTART_MS = 20, SUPERVISE_CRASH_LOOP_MS = 1000 };
+
+struct supervise_child {
+	const char *name;     /* for messages */
+	char **argv;          /* NULL-terminated; argv[0] is the program */
+	const char *log_path; /* its output is appended here */
+	pid_t pid;            /* 0: not running */
+	uint64_t started_ms, start_at_ms;
+	unsigned quick_deaths; /* in a row: each doubles the pause, up to SUPERVISE_CRASH_LOOP_MS */
+};
+
+/* Runs until SIGTERM or SIGINT, then stops the children (last first) and returns 0. */
+int supervise_run(struct supervise_child *children, size_t n);
