@@ -257,6 +257,21 @@ static void port_to_bridge(struct unixctl_call *call, int argc, const char *argv
 	free(error);
 }
 
+/* net/attached: "port namespace interface" per line, of what `sluice attach` has made. */
+static void attached(struct unixctl_call *call, int argc, const char *argv[], void *aux)
+{
+	struct sluiced *d = aux;
+	struct str text = STR_INIT;
+	OVSDB_CLIENT_FOR_EACH (row, d->db, "Interface") {
+		const char *ns = ovsdb_row_map(row, "external_ids", "sluice-attached", NULL);
+		if (ns)
+			str_printf(&text, "%s %s %s\n", ovsdb_row_string(row, "name", ""), ns,
+				   ovsdb_row_map(row, "external_ids", "sluice-attached-as", ""));
+	}
+	unixctl_reply(call, str_cstr(&text));
+	str_free(&text);
+}
+
 /* ---- static MAC entries ---- */
 
 char *commands_net_static_macs(const char *old, const char *entry, bool add)
@@ -318,5 +333,6 @@ void commands_net_register(struct sluiced *d, struct unixctl *ctl)
 	unixctl_register(ctl, "net/export", "", 0, 0, export, d);
 	unixctl_register(ctl, "net/delete", "bridge|port name", 2, 2, delete, d);
 	unixctl_register(ctl, "net/port-to-bridge", "port", 1, 1, port_to_bridge, d);
+	unixctl_register(ctl, "net/attached", "", 0, 0, attached, d);
 	unixctl_register(ctl, "net/mac-add", "port vlan mac", 3, 3, mac_add, d);
 }

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tools/ctl/attach.h"
 #include "tools/ctl/command.h"
 #include "tools/ctl/handlers.h"
 
@@ -170,17 +171,21 @@ static int put_on_bridge(const struct attachment *a)
 	const char *tag = command_option(a->c, "tag");
 	char *tag_word = tag ? xasprintf("tag=%s", tag) : NULL;
 	char *mtu_word = a->mtu ? xasprintf("mtu=%s", a->mtu) : NULL;
-	char *words[5] = {(char *)(uintptr_t)a->port, (char *)(uintptr_t)a->bridge,
-			  (char *)(uintptr_t) "external-ids.sluice-attached=true"};
+	char *ns_word = xasprintf("external-ids.sluice-attached=%s", a->c->argv[1]);
+	char *as_word = xasprintf("external-ids.sluice-attached-as=%s", a->inside);
+	char *words[6] = {(char *)(uintptr_t)a->port, (char *)(uintptr_t)a->bridge, ns_word,
+			  as_word};
 	struct command_call add = *a->c;
 	int rc;
 	add.argv = words;
-	add.argc = 3;
+	add.argc = 4;
 	if (tag_word)
 		words[add.argc++] = tag_word;
 	if (mtu_word)
 		words[add.argc++] = mtu_word;
 	rc = cmd_port_add(&add);
+	free(ns_word);
+	free(as_word);
 	free(tag_word);
 	free(mtu_word);
 	return rc;
@@ -200,6 +205,59 @@ static void name_port(struct attachment *a, const char *ns)
 		snprintf(a->port, sizeof a->port, "%.10s-%u", ns, i);
 }
 
+/* ---- what is attached ---- */
+
+struct record {
+	char port[64], ns[64], inside[64];
+};
+
+/* Calls fn for each attachment that sluiced knows. */
+static int for_each_record(const struct command_call *c,
+			   void (*fn)(const struct record *r, void *aux), void *aux)
+{
+	char *text = NULL, *save = NULL;
+	int rc = command_sluiced(c, "net/attached", NULL, 0, &text);
+	struct record r;
+	for (char *line = text ? strtok_r(text, "\n", &save) : NULL; line;
+	     line = strtok_r(NULL, "\n", &save))
+		if (sscanf(line, "%63s %63s %63s", r.port, r.ns, r.inside) == 3)
+			fn(&r, aux);
+	free(text);
+	return rc;
+}
+
+struct search {
+	const char *ns, *inside;
+	struct record found;
+};
+
+static void match(const struct record *r, void *aux)
+{
+	struct search *s = aux;
+	if (!strcmp(r->ns, s->ns) && !strcmp(r->inside, s->inside))
+		s->found = *r;
+}
+
+static int remove_port(const struct command_call *c, const char *port)
+{
+	struct command_call del = *c;
+	char *words[1] = {(char *)(uintptr_t)port};
+	del.argv = words;
+	del.argc = 1;
+	return cmd_port_del(&del);
+}
+
+static void remove_record(const struct record *r, void *aux)
+{
+	if (!remove_port(aux, r->port) && if_nametoindex(r->port))
+		RUN("ip", "link", "del", "dev", r->port);
+}
+
+int attach_remove_all(struct command_call *c)
+{
+	return for_each_record(c, remove_record, c);
+}
+
 int cmd_attach(struct command_call *c)
 {
 	struct attachment a = {.c = c,
@@ -209,6 +267,7 @@ int cmd_attach(struct command_call *c)
 			       .mtu = command_option(c, "mtu"),
 			       .gateway = command_option(c, "gateway")};
 	const char *given = command_option(c, "port");
+	struct search there = {.ns = c->argv[1]};
 	char *path;
 	int rc;
 	if (!a.inside)
@@ -220,6 +279,20 @@ int cmd_attach(struct command_call *c)
 	if (!path)
 		return command_fail("%s: no network namespace, process or container of this name",
 				    c->argv[1]);
+	there.inside = a.inside;
+	if (for_each_record(c, match, &there)) {
+		free(path);
+		return EXIT_FAILED;
+	}
+	if (there.found.port[0] && if_nametoindex(there.found.port)) {
+		printf("%s inside %s is attached already: %s\n", a.inside, c->argv[1],
+		       there.found.port);
+		free(path);
+		return EXIT_OK;
+	}
+	/* Its namespace has gone and taken the pair along. */
+	if (there.found.port[0])
+		remove_port(c, there.found.port);
 	name_port(&a, c->argv[1]);
 	if (!good_name(a.port) || if_nametoindex(a.port)) {
 		free(path);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* up, down, status: the two daemons and their supervisor, which is this program in the background.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -12,11 +13,13 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "datapath/base/clock.h"
 #include "datapath/base/log.h"
 #include "datapath/base/vec.h"
+#include "tools/ctl/attach.h"
 #include "tools/ctl/command.h"
 #include "tools/ctl/handlers.h"
 #include "tools/ctl/supervise.h"
@@ -280,14 +283,42 @@ int cmd_up(struct command_call *c)
 
 /* ---- down ---- */
 
+/* Programs that who made more than the daemons left in <rundir>/down.d. */
+static void run_hooks(const struct command_call *c)
+{
+	char *dir = command_path(c, "down.d");
+	struct dirent **list = NULL;
+	int n = scandir(dir, &list, NULL, alphasort);
+	for (int i = 0; i < n; i++) {
+		char *path = xasprintf("%s/%s", dir, list[i]->d_name);
+		pid_t pid = list[i]->d_name[0] == '.' || access(path, X_OK) ? 0 : fork();
+		if (!pid && list[i]->d_name[0] != '.' && !access(path, X_OK)) {
+			execl(path, path, (char *)NULL);
+			_exit(127);
+		}
+		if (pid > 0)
+			waitpid(pid, NULL, 0);
+		unlink(path);
+		free(path);
+		free(list[i]);
+	}
+	free(list);
+	rmdir(dir);
+	free(dir);
+}
+
 int cmd_down(struct command_call *c)
 {
 	pid_t pid = supervisor(c);
 	uint64_t end = clock_mono_ms() + DOWN_WAIT_MS;
 	if (!pid) {
+		run_hooks(c);
 		printf("not up\n");
 		return EXIT_OK;
 	}
+	if (accepts(c, "sluiced.sock"))
+		attach_remove_all(c);
+	run_hooks(c);
 	kill(pid, SIGTERM);
 	while (supervisor(c) && clock_mono_ms() < end)
 		usleep(10000);
