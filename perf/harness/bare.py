@@ -6,7 +6,7 @@ import json
 import os
 import sys
 
-from .process import wait_for
+from .process import accepts, wait_for
 from .switches import Switch, sum_key
 
 TESTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests", "system")
@@ -65,7 +65,7 @@ class Datapath(Switch):
             os.unlink(socket)  # of one that was killed
         both = f"{self.settings.main_core},{self.settings.cores}"
         child = self.add_child("sluice-datapath", self.args, env=self.settings.env(), cores=both)
-        wait_for(lambda: os.path.exists(socket), 20, "datapath.sock", child, step_s=0.002)
+        wait_for(lambda: accepts(socket), 20, "datapath.sock", child, step_s=0.002)
         self.control = api().Datapath(socket, writer=True, program="perf")
         self.control.transaction(self.operations)
 

@@ -270,10 +270,13 @@ def outage(switch, scenario, flows, options):
     first_packet_after(switch, time.monotonic())
     time.sleep(1.0)
     far.clear_longest_gap()
+    window = Window(switch)
     if control:
         switch.relaunch_control()
         time.sleep(2.0)
+        lost = window.end()["lost_cpu"]  # a gap may be another program's turn on the core
     else:
+        lost = None  # of a process that is gone
         starts = far.starts
         datapath = next(c for c in switch.children if c.pid == switch.datapath_pid())
         datapath.kill()
@@ -283,7 +286,8 @@ def outage(switch, scenario, flows, options):
         process.wait_for(lambda: far.tx_pkts() > before, 60, f"{switch.name}: traffic again")
         time.sleep(0.3)
     gap = far.tx()["longest_gap_tsc"] / far.tsc_hz
-    return {"value": 1000 * gap, "unit": "ms", "cycles": None, "megaflows": None}
+    return {"value": 1000 * gap, "unit": "ms", "cycles": None, "megaflows": None,
+            "lost_cpu": lost}
 
 
 def memory(switch, scenario, flows, options):

@@ -2,6 +2,7 @@
 """Child processes of a run: start on given cores, watch, stop by their own id, never by name."""
 import os
 import signal
+import socket
 import subprocess
 import time
 
@@ -79,6 +80,16 @@ def wait_for(condition, timeout_s, what, child=None, step_s=0.005):
         if time.monotonic() >= end:
             raise Failed(f"{what}: nothing after {timeout_s} s")
         time.sleep(step_s)
+
+
+def accepts(path):
+    """Whether somebody listens on a Unix socket: it exists some moments before."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
+        try:
+            s.connect(path)
+        except OSError:
+            return False
+    return True
 
 
 def poll_threads(pid):

@@ -322,7 +322,7 @@ class Ovs(OvsTools):
         self.add_child("ovsdb-server", ["ovsdb-server", f"{r}/conf.db", f"--remote=punix:{r}/db.sock",
                                         f"--pidfile={r}/ovsdb-server.pid", "-vconsole:warn"],
                        env=s.env(**self.ovs_dirs()), cores=s.main_core)
-        wait_for(lambda: os.path.exists(f"{r}/db.sock"), 10, "ovsdb-server", self.children[-1])
+        wait_for(lambda: process.accepts(f"{r}/db.sock"), 10, "ovsdb-server", self.children[-1])
         mask = sum(1 << c for c in process.parse_cores(cores))
         extra = f"--file-prefix {self.tag} --no-pci -d libsluice_bench.so"
         if not s.huge:
@@ -402,9 +402,8 @@ class Sluice(OvsTools):
                        env=self.settings.env(SLUICE_RUNDIR=r, SLUICE_DBDIR=r),
                        cores=self.settings.main_core)
         self.relaunch_datapath()
-        for name in ("db.sock", "datapath.sock"):
-            wait_for(lambda: os.path.exists(f"{r}/{name}"), 20, f"sluice: {name}",
-                     self.children[0 if name == "db.sock" else 1])
+        for child, name in zip(self.children, ("db.sock", "datapath.sock")):
+            wait_for(lambda: process.accepts(f"{r}/{name}"), 20, f"sluice: {name}", child)
         self.configure(scenario, ports, cores)
 
     def relaunch_datapath(self):
