@@ -2,8 +2,8 @@
 /* The packet parser: see extract.h. Poll threads run it on every packet; it must never read past
  * `len` and never loop more often than the constants say.
  *
- * flow_extract() first tries the two shapes that most packets have (IPv4 without options, TCP or
- * UDP, with no or one tag) with wide loads and stores; everything else goes through the cursor
+ * flow_extract() first tries the shapes that most packets have (IP without options, TCP or UDP,
+ * with no or one tag) with wide loads and stores; everything else goes through the cursor
  * below, header by header. */
 #include "datapath/flow/extract.h"
 
@@ -49,6 +49,7 @@ enum {
 	PROTO_SCTP = 132,
 };
 enum { ND_SOLICIT = 135, ND_ADVERT = 136, ND_OPT_SLL = 1, ND_OPT_TLL = 2 };
+enum { LINES_IPV4 = 1 << FLOW_LINE_BASE, LINES_IPV6 = 1 << FLOW_LINE_BASE | 1 << FLOW_LINE_IPV6 };
 enum { FLOW_L2_BYTES = 32 }; /* of line 0: all that Ethernet and VLANs fill */
 enum { IPV4_MF = 0x2000, IPV4_OFS_MASK = 0x1fff, IPV6_OFS_MASK = 0xfff8 };
 
@@ -404,18 +405,31 @@ static uint16_t parse(const uint8_t *data, uint32_t len, uint32_t pkt_len, struc
 	return lines;
 }
 
-/* The front of line 0 up to ip_tos, as two words: what lies from byte 8 of the key. */
-static inline void put_front(uint8_t *line, const uint8_t *data, const uint8_t *ip)
+/* The front of line 0 up to ip_tos, as three words. */
+static inline void put_front(uint8_t *line, const uint8_t *data, uint16_t type, uint8_t proto,
+			     uint8_t tos)
 {
-	/* src[2..5], then type 0x0800, proto, tos. */
-	uint64_t tail = (raw64(data + 8) & 0xffffffffull) |
-			(uint64_t)cpu_to_be16(ETH_TYPE_IPV4) << 32 | (uint64_t)ip[9] << 48 |
-			(uint64_t)ip[1] << 56;
+	/* src[2..5], type, proto, tos */
+	uint64_t tail = (raw64(data + 8) & 0xffffffffull) | (uint64_t)cpu_to_be16(type) << 32 |
+			(uint64_t)proto << 48 | (uint64_t)tos << 56;
 	uint64_t head = raw64(data);
 
 	memset(line, 0, 8);
 	memcpy(line + 8, &head, 8);
 	memcpy(line + 16, &tail, 8);
+}
+
+/* The back of line 0 from tp_src: ports, flags, TTL; no fragment, no connection, no tunnel. */
+static inline void put_l4_words(uint8_t *line, const uint8_t *l4, bool is_tcp, uint8_t ttl)
+{
+	uint64_t word = raw32(l4) | (uint64_t)ttl << 48;
+
+	if (is_tcp)
+		word |= (uint64_t)(raw16(l4 + 12) & cpu_to_be16(0x0fff)) << 32;
+	memcpy(line + 40, &word, 8);
+	word = (uint64_t)SL_MIN(ttl, 15) << 24; /* ct_zone, ct_state, ttl_class, ct_mark */
+	memcpy(line + 48, &word, 8);
+	memset(line + 56, 0, 8);
 }
 
 /* IPv4 without options or fragments carrying TCP or UDP, at `l3`; the caller has seen the type and
@@ -427,25 +441,15 @@ static inline bool parse_plain(const uint8_t *data, uint32_t len, uint32_t pkt_l
 	uint8_t *line = (uint8_t *)key;
 	uint32_t left = pkt_len - l3, total = load_be16(ip + 2), tcp_bytes;
 	bool is_tcp = ip[9] == PROTO_TCP;
-	uint64_t tail;
 
 	if (ip[0] != 0x45 || (raw16(ip + 6) & cpu_to_be16(IPV4_MF | IPV4_OFS_MASK)) ||
 	    !(is_tcp || ip[9] == PROTO_UDP) || total > left ||
 	    total < IPV4_BYTES + (is_tcp ? TCP_BYTES : UDP_BYTES) || left - total > UINT16_MAX)
 		return false;
-	put_front(line, data, ip);
+	put_front(line, data, ETH_TYPE_IPV4, ip[9], ip[1]);
 	memcpy(line + 24, &vlans, 8);
 	memcpy(line + 32, ip + 12, 8);
-	/* tp_src, tp_dst, tcp_flags, ttl, frag */
-	tail = raw32(l4) | (uint64_t)ip[8] << 48;
-	if (is_tcp)
-		tail |= (uint64_t)(raw16(l4 + 12) & cpu_to_be16(0x0fff)) << 32;
-	memcpy(line + 40, &tail, 8);
-	/* ct_zone, ct_state, ttl_class, ct_mark */
-	tail = (uint64_t)SL_MIN(ip[8], 15) << 24;
-	memcpy(line + 48, &tail, 8);
-	memset(line + 56, 0, 8);
-
+	put_l4_words(line, l4, is_tcp, ip[8]);
 	*ofs = (struct flow_offsets){
 		.l3 = (uint16_t)l3,
 		.l4 = (uint16_t)(l3 + IPV4_BYTES),
@@ -463,29 +467,80 @@ static inline bool parse_plain(const uint8_t *data, uint32_t len, uint32_t pkt_l
 	return true;
 }
 
-static inline bool parse_fast(const uint8_t *data, uint32_t len, uint32_t pkt_len,
-			      struct flow_key *key, struct flow_offsets *ofs)
+/* IPv6 straight followed by TCP or UDP, likewise; l3 + 60 bytes can be read. */
+static inline bool parse_plain6(const uint8_t *data, uint32_t len, uint32_t pkt_len, uint32_t l3,
+				uint64_t vlans, struct flow_key *key, struct flow_offsets *ofs,
+				bool line0_only)
 {
+	const uint8_t *ip = data + l3, *l4 = ip + IPV6_BYTES;
+	uint8_t *line = (uint8_t *)key;
+	uint32_t left = pkt_len - l3, total = IPV6_BYTES + load_be16(ip + 4), tcp_bytes;
+	bool is_tcp = ip[6] == PROTO_TCP;
+
+	if (!(is_tcp || ip[6] == PROTO_UDP) || total > left ||
+	    total < IPV6_BYTES + (is_tcp ? TCP_BYTES : UDP_BYTES) || left - total > UINT16_MAX)
+		return false;
+	put_front(line, data, ETH_TYPE_IPV6, ip[6], (uint8_t)(load_be16(ip) >> 4));
+	memcpy(line + 24, &vlans, 8);
+	memset(line + 32, 0, 8);
+	put_l4_words(line, l4, is_tcp, ip[7]);
+	if (!line0_only) {
+		uint64_t label = raw32(ip) & cpu_to_be32(0xfffff);
+
+		memcpy(key->ipv6_src, ip + 8, 32);
+		memset(key->nd_target, 0, 16);
+		memcpy(&key->ipv6_label, &label, 8);
+		memset((uint8_t *)&key->ipv6_label + 8, 0, 8);
+	}
+	*ofs = (struct flow_offsets){
+		.l3 = (uint16_t)l3,
+		.l4 = (uint16_t)(l3 + IPV6_BYTES),
+		.ip_payload = (uint16_t)(l3 + IPV6_BYTES),
+		.payload = (uint16_t)(l3 + IPV6_BYTES + UDP_BYTES),
+		.tail_pad = (uint16_t)(left - total),
+		.ip_version = 6,
+		.ip_proto = ip[6],
+		.n_vlans = l3 != ETH_BYTES,
+	};
+	if (is_tcp) {
+		tcp_bytes = SL_MAX((l4[12] >> 4) * 4u, (uint32_t)TCP_BYTES);
+		ofs->payload = (uint16_t)SL_MIN(ofs->l4 + tcp_bytes, SL_MIN(len, l3 + total));
+	}
+	return true;
+}
+
+/* Lines written; 0: not one of the plain shapes, nothing is written. */
+static inline uint16_t parse_fast(const uint8_t *data, uint32_t len, uint32_t pkt_len,
+				  struct flow_key *key, struct flow_offsets *ofs, bool line0_only)
+{
+	uint32_t l3 = ETH_BYTES;
+	uint64_t vlans = 0;
 	uint16_t type;
 
 	/* 58: Ethernet, one tag, IPv4 and TCP. Shorter packets are rare and go the long way. */
 	if (SL_UNLIKELY(len < ETH_BYTES + VLAN_BYTES + IPV4_BYTES + TCP_BYTES || len > pkt_len))
-		return false;
+		return 0;
 	type = raw16(data + 12);
+	if (type == cpu_to_be16(ETH_TYPE_VLAN)) {
+		vlans = raw32(data + 12) | (uint32_t)cpu_to_be16(VLAN_CFI) << 16;
+		type = raw16(data + 16);
+		l3 += VLAN_BYTES;
+	}
 	if (SL_LIKELY(type == cpu_to_be16(ETH_TYPE_IPV4)))
-		return parse_plain(data, len, pkt_len, ETH_BYTES, 0, key, ofs);
-	if (type == cpu_to_be16(ETH_TYPE_VLAN) && raw16(data + 16) == cpu_to_be16(ETH_TYPE_IPV4))
-		return parse_plain(data, len, pkt_len, ETH_BYTES + VLAN_BYTES,
-				   raw32(data + 12) | (uint32_t)cpu_to_be16(VLAN_CFI) << 16, key,
-				   ofs);
-	return false;
+		return parse_plain(data, len, pkt_len, l3, vlans, key, ofs) ? LINES_IPV4 : 0;
+	if (type == cpu_to_be16(ETH_TYPE_IPV6) && len >= l3 + IPV6_BYTES + TCP_BYTES &&
+	    parse_plain6(data, len, pkt_len, l3, vlans, key, ofs, line0_only))
+		return line0_only ? LINES_IPV4 : LINES_IPV6;
+	return 0;
 }
 
 uint16_t flow_extract(const uint8_t *data, uint32_t len, uint32_t pkt_len, struct flow_key *key,
 		      struct flow_offsets *ofs)
 {
-	if (SL_LIKELY(parse_fast(data, len, pkt_len, key, ofs)))
-		return 1u << FLOW_LINE_BASE;
+	uint16_t lines = parse_fast(data, len, pkt_len, key, ofs, false);
+
+	if (SL_LIKELY(lines))
+		return lines;
 	return parse(data, SL_MIN(len, (uint32_t)EXTRACT_MAX_BYTES), pkt_len, key, ofs, false);
 }
 
@@ -523,7 +578,7 @@ uint16_t flow_extract_depth(enum extract_depth depth, const uint8_t *data, uint3
 		ofs->n_vlans = extract_l2(data, SL_MIN(len, pkt_len), key, &ofs->l3);
 		return 1u << FLOW_LINE_BASE;
 	case EXTRACT_L4:
-		if (SL_LIKELY(parse_fast(data, len, pkt_len, key, ofs)))
+		if (SL_LIKELY(parse_fast(data, len, pkt_len, key, ofs, true)))
 			return 1u << FLOW_LINE_BASE;
 		return parse(data, SL_MIN(len, (uint32_t)EXTRACT_MAX_BYTES), pkt_len, key, ofs,
 			     true);
