@@ -179,7 +179,7 @@ static inline bool equal_16(const uint8_t *a, const uint8_t *b, const uint8_t *m
 }
 static inline bool equal_32(const uint8_t *a, const uint8_t *b, const uint8_t *mask)
 {
-	return equal_16(a, b, mask) & equal_16(a + 16, b + 16, mask + 16);
+	return (int)equal_16(a, b, mask) & (int)equal_16(a + 16, b + 16, mask + 16);
 }
 #endif
 #if defined(__AVX512BW__)

@@ -560,7 +560,7 @@ uint32_t conn_seq(const struct conn *c)
 uint64_t conn_subscribe(struct conn *c, uint64_t mask, uint64_t from)
 {
 	c->event_mask = mask;
-	c->event_next = from && from <= events_next_seq() ? SL_MAX(from, events_first_seq())
+	c->event_next = from && from <= events_next_seq() ? SL_MAX(from, events_complete_from())
 							  : events_next_seq();
 	return c->event_next;
 }
@@ -569,6 +569,14 @@ bool conn_anyone_wants(enum api_event kind)
 {
 	LIST_FOR_EACH (c, struct conn, link, &conns)
 		if (c->event_mask >> kind & 1 && unsent(c) < CONN_PACKET_IN_BYTES)
+			return true;
+	return false;
+}
+
+bool conn_has_subscriber(enum api_event kind)
+{
+	LIST_FOR_EACH (c, struct conn, link, &conns)
+		if (c->event_mask >> kind & 1)
 			return true;
 	return false;
 }

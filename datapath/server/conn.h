@@ -56,4 +56,6 @@ void conn_await_part(struct conn *c);
 uint64_t conn_subscribe(struct conn *c, uint64_t mask, uint64_t from);
 /* Sends an unnumbered event to all that subscribed to its kind and keep up. Frees m. How many. */
 unsigned conn_broadcast(enum api_event kind, struct msg *m);
+/* Is somebody subscribed to the kind who still takes packet-ins; is somebody subscribed at all? */
 bool conn_anyone_wants(enum api_event kind);
+bool conn_has_subscriber(enum api_event kind);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datapath/base/clock.h"
 #include "datapath/core/counters.h"
 #include "datapath/poll/poll.h"
 #include "datapath/server/dump.h"
@@ -237,6 +238,7 @@ static void put_stats(struct msg *m, struct port_object *p)
 	msg_put_u64(m, ATTR_MEGAFLOW_HITS, k.megaflow_hits);
 	msg_put_u64(m, ATTR_MISSES, k.misses);
 	msg_put_u64(m, ATTR_MISS_QUEUED, k.miss_queued);
+	msg_put_u64(m, ATTR_DURATION_MS, clock_mono_ms() - p->created_ms);
 	put_drops(m, &k);
 	msg_nest_end(m, at);
 }

@@ -13,6 +13,7 @@ struct event {
 static struct event ring[EVENTS_MAX]; /* event `seq` is at seq % EVENTS_MAX */
 static uint64_t first = 1, next = 1;
 static size_t bytes;
+static uint64_t skipped_before; /* something was skipped before this number */
 static struct event building;
 void (*events_added)(void);
 
@@ -55,6 +56,16 @@ uint64_t events_next_seq(void)
 uint64_t events_first_seq(void)
 {
 	return first;
+}
+
+void events_skip(void)
+{
+	skipped_before = next;
+}
+
+uint64_t events_complete_from(void)
+{
+	return SL_MAX(first, skipped_before);
 }
 
 const struct msg *events_get(uint64_t seq, enum api_event *kind)

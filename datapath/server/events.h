@@ -13,6 +13,10 @@ void events_end(void);
 
 uint64_t events_next_seq(void);  /* number that the next event will get; the first is 1 */
 uint64_t events_first_seq(void); /* oldest in the ring (= next when it is empty) */
+/* Something happened that was not worth an event, because nobody is subscribed to its kind: who
+ * comes later cannot start before now. */
+void events_skip(void);
+uint64_t events_complete_from(void); /* from here on nothing was skipped or lost */
 /* The message of event `seq`, or NULL when it is not in the ring. Valid until the next event. */
 const struct msg *events_get(uint64_t seq, enum api_event *kind);
 

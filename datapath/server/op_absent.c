@@ -20,10 +20,6 @@ static int refuse(const struct op *op, struct err *e)
 	{                                                                                          \
 		return refuse(op, e);                                                              \
 	}
-ABSENT_OP(RULE_MOD)
-ABSENT_OP(GROUP_MOD)
-ABSENT_OP(METER_MOD)
-ABSENT_OP(TABLE_SET)
 ABSENT_OP(TLV_MAP_SET)
 ABSENT_OP(CT_FLUSH)
 ABSENT_OP(POLICY_SET)
@@ -37,10 +33,5 @@ ABSENT_OP(POLICY_SET)
 			api_message_names[API_##id]);                                              \
 		conn_reply_error(c, &e, NULL, NULL);                                               \
 	}
-ABSENT_REQUEST(RULES)
-ABSENT_REQUEST(RULES_SUM)
-ABSENT_REQUEST(GROUPS)
-ABSENT_REQUEST(METERS)
-ABSENT_REQUEST(TABLES)
 ABSENT_REQUEST(RESUME)
 ABSENT_REQUEST(TRACE)

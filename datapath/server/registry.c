@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datapath/base/clock.h"
 #include "datapath/base/hash.h"
 
 static struct hmap bridges, ports; /* by name; ports that wait for their close are in neither */
@@ -254,6 +255,7 @@ struct port_object *registry_stage_port(const char *name, struct err *e)
 		}
 		struct port_object *p = xzalloc(sizeof *p);
 		p->id = last_id = id;
+		p->created_ms = clock_mono_ms();
 		by_id[id] = p;
 		o = &p->o;
 		strcpy(o->name, name);

@@ -46,7 +46,7 @@ struct port_object {
 	struct port *port;          /* open device; its fields belong to the device thread */
 	bool published;             /* known to the poll threads */
 	struct port_status status;  /* copy of the last refresh */
-	uint32_t assigned_ofport;   /* when sluiced gave none; 0 */
+	uint64_t created_ms;        /* clock_mono_ms() */
 	struct port_change *change; /* by the running transaction; server/port_change.h */
 };
 

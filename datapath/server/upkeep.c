@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "datapath/server/upkeep.h"
 
+#include "datapath/base/clock.h"
 #include "datapath/base/log.h"
 #include "datapath/poll/poll.h"
+#include "datapath/server/conn.h"
 #include "datapath/server/events.h"
 #include "datapath/server/loop.h"
 #include "datapath/server/port_watch.h"
 #include "datapath/server/registry.h"
+#include "datapath/server/rule_attrs.h"
 #include "datapath/table/bridge.h"
+#include "datapath/table/flow_table.h"
 #include "datapath/table/table_events.h"
 
 LOG_MODULE(server);
@@ -49,7 +53,53 @@ static void limit_news(void *aux, uint32_t bridge_id, uint32_t port_id, const ch
 	LOG_LIMIT(log_info, 5, "limit reached: %s", detail);
 }
 
-static const struct table_sink sink = {.mac = mac_news, .limit = limit_news};
+static void put_rule(struct msg *m, const struct rule *r)
+{
+	const struct bridge *b = bridge_by_id(flow_table_bridge_of(r));
+
+	msg_put_str(m, ATTR_BRIDGE, b ? b->name : "");
+	size_t at = msg_nest_begin(m, ATTR_RULE);
+	rule_attrs_put(m, r, clock_mono_ms());
+	msg_nest_end(m, at);
+}
+
+/* A million rules may come in one transaction: nobody pays for telling them to nobody. */
+static bool wanted(enum api_event kind)
+{
+	if (conn_has_subscriber(kind))
+		return true;
+	events_skip();
+	return false;
+}
+
+static void rule_added(void *aux, const struct rule *r, bool modified, bool by_learn)
+{
+	if (!wanted(API_EVENT_RULE_ADDED))
+		return;
+	struct msg *m = events_begin(API_EVENT_RULE_ADDED);
+	put_rule(m, r);
+	msg_put_str(m, ATTR_STATE, modified ? "modified" : "added");
+	if (by_learn)
+		msg_put_flag(m, ATTR_LEARNED);
+	events_end();
+}
+
+static void rule_removed(void *aux, const struct rule *r, enum rule_removed_reason reason)
+{
+	if (!wanted(API_EVENT_RULE_REMOVED))
+		return;
+	struct msg *m = events_begin(API_EVENT_RULE_REMOVED);
+	put_rule(m, r);
+	msg_put_u8(m, ATTR_REMOVED_REASON, (uint8_t)reason);
+	events_end();
+}
+
+static const struct table_sink sink = {
+	.mac = mac_news,
+	.limit = limit_news,
+	.rule_added = rule_added,
+	.rule_removed = rule_removed,
+};
 
 static void every_second(uint64_t now_ms)
 {

@@ -78,6 +78,11 @@ struct flow_table *flow_table_get(const struct bridge *b, uint8_t table)
 	return table < TABLE_ALL ? rcu_load(&b->tables->at[table]) : NULL;
 }
 
+uint32_t flow_table_bridge_of(const struct rule *r)
+{
+	return r->tables->bridge_id;
+}
+
 uint32_t flow_tables_n_rules(const struct bridge *b)
 {
 	return b->tables->n_rules;

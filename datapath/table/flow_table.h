@@ -44,6 +44,7 @@ struct flow_table {
 struct flow_table *flow_table_get(const struct bridge *b, uint8_t table);
 /* Packets looked up and matched so far; the credits must have been collected. O(rules). */
 void flow_table_counts(const struct bridge *b, uint8_t table, uint64_t *lookups, uint64_t *matched);
+uint32_t flow_table_bridge_of(const struct rule *r); /* its bridge's id, which may be gone */
 uint32_t flow_tables_n_rules(const struct bridge *b);
 int flow_table_set(struct txn *t, struct bridge *b, uint8_t table,
 		   const struct flow_table_config *c, struct err *e);
