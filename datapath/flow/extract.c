@@ -346,11 +346,14 @@ static uint16_t read_l4(struct cursor *c, struct flow_key *key, struct flow_offs
 
 	switch (key->ip_proto) {
 	case PROTO_TCP:
+		/* The data offset must make sense, too. */
 		if (!has(c, TCP_BYTES))
 			return 0;
+		tcp_bytes = (p[12] >> 4) * 4u;
+		if (tcp_bytes < TCP_BYTES || !has(c, tcp_bytes))
+			return 0;
 		key->tcp_flags = raw16(p + 12) & cpu_to_be16(0x0fff);
-		tcp_bytes = SL_MAX((p[12] >> 4) * 4u, (uint32_t)TCP_BYTES);
-		set_l4(c, key, ofs, SL_MIN(tcp_bytes, c->end - c->at));
+		set_l4(c, key, ofs, tcp_bytes);
 		return 0;
 	case PROTO_UDP:
 		if (has(c, UDP_BYTES))
@@ -439,12 +442,14 @@ static inline bool parse_plain(const uint8_t *data, uint32_t len, uint32_t pkt_l
 {
 	const uint8_t *ip = data + l3, *l4 = ip + IPV4_BYTES;
 	uint8_t *line = (uint8_t *)key;
-	uint32_t left = pkt_len - l3, total = load_be16(ip + 2), tcp_bytes;
+	uint32_t left = pkt_len - l3, total = load_be16(ip + 2);
 	bool is_tcp = ip[9] == PROTO_TCP;
+	uint32_t l4_bytes = is_tcp ? (l4[12] >> 4) * 4u : (uint32_t)UDP_BYTES;
 
 	if (ip[0] != 0x45 || (raw16(ip + 6) & cpu_to_be16(IPV4_MF | IPV4_OFS_MASK)) ||
-	    !(is_tcp || ip[9] == PROTO_UDP) || total > left ||
-	    total < IPV4_BYTES + (is_tcp ? TCP_BYTES : UDP_BYTES) || left - total > UINT16_MAX)
+	    !(is_tcp || ip[9] == PROTO_UDP) || total > left || total < IPV4_BYTES + l4_bytes ||
+	    left - total > UINT16_MAX || len < l3 + IPV4_BYTES + l4_bytes ||
+	    (is_tcp && l4_bytes < TCP_BYTES))
 		return false;
 	put_front(line, data, ETH_TYPE_IPV4, ip[9], ip[1]);
 	memcpy(line + 24, &vlans, 8);
@@ -454,16 +459,12 @@ static inline bool parse_plain(const uint8_t *data, uint32_t len, uint32_t pkt_l
 		.l3 = (uint16_t)l3,
 		.l4 = (uint16_t)(l3 + IPV4_BYTES),
 		.ip_payload = (uint16_t)(l3 + IPV4_BYTES),
-		.payload = (uint16_t)(l3 + IPV4_BYTES + UDP_BYTES),
+		.payload = (uint16_t)(l3 + IPV4_BYTES + l4_bytes),
 		.tail_pad = (uint16_t)(left - total),
 		.ip_version = 4,
 		.ip_proto = ip[9],
 		.n_vlans = l3 != ETH_BYTES,
 	};
-	if (is_tcp) {
-		tcp_bytes = SL_MAX((l4[12] >> 4) * 4u, (uint32_t)TCP_BYTES);
-		ofs->payload = (uint16_t)SL_MIN(ofs->l4 + tcp_bytes, SL_MIN(len, l3 + total));
-	}
 	return true;
 }
 
@@ -474,11 +475,13 @@ static inline bool parse_plain6(const uint8_t *data, uint32_t len, uint32_t pkt_
 {
 	const uint8_t *ip = data + l3, *l4 = ip + IPV6_BYTES;
 	uint8_t *line = (uint8_t *)key;
-	uint32_t left = pkt_len - l3, total = IPV6_BYTES + load_be16(ip + 4), tcp_bytes;
+	uint32_t left = pkt_len - l3, total = IPV6_BYTES + load_be16(ip + 4);
 	bool is_tcp = ip[6] == PROTO_TCP;
+	uint32_t l4_bytes = is_tcp ? (l4[12] >> 4) * 4u : (uint32_t)UDP_BYTES;
 
-	if (!(is_tcp || ip[6] == PROTO_UDP) || total > left ||
-	    total < IPV6_BYTES + (is_tcp ? TCP_BYTES : UDP_BYTES) || left - total > UINT16_MAX)
+	if (!(is_tcp || ip[6] == PROTO_UDP) || total > left || total < IPV6_BYTES + l4_bytes ||
+	    left - total > UINT16_MAX || len < l3 + IPV6_BYTES + l4_bytes ||
+	    (is_tcp && l4_bytes < TCP_BYTES))
 		return false;
 	put_front(line, data, ETH_TYPE_IPV6, ip[6], (uint8_t)(load_be16(ip) >> 4));
 	memcpy(line + 24, &vlans, 8);
@@ -496,16 +499,12 @@ static inline bool parse_plain6(const uint8_t *data, uint32_t len, uint32_t pkt_
 		.l3 = (uint16_t)l3,
 		.l4 = (uint16_t)(l3 + IPV6_BYTES),
 		.ip_payload = (uint16_t)(l3 + IPV6_BYTES),
-		.payload = (uint16_t)(l3 + IPV6_BYTES + UDP_BYTES),
+		.payload = (uint16_t)(l3 + IPV6_BYTES + l4_bytes),
 		.tail_pad = (uint16_t)(left - total),
 		.ip_version = 6,
 		.ip_proto = ip[6],
 		.n_vlans = l3 != ETH_BYTES,
 	};
-	if (is_tcp) {
-		tcp_bytes = SL_MAX((l4[12] >> 4) * 4u, (uint32_t)TCP_BYTES);
-		ofs->payload = (uint16_t)SL_MIN(ofs->l4 + tcp_bytes, SL_MIN(len, l3 + total));
-	}
 	return true;
 }
 

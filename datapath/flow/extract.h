@@ -8,7 +8,8 @@
  *   - up to two VLAN tags (0x8100, 0x88a8); LLC gives eth_type 0x05ff, SNAP with organisation 0 its
  *     type; up to three MPLS labels are kept and nothing behind them is read;
  *   - an IP header that contradicts itself or the packet's length (jumbograms among them) leaves
- * all IP fields 0; a truncated L4 header leaves the L4 fields 0;
+ * all IP fields 0; a truncated L4 header, or a TCP data offset that
+ *     cannot be, leaves the L4 fields 0;
  *   - IPv6 extension headers are skipped up to 8 of them; a later fragment has ip_proto 44;
  *   - a neighbour discovery message with one link-layer option twice has no ND fields.
  *

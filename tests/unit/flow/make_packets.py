@@ -243,6 +243,11 @@ def broken():
     yield "ipv4_total_below_header", tcp[:16] + b"\x00\x13" + tcp[18:], ether_only(0x800)
     cut = bytes(E / IP(src="10.1.2.3", dst="192.168.77.99", ttl=61, tos=0xb9, proto=6) / Raw(b"x" * 19))
     yield "tcp_cut", cut, l3_only(ip_proto=6)
+    yield "tcp_offset_4", tcp[:46] + b"\x40" + tcp[47:], l3_only(ip_proto=6)
+    yield "tcp_offset_15", tcp[:46] + b"\xf0" + tcp[47:], l3_only(ip_proto=6)
+    six_tcp = bytes(E / V6 / T / DATA)
+    yield "tcp6_offset_15", six_tcp[:66] + b"\xf0" + six_tcp[67:], v6_only(
+        tos=0x2e, nw_ttl=9, ipv6_label="0xabcde", ip_proto=6)
     cut = bytes(E / IP(src="10.1.2.3", dst="192.168.77.99", ttl=61, tos=0xb9, proto=17) / Raw(b"x" * 7))
     yield "udp_cut", cut, l3_only(ip_proto=17)
     yield "udp_cut_padded", cut + b"\0" * 40, l3_only(ip_proto=17)
