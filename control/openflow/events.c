@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the datapath tells unasked: rules that came and went, packets for controllers. Keeps the
+ * shadow. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/openflow/op.h"
+#include "datapath/base/log.h"
+
+LOG_MODULE(openflow);
+
+/* Flow removed (§7.4.2): to those who want it, of rules that asked for it. */
+static void send_flow_removed(struct ofswitch *sw, const struct flow_stats *fs)
+{
+	LIST_FOR_EACH_SAFE (c, struct ofconn, node, &sw->conns) {
+		uint8_t reason = fs->removed_reason;
+		/* before 1.4 there is no word for eviction, before 1.1 none for groups */
+		if (c->version < OFP14 && reason > OFPRR_GROUP_DELETE)
+			reason = OFPRR_DELETE;
+		if (!ofconn_wants(c, ASYNC_FLOW_REMOVED, reason))
+			continue;
+		struct ofbuf b = {0};
+		struct flow_stats copy = *fs;
+		bool nxm = c->version == OFP10 && c->nxm_flow_removed;
+		copy.removed_reason = reason;
+		size_t at = nxm ? ofbuf_begin_nx(&b, OFP10, NX_EXPERIMENTER, NXT_FLOW_REMOVED, 0)
+				: ofbuf_begin(&b, c->version, OFPT_FLOW_REMOVED, 0);
+		flow_removed_put(&b, ofconn_format(c, nxm), &copy);
+		ofbuf_end(&b, at);
+		ofconn_send_free(c, &b);
+	}
+}
+
+static void rule_added(struct ofswitch *sw, struct attrs rule)
+{
+	struct flow_stats fs;
+	bool was = shadow_put_rule(sw->shadow, rule);
+	if (attrs_u64(rule, ATTR_RULE_FLAGS, 0) & 0x10000)
+		return;
+	if (rule_from_attrs(rule, &fs))
+		monitors_rule_event(sw, &fs, was ? OFPFME_MODIFIED : OFPFME_ADDED);
+}
+
+static void rule_removed(struct ofswitch *sw, struct attrs event, struct attrs rule)
+{
+	struct flow_stats fs;
+	shadow_del_rule(sw->shadow, rule);
+	if (attrs_u64(rule, ATTR_RULE_FLAGS, 0) & 0x10000 || !rule_from_attrs(rule, &fs))
+		return;
+	fs.removed_reason = (uint8_t)attrs_u64(event, ATTR_REMOVED_REASON, fs.removed_reason);
+	monitors_rule_event(sw, &fs, OFPFME_REMOVED);
+	if (fs.flags & OFPFF_SEND_FLOW_REM)
+		send_flow_removed(sw, &fs);
+}
+
+void ofswitch_event(struct ofswitch *sw, struct attrs event)
+{
+	const struct attr *nest = attrs_find(event, ATTR_RULE);
+	struct attrs rule = nest ? attr_nest(nest) : event;
+	const char *bridge = attrs_str(event, ATTR_BRIDGE, attrs_str(rule, ATTR_BRIDGE, ""));
+	if (strcmp(bridge, sw->bridge))
+		return;
+	switch (attrs_u64(event, ATTR_EVENT, UINT64_MAX)) {
+	case API_EVENT_PACKET_IN:
+		packet_in_event(sw, event);
+		break;
+	case API_EVENT_RULE_ADDED:
+		rule_added(sw, rule);
+		break;
+	case API_EVENT_RULE_REMOVED:
+		rule_removed(sw, event, rule);
+		break;
+	default:
+		break; /* others' business */
+	}
+}
+
+/* ---- loading the shadow ---- */
+
+struct load {
+	struct ofrequest r;
+	enum api_op op;
+};
+
+static void on_load(struct ofrequest *r, struct attrs a, bool more, const struct err *err)
+{
+	struct load *l = SL_CONTAINER_OF(r, struct load, r);
+	(void)more;
+	if (err) {
+		LOG_LIMIT(log_dbg, 5, "%s: reading the datapath's tables: %s", r->sw->bridge,
+			  err->text);
+		return;
+	}
+	ATTR_FOR_EACH (o, a) {
+		if (o->id != ATTR_OBJECT && o->id != ATTR_RULE)
+			continue;
+		if (l->op == API_OP_RULE_MOD)
+			shadow_put_rule(r->sw->shadow, attr_nest(o));
+		else
+			shadow_put_object(r->sw->shadow, l->op, attr_nest(o));
+	}
+}
+
+static void load(struct ofswitch *sw, enum api_message message, enum api_op op)
+{
+	struct load *l = xzalloc(sizeof *l);
+	struct msg m;
+	l->r.on_reply = on_load;
+	l->op = op;
+	msg_init(&m, message, 0);
+	msg_put_str(&m, ATTR_BRIDGE, sw->bridge);
+	ofrequest_send(&l->r, sw, NULL, NULL, &m, false);
+}
+
+static void load_objects(struct ofswitch *sw)
+{
+	shadow_begin_objects(sw->shadow, API_OP_GROUP_MOD);
+	shadow_begin_objects(sw->shadow, API_OP_METER_MOD);
+	load(sw, API_GROUPS, API_OP_GROUP_MOD);
+	load(sw, API_METERS, API_OP_METER_MOD);
+}
+
+void shadow_load(struct ofswitch *sw)
+{
+	load(sw, API_RULES, API_OP_RULE_MOD);
+	load_objects(sw);
+}
+
+static void on_refresh(evutil_socket_t fd, short what, void *aux)
+{
+	struct ofswitch *sw = aux;
+	(void)fd;
+	(void)what;
+	if (sw->client)
+		load_objects(sw);
+}
+
+void shadow_refresh_soon(struct ofswitch *sw)
+{
+	struct timeval soon = {.tv_usec = 200000};
+	if (!sw->refresh)
+		sw->refresh = event_new(sw->base, -1, 0, on_refresh, sw);
+	if (!event_pending(sw->refresh, EV_TIMEOUT, NULL))
+		event_add(sw->refresh, &soon);
+}

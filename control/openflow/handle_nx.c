@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Nicira requests of their own: the tunnel option table, connection flushes, IPFIX statistics. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/openflow/op.h"
+#include "datapath/flow/tun_opt.h"
+
+enum { OPTION_SPACE_BYTES = 256 };
+
+/* ---- NXT_TLV_TABLE_*: Geneve options as tun_metadata fields (ovs-fields(7)) ---- */
+
+static size_t space_used(const struct ofswitch *sw)
+{
+	size_t n = 0;
+	VEC_FOR_EACH (t, &sw->tlv)
+		n += t->length;
+	return n;
+}
+
+static enum ofp_err check_new(const struct ofswitch *sw, const struct tlv_map *t)
+{
+	if (!t->length || t->length % 4 || t->length > TUN_OPT_MAX_BYTES)
+		return OFPERR_NXTTMFC_BAD_OPT_LEN;
+	if (t->index >= TUN_OPT_FIELDS)
+		return OFPERR_NXTTMFC_BAD_FIELD_IDX;
+	VEC_FOR_EACH (o, &((struct ofswitch *)(uintptr_t)sw)->tlv) {
+		if (o->index == t->index)
+			return OFPERR_NXTTMFC_ALREADY_MAPPED;
+		if (o->class == t->class && o->type == t->type)
+			return OFPERR_NXTTMFC_DUP_ENTRY;
+	}
+	return space_used(sw) + t->length > OPTION_SPACE_BYTES ? OFPERR_NXTTMFC_TABLE_FULL
+							       : OFPERR_OK;
+}
+
+static void remove_at(struct ofswitch *sw, size_t i)
+{
+	tun_opt_release(sw->tlv.at[i].index);
+	vec_remove(&sw->tlv, i);
+}
+
+static enum ofp_err change(struct ofswitch *sw, uint16_t command, const struct tlv_map *t)
+{
+	if (command == NXTTMC_ADD) {
+		enum ofp_err err = check_new(sw, t);
+		if (!err && tun_opt_acquire(t->index, t->length, NULL))
+			err = OFPERR_NXTTMFC_TABLE_FULL;
+		if (!err)
+			vec_push(&sw->tlv, *t);
+		return err;
+	}
+	for (size_t i = 0; i < sw->tlv.len; i++)
+		if (sw->tlv.at[i].index == t->index) {
+			remove_at(sw, i);
+			break;
+		}
+	return OFPERR_OK;
+}
+
+static void on_quiet(struct ofrequest *r, struct attrs a, bool more, const struct err *err)
+{
+	/* a datapath that cannot do it yet has nothing to undo either */
+	if (!more && err && r->conn && err->code != EOPNOTSUPP && err->code != ENOSYS)
+		ofconn_send_quoted_error(r->conn, &r->quoted, ofrequest_error(a, err));
+}
+
+static enum ofp_err send_op(struct ofconn *c, const struct ofmsg *m, struct msg *api)
+{
+	struct ofrequest *r = xzalloc(sizeof *r);
+	r->on_reply = on_quiet;
+	return ofrequest_send(r, c->sw, c, m, api, true) ? OFPERR_OK : OFPERR_BRC_EPERM;
+}
+
+static enum ofp_err tell_datapath(struct ofconn *c, const struct ofmsg *m)
+{
+	struct msg api;
+	msg_init(&api, API_TRANSACTION, 0);
+	size_t at = msg_op_begin(&api, API_OP_TLV_MAP_SET);
+	msg_put_str(&api, ATTR_BRIDGE, c->sw->bridge);
+	msg_put_bytes(&api, ATTR_TLV_MAP, c->sw->tlv.at, c->sw->tlv.len * sizeof *c->sw->tlv.at);
+	msg_nest_end(&api, at);
+	return send_op(c, m, &api);
+}
+
+enum ofp_err handle_tlv_table_mod(struct ofconn *c, const struct ofmsg *m)
+{
+	struct ofcur body = m->body;
+	uint16_t command = ofcur_u16(&body);
+	ofcur_skip(&body, 6);
+	if (command > NXTTMC_CLEAR)
+		return OFPERR_NXTTMFC_BAD_COMMAND;
+	if (ofcur_left(&body) % 8)
+		return OFPERR_BRC_BAD_LEN;
+	if (command == NXTTMC_CLEAR)
+		while (c->sw->tlv.len)
+			remove_at(c->sw, c->sw->tlv.len - 1);
+	while (command != NXTTMC_CLEAR && ofcur_left(&body)) {
+		struct tlv_map t = {.class = ofcur_u16(&body)};
+		t.type = ofcur_u8(&body);
+		t.length = ofcur_u8(&body);
+		t.index = ofcur_u16(&body);
+		ofcur_skip(&body, 2);
+		enum ofp_err err = change(c->sw, command, &t);
+		if (err)
+			return err;
+	}
+	return tell_datapath(c, m);
+}
+
+enum ofp_err handle_tlv_table_request(struct ofconn *c, const struct ofmsg *m)
+{
+	struct ofbuf b = {0};
+	size_t at = ofconn_begin_nx_reply(&b, m, NXT_TLV_TABLE_REPLY);
+	ofbuf_u32(&b, OPTION_SPACE_BYTES);
+	ofbuf_u16(&b, TUN_OPT_FIELDS);
+	ofbuf_zeros(&b, 10);
+	VEC_FOR_EACH (t, &c->sw->tlv) {
+		ofbuf_u16(&b, t->class);
+		ofbuf_u8(&b, t->type);
+		ofbuf_u8(&b, t->length);
+		ofbuf_u16(&b, t->index);
+		ofbuf_zeros(&b, 2);
+	}
+	ofbuf_end(&b, at);
+	ofconn_send_free(c, &b);
+	return OFPERR_OK;
+}
+
+/* ---- connections ---- */
+
+static enum ofp_err flush(struct ofconn *c, const struct ofmsg *m, int zone)
+{
+	struct msg api;
+	msg_init(&api, API_TRANSACTION, 0);
+	size_t at = msg_op_begin(&api, API_OP_CT_FLUSH);
+	if (zone >= 0)
+		msg_put_u16(&api, ATTR_CT_ZONE, (uint16_t)zone);
+	msg_nest_end(&api, at);
+	return send_op(c, m, &api);
+}
+
+enum ofp_err handle_ct_flush_zone(struct ofconn *c, const struct ofmsg *m)
+{
+	if (!ofcur_is_zero(m->body.p, 6))
+		return OFPERR_NXBRC_MUST_BE_ZERO;
+	return flush(c, m, load_be16(m->body.p + 6));
+}
+
+/* The zone is all of the tuple that is looked at: connections that other properties would spare go
+ * too, which costs their next packet a look-up and no more. */
+enum ofp_err handle_ct_flush(struct ofconn *c, const struct ofmsg *m)
+{
+	enum { NXT_CT_ZONE_ID = 2 };
+	struct ofcur body = m->body, prop;
+	uint16_t type;
+	bool bad;
+	int zone = -1;
+	ofcur_skip(&body, 8);
+	while (ofcur_tlv(&body, &type, &prop, &bad))
+		if (type == NXT_CT_ZONE_ID)
+			zone = ofcur_u16(&prop);
+	return bad ? OFPERR_BPC_BAD_LEN : flush(c, m, zone);
+}
+
+enum ofp_err handle_ipfix_stats(struct ofconn *c, const struct ofmsg *m)
+{
+	(void)c;
+	(void)m;
+	return OFPERR_NXST_NOT_CONFIGURED;
+}

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Inside the switch: the bridge, its connections, and how requests reach the datapath. Event loop
+ * thread only. */
+#pragma once
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <event2/listener.h>
+
+#include "control/openflow/flow_msg.h"
+#include "control/openflow/ofmsg.h"
+#include "control/openflow/ofswitch.h"
+#include "control/openflow/shadow.h"
+#include "control/openflow/spec.h"
+#include "datapath/api/client.h"
+#include "datapath/base/err.h"
+#include "datapath/base/list.h"
+#include "datapath/base/vec.h"
+
+struct remote;
+struct ofrequest;
+
+/* ---- asynchronous message kinds and who wants which reasons (§7.3.9.5) ---- */
+enum async_kind {
+	ASYNC_PACKET_IN,
+	ASYNC_PORT_STATUS,
+	ASYNC_FLOW_REMOVED,
+	ASYNC_ROLE_STATUS,
+	ASYNC_TABLE_STATUS,
+	ASYNC_REQUESTFORWARD,
+	ASYNC_N
+};
+struct async_config {
+	uint32_t master[ASYNC_N], slave[ASYNC_N]; /* bit per reason; master also for equal */
+};
+
+/* Operations on their way to the datapath, with what is needed to answer for each. */
+struct quoted_request {
+	uint32_t xid;
+	uint8_t n, bytes[64];
+	size_t op_start, op_end; /* in transaction.data */
+};
+struct op_batch {
+	struct msg transaction;
+	VEC(struct quoted_request) requests;
+	bool has_objects; /* groups or meters among them */
+};
+void op_batch_init(struct op_batch *b);
+void op_batch_free(struct op_batch *b);
+
+struct bundle {
+	struct list node;
+	uint32_t id;
+	uint16_t flags;
+	bool closed;
+	uint64_t touched_ms; /* last message; idle ones are discarded */
+	struct op_batch batch;
+	VEC(struct ofbuf) others; /* port mods and packet-outs, done after the operations */
+};
+
+struct flow_monitor {
+	struct list node;
+	uint32_t id;
+	uint16_t flags; /* OFPFMF_* of 1.4 */
+	struct flow_selection select;
+	uint8_t dialect; /* enum monitor_dialect */
+};
+
+enum ofconn_kind { OFCONN_SERVICE, OFCONN_CONTROLLER, OFCONN_SNOOP };
+
+struct ofconn {
+	struct list node; /* in sw->conns */
+	struct ofswitch *sw;
+	struct remote *remote; /* whose connection it is; NULL for <bridge>.mgmt and .snoop */
+	struct bufferevent *bev;
+	enum ofconn_kind kind;
+	char *peer; /* for logs */
+
+	uint8_t version; /* 0 until both hellos are there */
+	bool closing;
+	uint32_t next_xid;
+
+	/* what the controller has set */
+	uint32_t role; /* OFPCR_* */
+	struct async_config async;
+	uint16_t miss_send_len;
+	uint16_t controller_id;
+	bool invalid_ttl_to_controller;
+	bool has_table_id; /* NXT_FLOW_MOD_TABLE_ID */
+	bool nxm_flow_removed;
+	uint8_t packet_in_format; /* NXPIF_* */
+
+	/* Requests. While blocked, no further message of this connection is looked at. */
+	struct op_batch batch; /* collected, not sent yet */
+	bool blocked;
+	unsigned in_flight; /* packet-outs and the like, which do not block */
+	bool barrier_waits;
+	uint32_t barrier_xid;
+	struct list requests; /* struct ofrequest.node */
+
+	struct list bundles;
+	unsigned n_bundles;
+	struct list monitors;
+	bool monitors_paused;
+
+	/* inactivity probe */
+	struct event *timer;
+	uint64_t last_heard_ms;
+	bool probe_sent;
+
+	/* packet-in rate limit: token bucket */
+	int packet_in_rate, packet_in_burst;
+	double tokens;
+	uint64_t tokens_ms;
+};
+
+struct tlv_map {
+	uint16_t class;
+	uint8_t type, length;
+	uint16_t index;
+};
+
+struct ofswitch {
+	struct event_base *base;
+	struct api_client *client; /* NULL: no datapath */
+	uint64_t boot_id;          /* of the datapath that the shadow is of; 0: of none */
+	char *bridge, *rundir, *dp_desc, *serial_desc;
+	struct ofswitch_ops ops;
+	void *ops_aux;
+	uint64_t datapath_id;
+	enum ofswitch_fail_mode fail_mode;
+	uint32_t versions;
+	char *tls_key, *tls_cert, *tls_ca;
+	void *tls; /* SSL_CTX */
+
+	struct evconnlistener *mgmt, *snoop;
+	struct list conns;            /* struct ofconn.node */
+	VEC(struct remote *) remotes; /* in the order of the configuration */
+	struct list requests;         /* struct ofrequest.sw_node */
+
+	bool has_generation;
+	uint64_t generation_id; /* of roles */
+	uint16_t frag_mode;     /* OFPC_FRAG_* */
+	VEC(struct tlv_map) tlv;
+	struct event *refresh; /* groups and meters changed: ask again soon */
+	struct shadow *shadow; /* what the datapath holds, for replay and monitors */
+};
+
+/* ---- ofconn.c ---- */
+struct ofconn *ofconn_create(struct ofswitch *sw, struct bufferevent *bev, enum ofconn_kind kind,
+			     struct remote *remote, const char *peer);
+void ofconn_destroy(struct ofconn *c);
+void ofconn_send(struct ofconn *c, const struct ofbuf *b); /* whole messages */
+void ofconn_send_free(struct ofconn *c, struct ofbuf *b);  /* and frees */
+void ofconn_send_error(struct ofconn *c, const struct ofmsg *m, enum ofp_err err);
+void ofconn_send_quoted_error(struct ofconn *c, const struct quoted_request *q, enum ofp_err err);
+void ofconn_resume(struct ofconn *c); /* after unblocking: looks at what waits */
+size_t ofconn_begin_reply(struct ofbuf *b, const struct ofmsg *m, uint8_t type);
+size_t ofconn_begin_nx_reply(struct ofbuf *b, const struct ofmsg *m, uint32_t subtype);
+uint32_t ofconn_xid(struct ofconn *c);
+bool ofconn_wants(const struct ofconn *c, enum async_kind kind, unsigned reason);
+static inline struct flow_mod_format ofconn_format(const struct ofconn *c, bool nxm)
+{
+	return (struct flow_mod_format){c->version, nxm, c->has_table_id};
+}
+/* Runs a message that a bundle kept. */
+enum ofp_err ofconn_handle(struct ofconn *c, const struct ofmsg *m);
+
+/* ---- remote.c ---- */
+int remote_create(struct ofswitch *sw, const struct ofswitch_controller_config *config,
+		  struct remote **out, struct err *e);
+void remote_destroy(struct remote *r);
+bool remote_is(const struct remote *r, const struct ofswitch_controller_config *config);
+void remote_configure(struct remote *r, const struct ofswitch_controller_config *config);
+const struct ofswitch_controller_config *remote_config(const struct remote *r);
+void remote_reconnect(struct remote *r);
+void remote_on_connected(struct remote *r); /* versions are agreed */
+void remote_on_closed(struct remote *r, struct ofconn *c, const char *why);
+void remote_status(const struct remote *r, struct ofswitch_status *out);
+
+/* ---- request.c: questions to the datapath ---- */
+struct ofrequest {
+	struct list node;    /* in conn->requests */
+	struct list sw_node; /* in sw->requests */
+	struct ofswitch *sw; /* NULL: gone */
+	struct ofconn *conn; /* NULL: gone; or nobody's */
+	bool blocks;
+	/* Once per message of the answer; the last with more == false. err: errno and text, and in
+	 * ofp_error what the datapath said (0: nothing). Not called once conn or sw is gone (unless
+	 * conn was NULL from the start), but release is. */
+	void (*on_reply)(struct ofrequest *r, struct attrs a, bool more, const struct err *err);
+	void (*release)(
+		struct ofrequest *r); /* frees what the embedding struct holds; may be NULL */
+	struct quoted_request quoted;
+	struct ofmulti multi; /* for dumps */
+	bool has_multi;
+	bool ownerless;
+};
+/* `r` was allocated by the caller (embedded at the start of a malloc'ed struct) and is freed with
+ * free() after the last reply. Takes `m`. False: there is no datapath; r is freed, the caller
+ * answers. */
+bool ofrequest_send(struct ofrequest *r, struct ofswitch *sw, struct ofconn *c,
+		    const struct ofmsg *msg, struct msg *m, bool blocks);
+void ofrequest_forget_conn(struct ofconn *c);
+void ofrequest_forget_switch(struct ofswitch *sw);
+enum ofp_err ofrequest_error(struct attrs a, const struct err *err);
+/* A multipart dump: sends `m`, calls `entry` for each object of the answer, which appends to
+ * r->multi. */
+typedef void (*dump_entry_fn)(struct ofrequest *r, struct attrs object);
+struct dump_request {
+	struct ofrequest r;
+	dump_entry_fn entry;
+	void (*end)(struct ofrequest *r); /* before the last part is closed; may be NULL */
+};
+/* `d` is malloc'ed, zeroed, possibly embedded at the start of something larger. */
+enum ofp_err dump_start(struct dump_request *d, struct ofconn *c, const struct ofmsg *m,
+			struct msg *api);
+
+/* ---- batches of operations (op_batch.c) ---- */
+/* Adds the message's operation to the connection's batch. */
+enum ofp_err op_batch_add(struct op_batch *b, struct ofconn *c, const struct ofmsg *m);
+/* Sends the batch if there is something in it; blocks the connection until it is answered. */
+void op_batch_flush(struct ofconn *c);
+/* Commits a bundle: `done` gets OFPERR_OK or what failed. Takes the batch. */
+void op_batch_commit(struct ofconn *c, const struct ofmsg *m, struct op_batch *batch,
+		     void (*done)(struct ofconn *c, const struct quoted_request *about,
+				  enum ofp_err err, void *aux),
+		     void *aux);
+bool ofmsg_is_op(const struct ofmsg *m);
+
+/* ---- monitor.c, events.c, bundles ---- */
+/* event: OFPFME_* of 1.4 */
+void monitors_rule_event(struct ofswitch *sw, const struct flow_stats *fs, uint16_t event);
+void packet_in_event(struct ofswitch *sw, struct attrs a);
+void monitors_free(struct ofconn *c);
+void bundles_free(struct ofconn *c);
+/* Fills the shadow from the datapath: when it (re)appears, and groups and meters after a change. */
+void shadow_load(struct ofswitch *sw);
+void shadow_refresh_soon(struct ofswitch *sw);
+/* A rule as it is in an api message; false when it is not complete. */
+bool rule_from_attrs(struct attrs a, struct flow_stats *out);

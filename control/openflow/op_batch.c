@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Operations on the tables. Single messages are gathered into one transaction as long as more wait
+ * in the socket, so that publishing a version costs once for many; when the datapath refuses one of
+ * them, nothing has happened, and they are sent again one by one. A bundle is one transaction that
+ * is not split. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/openflow/ofswitch_priv.h"
+#include "control/openflow/op.h"
+
+enum { BATCH_OPS_MAX = 512, BATCH_BYTES_MAX = 4 << 20 };
+
+typedef enum ofp_err (*op_fn)(struct ofconn *c, const struct ofmsg *m, struct msg *out);
+
+static const op_fn op_fns[OFMSG_ROW_N] = {
+#define OFMSG(kind, number, first, last, len, flags, handler)
+#define OFOP(kind, number, first, last, len, flags, name)                                          \
+	[OFMSG_ROW_##kind##_##number##_##first##_##name] = op_##name,
+#include "control/openflow/messages.def"
+#undef OFMSG
+#undef OFOP
+};
+
+bool ofmsg_is_op(const struct ofmsg *m)
+{
+	return op_fns[m->row] != NULL;
+}
+
+void op_batch_init(struct op_batch *b)
+{
+	*b = (struct op_batch){0};
+	msg_init(&b->transaction, API_TRANSACTION, 0);
+}
+
+void op_batch_free(struct op_batch *b)
+{
+	msg_free(&b->transaction);
+	vec_free(&b->requests);
+}
+
+static bool is_object(const struct ofmsg *m)
+{
+	return m->kind == OFMSG_NX ? m->number == NXT_GROUP_MOD
+				   : m->number == OFPT11_GROUP_MOD || m->number == OFPT13_METER_MOD;
+}
+
+enum ofp_err op_batch_add(struct op_batch *b, struct ofconn *c, const struct ofmsg *m)
+{
+	if (!b->transaction.data)
+		op_batch_init(b);
+	size_t start = b->transaction.len;
+	enum ofp_err err = op_fns[m->row](c, m, &b->transaction);
+	if (err) {
+		b->transaction.len = start;
+		return err;
+	}
+	struct quoted_request q = {.xid = m->xid, .op_start = start, .op_end = b->transaction.len};
+	q.n = (uint8_t)SL_MIN(m->len, sizeof q.bytes);
+	memcpy(q.bytes, m->data, q.n);
+	vec_push(&b->requests, q);
+	b->has_objects |= is_object(m);
+	if (b == &c->batch &&
+	    (b->requests.len >= BATCH_OPS_MAX || b->transaction.len > BATCH_BYTES_MAX))
+		op_batch_flush(c);
+	return OFPERR_OK;
+}
+
+struct batch_request {
+	struct ofrequest r;
+	struct op_batch batch;
+	size_t next; /* sent one by one: the next to send */
+	bool singly;
+	void (*done)(struct ofconn *c, const struct quoted_request *about, enum ofp_err err,
+		     void *aux);
+	void *aux;
+};
+
+static void release(struct ofrequest *r)
+{
+	op_batch_free(&SL_CONTAINER_OF(r, struct batch_request, r)->batch);
+}
+
+static void on_batch_reply(struct ofrequest *r, struct attrs a, bool more, const struct err *err);
+
+/* Takes the batch; from then on one operation at a time. */
+static void send_next(struct ofswitch *sw, struct ofconn *c, struct op_batch *batch, size_t next)
+{
+	struct batch_request *again = xzalloc(sizeof *again);
+	struct quoted_request *q = &batch->requests.at[next];
+	struct msg one;
+	msg_init(&one, API_TRANSACTION, 0);
+	/* an operation's bytes say nothing about where they stand */
+	const struct attr *op = (const void *)(batch->transaction.data + q->op_start);
+	msg_put_bytes(&one, ATTR_OP, op->value, op->len);
+	again->r.on_reply = on_batch_reply;
+	again->r.release = release;
+	again->batch = *batch;
+	again->next = next;
+	again->singly = true;
+	ofrequest_send(&again->r, sw, c, NULL, &one, true);
+}
+
+static void refused(struct batch_request *b, struct attrs a, const struct err *err)
+{
+	struct ofconn *c = b->r.conn;
+	uint64_t index = attrs_u64(a, ATTR_ERROR_OP, 0);
+	enum ofp_err e = ofrequest_error(a, err);
+	if (b->done) {
+		b->done(c, index < b->batch.requests.len ? &b->batch.requests.at[index] : NULL, e,
+			b->aux);
+	} else if (b->singly) {
+		ofconn_send_quoted_error(c, &b->batch.requests.at[b->next], e);
+	} else if (b->batch.requests.len == 1) {
+		ofconn_send_quoted_error(c, &b->batch.requests.at[0], e);
+	}
+}
+
+static void on_batch_reply(struct ofrequest *r, struct attrs a, bool more, const struct err *err)
+{
+	struct batch_request *b = SL_CONTAINER_OF(r, struct batch_request, r);
+	if (more)
+		return;
+	if (err)
+		refused(b, a, err);
+	else if (b->done)
+		b->done(r->conn, NULL, OFPERR_OK, b->aux);
+	if (b->batch.has_objects)
+		shadow_refresh_soon(r->sw);
+	if (b->done)
+		return;
+	size_t next = b->singly ? b->next + 1 : 0;
+	bool split = !b->singly && err && b->batch.requests.len > 1;
+	if ((b->singly || split) && next < b->batch.requests.len) {
+		struct op_batch rest = b->batch;
+		b->batch = (struct op_batch){0};
+		send_next(r->sw, r->conn, &rest, next);
+		/* finish() of this one must not unblock the connection under the next */
+		r->blocks = false;
+		r->conn->in_flight++;
+	}
+}
+
+static void
+start(struct ofconn *c, const struct ofmsg *m, struct op_batch *batch,
+      void (*done)(struct ofconn *, const struct quoted_request *, enum ofp_err, void *), void *aux)
+{
+	struct batch_request *b = xzalloc(sizeof *b);
+	struct msg copy = {0};
+	b->batch = *batch;
+	*batch = (struct op_batch){0};
+	b->done = done;
+	b->aux = aux;
+	b->r.on_reply = on_batch_reply;
+	b->r.release = release;
+	/* the batch keeps its bytes for sending them again */
+	copy.data = xmemdup(b->batch.transaction.data, b->batch.transaction.len);
+	copy.len = copy.cap = b->batch.transaction.len;
+	size_t n = b->batch.requests.len;
+	struct quoted_request *requests =
+		n ? xmemdup(b->batch.requests.at, n * sizeof *requests) : NULL;
+	if (!ofrequest_send(&b->r, c->sw, c, m, &copy, true)) {
+		if (done)
+			done(c, NULL, OFPERR_BRC_EPERM, aux);
+		else
+			for (size_t i = 0; i < n; i++)
+				ofconn_send_quoted_error(c, &requests[i], OFPERR_BRC_EPERM);
+	}
+	free(requests);
+}
+
+void op_batch_flush(struct ofconn *c)
+{
+	if (c->batch.requests.len)
+		start(c, NULL, &c->batch, NULL, NULL);
+}
+
+void op_batch_commit(struct ofconn *c, const struct ofmsg *m, struct op_batch *batch,
+		     void (*done)(struct ofconn *c, const struct quoted_request *about,
+				  enum ofp_err err, void *aux),
+		     void *aux)
+{
+	if (batch->requests.len)
+		start(c, m, batch, done, aux);
+	else
+		done(c, NULL, OFPERR_OK, aux);
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Rules: flow mods to operations, statistics from dumps. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/openflow/action_check.h"
+#include "control/openflow/op.h"
+
+void api_put_match(struct msg *out, enum api_attr id, const struct match *m)
+{
+	struct minimatch *mm = minimatch_create(m);
+	msg_put_bytes(out, id, mm, minimatch_size(mm));
+	free(mm);
+}
+
+static enum ofp_err check_table(const struct flow_mod *fm, uint8_t version)
+{
+	if (fm->table < OFP_TABLES)
+		return OFPERR_OK;
+	if (fm->table != OFPTT_ALL)
+		return version == OFP10 ? OFPERR_BRC_BAD_TABLE_ID : OFPERR_FMFC_BAD_TABLE_ID;
+	return OFPERR_OK;
+}
+
+static void put_op(struct ofconn *c, const struct flow_mod *fm, struct msg *out)
+{
+	size_t at = msg_op_begin(out, API_OP_RULE_MOD);
+	bool add = fm->command == OFPFC_ADD;
+	msg_put_str(out, ATTR_BRIDGE, c->sw->bridge);
+	msg_put_u8(out, ATTR_COMMAND, fm->command); /* API_MOD_* counts like OFPFC_* */
+	msg_put_u8(out, ATTR_TABLE, add && fm->table == OFPTT_ALL ? 0 : fm->table);
+	msg_put_u16(out, ATTR_PRIORITY, fm->priority);
+	api_put_match(out, ATTR_MATCH, &fm->match);
+	if (add) {
+		msg_put_u64(out, ATTR_COOKIE, fm->new_cookie);
+	} else {
+		if (fm->cookie_mask) {
+			msg_put_u64(out, ATTR_COOKIE, fm->cookie);
+			msg_put_u64(out, ATTR_COOKIE_MASK, fm->cookie_mask);
+		}
+		if (fm->sets_cookie && fm->command < OFPFC_DELETE)
+			msg_put_u64(out, ATTR_NEW_COOKIE, fm->new_cookie);
+	}
+	msg_put_u32(out, ATTR_RULE_FLAGS, fm->flags);
+	if (fm->command < OFPFC_DELETE) {
+		msg_put_u16(out, ATTR_IDLE_TIMEOUT_S, fm->idle_timeout_s);
+		msg_put_u16(out, ATTR_HARD_TIMEOUT_S, fm->hard_timeout_s);
+		msg_put_u16(out, ATTR_IMPORTANCE, fm->importance);
+		msg_put_bytes(out, ATTR_ACTIONS, fm->actions.data, fm->actions.len);
+	}
+	if (fm->out_port != OFP_PORT_ANY)
+		msg_put_u32(out, ATTR_OUT_PORT, fm->out_port);
+	if (fm->out_group != OFPG_ANY)
+		msg_put_u32(out, ATTR_OUT_GROUP, fm->out_group);
+	msg_nest_end(out, at);
+}
+
+static enum ofp_err flow_mod_op(struct ofconn *c, const struct ofmsg *m, bool nxm, struct msg *out)
+{
+	struct flow_mod fm;
+	enum ofp_err err = flow_mod_get(m->body, ofconn_format(c, nxm), &fm);
+	if (!err)
+		err = check_table(&fm, m->version);
+	if (!err && fm.command < OFPFC_DELETE)
+		err = action_check(fm.actions.data, fm.actions.len, &fm.match, fm.table,
+				   m->version);
+	if (!err)
+		put_op(c, &fm, out);
+	flow_mod_free(&fm);
+	return err;
+}
+
+enum ofp_err op_flow_mod(struct ofconn *c, const struct ofmsg *m, struct msg *out)
+{
+	return flow_mod_op(c, m, false, out);
+}
+
+enum ofp_err op_nx_flow_mod(struct ofconn *c, const struct ofmsg *m, struct msg *out)
+{
+	return flow_mod_op(c, m, true, out);
+}
+
+/* ---- statistics ---- */
+
+bool rule_from_attrs(struct attrs a, struct flow_stats *out)
+{
+	union {
+		struct minimatch mm;
+		uint8_t bytes[sizeof(struct minimatch) + 2 * sizeof(struct flow)];
+	} match;
+	size_t n;
+	const void *p = attrs_bytes(a, ATTR_MATCH, &n);
+	*out = (struct flow_stats){
+		.table = (uint8_t)attrs_u64(a, ATTR_TABLE, 0),
+		.priority = (uint16_t)attrs_u64(a, ATTR_PRIORITY, 0),
+		.idle_timeout_s = (uint16_t)attrs_u64(a, ATTR_IDLE_TIMEOUT_S, 0),
+		.hard_timeout_s = (uint16_t)attrs_u64(a, ATTR_HARD_TIMEOUT_S, 0),
+		.importance = (uint16_t)attrs_u64(a, ATTR_IMPORTANCE, 0),
+		.flags = (uint16_t)attrs_u64(a, ATTR_RULE_FLAGS, 0),
+		.cookie = attrs_u64(a, ATTR_COOKIE, 0),
+		.packets = attrs_u64(a, ATTR_PKTS, 0),
+		.bytes = attrs_u64(a, ATTR_BYTES_COUNT, 0),
+		.duration_ms = attrs_u64(a, ATTR_DURATION_MS, 0),
+		.idle_age_ms = attrs_u64(a, ATTR_IDLE_AGE_MS, 0),
+		.hard_age_ms = attrs_u64(a, ATTR_HARD_AGE_MS, 0),
+		.removed_reason = (uint8_t)attrs_u64(a, ATTR_REMOVED_REASON, 0),
+	};
+	out->actions = attrs_bytes(a, ATTR_ACTIONS, &out->actions_len);
+	match_init(&out->match);
+	if (!p || n > sizeof match)
+		return !p;
+	memcpy(match.bytes, p, n);
+	if (!minimatch_is_valid(&match, n))
+		return false;
+	minimatch_expand(&match.mm, &out->match);
+	return true;
+}
+
+struct flow_dump {
+	struct dump_request d;
+	struct flow_mod_format format;
+};
+
+static bool is_hidden(struct attrs a)
+{
+	return attrs_u64(a, ATTR_RULE_FLAGS, 0) & 0x10000;
+}
+
+static void put_rule(struct ofrequest *r, struct attrs a)
+{
+	struct flow_dump *d = SL_CONTAINER_OF(r, struct flow_dump, d.r);
+	struct flow_stats fs;
+	if (is_hidden(a) || !rule_from_attrs(a, &fs))
+		return;
+	size_t at = r->multi.b.len;
+	flow_stats_put(&r->multi.b, d->format, &fs);
+	ofmulti_fit(&r->multi, at);
+}
+
+static void put_selection(struct msg *out, const struct ofconn *c, const struct flow_selection *s)
+{
+	msg_put_str(out, ATTR_BRIDGE, c->sw->bridge);
+	if (s->table != OFPTT_ALL)
+		msg_put_u8(out, ATTR_TABLE, s->table);
+	if (match_lines(&s->match))
+		api_put_match(out, ATTR_MATCH, &s->match);
+	if (s->cookie_mask) {
+		msg_put_u64(out, ATTR_COOKIE, s->cookie);
+		msg_put_u64(out, ATTR_COOKIE_MASK, s->cookie_mask);
+	}
+	if (s->out_port != OFP_PORT_ANY)
+		msg_put_u32(out, ATTR_OUT_PORT, s->out_port);
+	if (s->out_group != OFPG_ANY)
+		msg_put_u32(out, ATTR_OUT_GROUP, s->out_group);
+}
+
+static enum ofp_err flow_stats(struct ofconn *c, const struct ofmsg *m, bool nxm)
+{
+	struct flow_selection s;
+	enum ofp_err err = flow_selection_get(m->body, ofconn_format(c, nxm), &s);
+	if (err)
+		return err;
+	struct flow_dump *d = xzalloc(sizeof *d);
+	struct msg api;
+	d->d.entry = put_rule;
+	d->format = ofconn_format(c, nxm);
+	msg_init(&api, API_RULES, 0);
+	put_selection(&api, c, &s);
+	return dump_start(&d->d, c, m, &api);
+}
+
+enum ofp_err handle_flow_stats(struct ofconn *c, const struct ofmsg *m)
+{
+	return flow_stats(c, m, false);
+}
+
+enum ofp_err handle_nx_flow_stats(struct ofconn *c, const struct ofmsg *m)
+{
+	return flow_stats(c, m, true);
+}
+
+static void on_sum(struct ofrequest *r, struct attrs a, bool more, const struct err *err)
+{
+	if (err) {
+		ofconn_send_quoted_error(r->conn, &r->quoted, ofrequest_error(a, err));
+		return;
+	}
+	if (more)
+		return;
+	const struct attr *o = attrs_find(a, ATTR_OBJECT);
+	if (o)
+		a = attr_nest(o);
+	ofbuf_u64(&r->multi.b, attrs_u64(a, ATTR_PKTS, 0));
+	ofbuf_u64(&r->multi.b, attrs_u64(a, ATTR_BYTES_COUNT, 0));
+	ofbuf_u32(&r->multi.b,
+		  (uint32_t)attrs_u64(a, ATTR_COUNT, attrs_u64(a, ATTR_ACTIVE_COUNT, 0)));
+	ofbuf_zeros(&r->multi.b, 4);
+	ofmulti_end(&r->multi);
+	ofconn_send_free(r->conn, &r->multi.b);
+}
+
+static enum ofp_err aggregate(struct ofconn *c, const struct ofmsg *m, bool nxm)
+{
+	struct flow_selection s;
+	enum ofp_err err = flow_selection_get(m->body, ofconn_format(c, nxm), &s);
+	if (err)
+		return err;
+	struct ofrequest *r = xzalloc(sizeof *r);
+	struct msg api;
+	r->on_reply = on_sum;
+	ofmulti_init(&r->multi, m);
+	msg_init(&api, API_RULES_SUM, 0);
+	put_selection(&api, c, &s);
+	return ofrequest_send(r, c->sw, c, m, &api, true) ? OFPERR_OK : OFPERR_BRC_EPERM;
+}
+
+enum ofp_err handle_aggregate(struct ofconn *c, const struct ofmsg *m)
+{
+	return aggregate(c, m, false);
+}
+
+enum ofp_err handle_nx_aggregate(struct ofconn *c, const struct ofmsg *m)
+{
+	return aggregate(c, m, true);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the datapath holds of a bridge's rules, groups and meters, as the messages that would make
+ * it so again. Rules follow the datapath's events; groups, meters and the option mapping are kept
+ * from dumps. Serves replay after the datapath died, and flow monitors (was it there before?). One
+ * thread. */
+#pragma once
+#include "datapath/api/msg.h"
+
+struct shadow;
+
+struct shadow *shadow_create(void);
+void shadow_destroy(struct shadow *s);
+void shadow_clear(struct shadow *s);
+/* A rule as in an event or a dump. True when there was one with its table, priority and match. */
+bool shadow_put_rule(struct shadow *s, struct attrs rule);
+bool shadow_del_rule(struct shadow *s, struct attrs rule);
+/* Groups and meters: replaced as a whole. `op` is API_OP_GROUP_MOD or API_OP_METER_MOD, `objects`
+ * the OBJECT nests of the dump. */
+void shadow_begin_objects(struct shadow *s, enum api_op op);
+void shadow_put_object(struct shadow *s, enum api_op op, struct attrs object);
+size_t shadow_rules(const struct shadow *s);
+/* Appends operations that recreate everything: meters, groups, rules. Returns how many. */
+size_t shadow_replay(const struct shadow *s, const char *bridge, struct msg *transaction);
