@@ -41,9 +41,11 @@ struct program *program_scratch(const struct prog_builder *b)
 
 void program_format(const struct program *p, struct str *out)
 {
-	for (uint32_t i = 0; i < p->n_words; i += 1u + p->word[i].op.n_words) {
+	for (uint32_t i = 0, next; i < p->n_words; i = next) {
 		const struct prog_op *op = &p->word[i].op;
 
+		/* The buckets of a select belong to it. */
+		next = i + 1u + (op->code == OP_GROUP_SELECT ? op->b : op->n_words);
 		if (i)
 			str_putc(out, ',');
 		for (const char *s = names[op->code]; *s; s++)
@@ -53,6 +55,7 @@ void program_format(const struct program *p, struct str *out)
 		case OP_RECIRC:
 		case OP_TRUNC:
 		case OP_SET_QUEUE:
+		case OP_METER:
 			str_printf(out, "(%u)", op->b);
 			break;
 		case OP_DROP:

@@ -24,6 +24,7 @@ void resolver_destroy(struct resolver *r)
 	free(r->prog.word);
 	action_buf_free(&r->action_set);
 	free(r->stack);
+	free(r->freeze_buf);
 	free(r);
 }
 

@@ -60,7 +60,7 @@ struct frame {
 	const uint8_t *pos, *end; /* what is left after the current action */
 	uint8_t table;
 	bool boundary; /* what comes above does not belong to a continuation */
-	bool is_set;   /* list of an action set */
+	bool ended;    /* the list is left early */
 };
 
 struct resolver {
@@ -95,8 +95,10 @@ struct resolver {
 
 	/* OpenFlow state */
 	struct action_buf action_set;
-	uint8_t *stack;
+	uint8_t *stack; /* values of 8 or more bytes, each followed by its size */
 	uint32_t stack_len;
+	bool set_is_frozen;              /* the state frozen last includes the action set */
+	struct frozen_state *freeze_buf; /* FROZEN_BYTES_MAX, made on first use */
 	bool in_bucket;
 	bool rule_is_miss;   /* the rule is the table-miss entry: packet-ins say "no match" */
 	uint32_t base_queue; /* what the program has set */

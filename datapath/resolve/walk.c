@@ -1,28 +1,327 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The walk through the tables of a bridge. */
-#include "datapath/resolve/resolver_priv.h"
+/* The walk: tables, action lists, the action set, and where a packet comes in. */
+#include <stdlib.h>
 
-void resolve_table(struct resolver *r, uint8_t table, bool in_resubmit)
+#include "datapath/resolve/actions_priv.h"
+#include "datapath/table/flow_table.h"
+
+/* ---- lists ---- */
+/* Runs the actions of a list until one ends it. */
+void resolve_list(struct resolver *r, const uint8_t *list, size_t len, uint8_t table, bool boundary)
 {
-	resolve_normal(r);
+	struct frame f = {.up = r->frame, .end = list + len, .table = table, .boundary = boundary};
+
+	if (++r->n_lists > LISTS_MAX) {
+		fail(r, DROP_RECURSION_LIMIT);
+	} else {
+		r->frame = &f;
+		for (const uint8_t *at = list; at < f.end && !stopped(r) && !f.ended;) {
+			const struct action *a = (const void *)at;
+
+			at += ACTION_PADDED(a->len);
+			f.pos = at;
+			TRACE(r, action, a, &r->cur.flow);
+			resolve_action(r, a);
+		}
+		r->frame = f.up;
+	}
+	r->n_lists--;
+}
+
+/* ---- action sets (OpenFlow 1.5.1 §5.6) ---- */
+static const struct action *last_of(const uint8_t *set, size_t len, uint8_t order)
+{
+	const struct action *found = NULL;
+
+	ACTION_FOR_EACH(a, set, len)
+	if (action_infos[a->type].set_order == order)
+		found = a;
+	return found;
+}
+
+static size_t append(uint8_t *out, size_t at, const struct action *a)
+{
+	if (!a)
+		return at;
+	memcpy(out + at, a, ACTION_PADDED(a->len));
+	return at + ACTION_PADDED(a->len);
+}
+
+enum { ORDER_FIRST_WRITE = 60, ORDER_GROUP = 90, ORDER_OUTPUT = 100 };
+
+/* The set as the list that it means; `out` has room for len bytes. */
+static size_t order_set(const uint8_t *set, size_t len, uint8_t *out)
+{
+	static const uint8_t single[] = {5, 10, 20, 21, 30, 32, 40, 50, 51};
+	const struct action *last;
+	size_t at = 0;
+
+	for (unsigned i = 0; i < SL_ARRAY_SIZE(single); i++)
+		at = append(out, at, last_of(set, len, single[i]));
+	/* Writes in the order in which they came; so do actions that no specification orders, but
+	 * for those that send the packet on. */
+	ACTION_FOR_EACH(a, set, len)
+	{
+		uint8_t order = action_infos[a->type].set_order;
+		bool sends_on = a->type == ACTION_RESUBMIT || a->type == ACTION_CT;
+
+		if ((order >= ORDER_FIRST_WRITE && order < ORDER_GROUP) || (!order && !sends_on))
+			at = append(out, at, a);
+	}
+	last = last_of(set, len, ORDER_GROUP);
+	if (!last)
+		last = last_of(set, len, ORDER_OUTPUT);
+	if (last)
+		return append(out, at, last);
+	ACTION_FOR_EACH(a, set, len)
+	if (a->type == ACTION_RESUBMIT || a->type == ACTION_CT)
+		at = append(out, at, a);
+	return at;
+}
+
+void resolve_action_set(struct resolver *r, const uint8_t *set, size_t len, bool boundary)
+{
+	enum { LOCAL_BYTES = 1024 };
+	uint64_t local[LOCAL_BYTES / 8];
+	uint8_t *list = len <= LOCAL_BYTES ? (uint8_t *)local : xmalloc(len);
+
+	resolve_list(r, list, order_set(set, len, list), r->table, boundary);
+	if (list != (uint8_t *)local)
+		free(list);
+}
+
+static void update_actset_output(struct resolver *r)
+{
+	const struct action *out = last_of(r->action_set.data, r->action_set.len, ORDER_OUTPUT);
+	uint32_t port = OFP_PORT_UNSET;
+
+	if (out && !last_of(r->action_set.data, r->action_set.len, ORDER_GROUP))
+		port = ((const struct action_output *)out)->port;
+	r->cur.flow.regs.actset_output = cpu_to_be32(port);
+}
+
+void resolve_write_actions(struct resolver *r, const uint8_t *list, size_t len)
+{
+	struct action_buf *s = &r->action_set;
+
+	if (s->len + len > ACTION_SET_MAX) {
+		fail(r, DROP_PROGRAM_TOO_LONG);
+		return;
+	}
+	if (s->len + len > s->cap) {
+		s->cap = SL_MAX(s->len + len, (size_t)1024);
+		s->data = xrealloc(s->data, s->cap);
+	}
+	if (len)
+		memcpy(s->data + s->len, list, len);
+	s->len += len;
+	update_actset_output(r);
+}
+
+void resolve_clear_actions(struct resolver *r)
+{
+	r->action_set.len = 0;
+	r->cur.flow.regs.actset_output = cpu_to_be32(OFP_PORT_UNSET);
+}
+
+/* The set is run once; what it leads to (a group, a table) starts an empty one. */
+static void run_action_set(struct resolver *r)
+{
+	struct action_buf set = r->action_set;
+
+	if (r->failed != DROP_NONE || !set.len)
+		return;
+	r->exit = false;
+	r->action_set = (struct action_buf){0};
+	resolve_action_set(r, set.data, set.len, false);
+	/* Whatever wrote a set meanwhile did so after the end of the pipeline. */
+	action_buf_free(&r->action_set);
+	set.len = 0;
+	r->action_set = set;
+}
+
+/* ---- tables ---- */
+static const struct rule *look_up(struct resolver *r, uint8_t table)
+{
+	const struct flow_table *ft = flow_table_get(r->bridge, table);
+	const struct rule *rule = NULL;
+	uint32_t conj_id = 0;
+
+	depend(r, CHANGE_TABLE, r->bridge->id, table);
+	if (ft)
+		rule = classifier_lookup(&ft->cls, r->req->version, &r->cur.flow, &r->wc,
+					 &r->cur.cst, &conj_id);
+	if (rule)
+		resolve_credit(r, &rule->stats->credit);
+	else if (ft)
+		resolve_credit(r, ft->missed);
+	TRACE(r, table, r->bridge, table, rule, conj_id, &r->cur.flow);
+	return rule;
+}
+
+/* No rule matched: what the table's settings say. Returns the table to go on in, or -1. */
+static int miss(struct resolver *r, uint8_t table)
+{
+	const struct flow_table *ft = flow_table_get(r->bridge, table);
+
+	switch (ft ? (enum table_miss)ft->config.miss : TABLE_MISS_DEFAULT) {
+	case TABLE_MISS_CONTROLLER:
+		r->rule_is_miss = true;
+		resolve_controller(
+			r, &(struct controller_args){.max_len = 128, .meter_id = 0xffffffff});
+		return -1;
+	case TABLE_MISS_CONTINUE:
+		if (table + 1 < TABLE_ALL)
+			return table + 1;
+		break;
+	case TABLE_MISS_DROP:
+	case TABLE_MISS_DEFAULT:
+		break;
+	}
+	note_drop(r, DROP_TABLE_MISS);
+	return -1;
+}
+
+void resolve_table(struct resolver *r, uint8_t first, bool in_resubmit)
+{
+	uint8_t saved_table = r->table;
+	const struct rule *saved_rule = r->rule;
+	bool saved_miss = r->rule_is_miss;
+	int table = first;
+
+	while (table >= 0 && !stopped(r)) {
+		const struct rule *rule;
+
+		if (++r->n_resubmits > RESUBMITS_MAX) {
+			fail(r, DROP_RESUBMIT_LIMIT);
+			break;
+		}
+		r->table = (uint8_t)table;
+		r->rule = rule = look_up(r, (uint8_t)table);
+		r->goto_table = -1;
+		if (!rule) {
+			table = in_resubmit ? -1 : miss(r, (uint8_t)table);
+			continue;
+		}
+		if (r->why == DROP_NONE)
+			r->why_cookie = rule->cookie;
+		r->rule_is_miss = rule_is_table_miss(rule);
+		resolve_list(r, rule_actions(rule), rule->actions_len, (uint8_t)table, false);
+		table = r->goto_table;
+	}
+	r->goto_table = -1;
+	r->table = saved_table;
+	r->rule = saved_rule;
+	r->rule_is_miss = saved_miss;
+}
+
+/* A bridge whose table 0 nobody ever touched is a plain switch, unless it is to fail closed. */
+static bool is_untouched(struct resolver *r)
+{
+	const struct flow_table *ft = flow_table_get(r->bridge, 0);
+
+	depend(r, CHANGE_TABLE, r->bridge->id, 0);
+	return !r->config->fail_secure && !(ft && __atomic_load_n(&ft->used, __ATOMIC_RELAXED));
 }
 
 void resolve_pipeline(struct resolver *r)
 {
-	resolve_table(r, 0, false);
+	if (is_untouched(r))
+		resolve_normal(r);
+	else
+		resolve_table(r, 0, false);
+	run_action_set(r);
 }
 
+/* ---- packet-outs ---- */
 void resolve_packet_out(struct resolver *r)
 {
-	note_drop(r, DROP_NO_ACTIONS);
+	const struct resolve_request *q = r->req;
+	struct bridge *b = bridge_by_id(q->bridge_id);
+	const struct bridge_port *in = NULL;
+
+	if (!b) {
+		note_drop(r, DROP_BRIDGE_GONE);
+		return;
+	}
+	if (q->of_in_port != OFP_PORT_CONTROLLER && q->of_in_port != OFP_PORT_ANY)
+		in = bridge_port_by_ofport(b, q->of_in_port);
+	resolve_enter_bridge(r, b, in);
+	if (q->regs)
+		r->cur.flow.regs = *q->regs;
+	r->cur.flow.regs.in_port = cpu_to_be32(q->of_in_port);
+	r->out->cacheable = false;
+	resolve_list(r, q->actions, q->actions_len, 0, false);
+	run_action_set(r);
 }
 
+/* ---- coming back ---- */
 void resolve_resume(struct resolver *r)
 {
-	note_drop(r, DROP_FROZEN_GONE);
+	const struct frozen *f = frozen_lookup(r->req->key->recirc_id);
+
+	depend(r, CHANGE_FROZEN, 0, r->req->key->recirc_id);
+	if (!f) {
+		note_drop(r, DROP_FROZEN_GONE);
+		r->out->cacheable = false;
+		return;
+	}
+	resolve_credit(r, (struct credit_target *)&f->credit);
+	resolve_thaw(r, &f->state);
 }
 
-void resolve_controller(struct resolver *r, const struct controller_args *args)
+/* The lists of a frozen state, innermost first: each waits as a frame for those inside it, so that
+ * freezing again takes along what is left of all. */
+static void run_lists(struct resolver *r, const struct frozen_state *s)
 {
-	note_drop(r, DROP_NO_ACTIONS);
+	const uint8_t *at = s->data + s->stack_len + s->action_set_len, *end = at + s->lists_len;
+	struct frame waiting[FROZEN_LISTS_MAX];
+	const struct frozen_list *list[FROZEN_LISTS_MAX];
+	unsigned n = 0;
+
+	for (; at < end && n < FROZEN_LISTS_MAX; n++) {
+		list[n] = (const void *)at;
+		at += sizeof *list[n] + list[n]->len;
+	}
+	for (unsigned i = n; i-- > 0;) {
+		waiting[i] = (struct frame){.up = i + 1 < n ? &waiting[i + 1] : NULL,
+					    .pos = list[i]->actions,
+					    .end = list[i]->actions + list[i]->len,
+					    .table = list[i]->table};
+	}
+	for (unsigned i = 0; i < n && !stopped(r); i++) {
+		r->table = list[i]->table;
+		r->frame = i + 1 < n ? &waiting[i + 1] : NULL;
+		r->goto_table = -1;
+		resolve_list(r, list[i]->actions, list[i]->len, list[i]->table, false);
+		if (r->goto_table >= 0 && !stopped(r))
+			resolve_table(r, (uint8_t)r->goto_table, false);
+	}
+	r->frame = NULL;
+}
+
+void resolve_thaw(struct resolver *r, const struct frozen_state *s)
+{
+	struct bridge *b = bridge_by_id(s->bridge_id);
+	const struct bridge_port *in = s->in_port_id ? bridge_port_by_id(s->in_port_id) : NULL;
+
+	if (!b) {
+		note_drop(r, DROP_BRIDGE_GONE);
+		return;
+	}
+	if (in && in->bridge != b)
+		in = NULL;
+	resolve_enter_bridge(r, b, in);
+	r->cur.flow.regs = s->regs;
+	r->n_patch = SL_MIN(s->n_patch, (uint32_t)PATCH_MAX);
+	r->table = s->table;
+	if (s->stack_len)
+		resolve_stack_load(r, s->data, s->stack_len);
+	if (s->action_set_len)
+		resolve_write_actions(r, s->data + s->stack_len, s->action_set_len);
+	if (s->has_table)
+		resolve_table(r, s->table, false);
+	run_lists(r, s);
+	if (s->run_set)
+		run_action_set(r);
 }

@@ -125,6 +125,7 @@ static void publish_table(void *p)
 	struct table_step *s = p;
 
 	s->ft->config = s->config;
+	s->ft->used = true;
 	free(s);
 }
 
@@ -263,6 +264,13 @@ static void unlink_rule(void *p)
 	version_unlock();
 }
 
+static void publish_add(void *p)
+{
+	struct rule_step *s = p;
+
+	s->ts->at[s->r->table]->used = true;
+}
+
 static void done_add(void *p)
 {
 	struct rule_step *s = p;
@@ -335,7 +343,7 @@ void flow_rule_add(struct txn *t, struct flow_tables *ts, struct rule *r, const 
 	ft->n_live++;
 	ts->n_rules++;
 	ts->bytes += size_of(r);
-	txn_step(t, NULL, done_add, undo_add, make_step(ts, r));
+	txn_step(t, publish_add, done_add, undo_add, make_step(ts, r));
 	if (!old)
 		log_change(t, r);
 }

@@ -31,6 +31,7 @@ struct flow_table {
 	uint64_t matched_gone;           /* packets of rules that are gone  W: lock holder */
 	struct credit_target *missed;    /* packets that matched nothing */
 	uint32_t n_live;                 /* rules, in the writers' view */
+	bool used;                       /* something was committed  W: lock holder  R: any */
 	VEC(struct flow_slot {
 		uint64_t seq;
 		struct rule *r; /* NULL: removed */

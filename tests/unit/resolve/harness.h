@@ -244,7 +244,7 @@ static inline void run_ops(struct run *run, const union prog_word *w, uint32_t n
 		}
 		case OP_GROUP_SELECT: {
 			const struct prog_select *s = (const struct prog_select *)data;
-			uint32_t at = i, end = i + op->b;
+			uint32_t at = i, end = i - op->n_words + op->b;
 			uint64_t point = (uint64_t)select * s->total_weight / 1000;
 
 			while (at < end) {
@@ -270,6 +270,7 @@ static inline void run_ops(struct run *run, const union prog_word *w, uint32_t n
 			record(run, 0x20000 | op->b, k);
 			return;
 		case OP_COPY_END:
+		case OP_METER:
 		case OP_TRUNC:
 		case OP_SET_QUEUE:
 		case OP_PUSH_MPLS:
