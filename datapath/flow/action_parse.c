@@ -730,15 +730,31 @@ static const struct {
 };
 
 /* Actions that are their name. */
+static bool is_bare(enum action_type type)
+{
+	return action_infos[type].min_len == sizeof(struct action) &&
+	       !(action_infos[type].flags & ACT_NESTS);
+}
+
 static bool parse_bare(struct parser *p, const struct arg *a)
 {
 	for (unsigned t = 0; t < ACTION_N; t++)
-		if (action_infos[t].min_len == sizeof(struct action) && t != ACTION_N &&
-		    !(action_infos[t].flags & ACT_NESTS) && !strcmp(a->key, action_infos[t].name)) {
+		if (is_bare((enum action_type)t) && !strcmp(a->key, action_infos[t].name)) {
 			action_buf_put(p->b, (enum action_type)t, sizeof(struct action));
 			return true;
 		}
 	return false;
+}
+
+const char *action_text_name(size_t i)
+{
+	if (i < SL_ARRAY_SIZE(parsers))
+		return parsers[i].name;
+	i -= SL_ARRAY_SIZE(parsers);
+	for (unsigned t = 0; t < ACTION_N; t++)
+		if (is_bare((enum action_type)t) && i-- == 0)
+			return action_infos[t].name;
+	return NULL;
 }
 
 static int parse_one(struct parser *p, struct arg *a)

@@ -14,6 +14,9 @@ int actions_parse(const char *text, const struct text_ports *ports, struct actio
 /* Of a list that passed action_list_check(). "drop" when it is empty. */
 void actions_format(const void *list, size_t len, const struct text_ports *ports, struct str *out);
 
+/* The i-th word that an action can begin with, for completion; NULL behind the last. */
+const char *action_text_name(size_t i);
+
 /* Names of small enumerations, shared by both directions; NULL-terminated. */
 extern const char *const action_hash_fields[];    /* struct action_multipath.fields, bundle */
 extern const char *const action_multipath_algs[]; /* .algorithm */

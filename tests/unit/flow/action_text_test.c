@@ -315,6 +315,24 @@ static void nesting_is_bounded(void **state)
 	str_free(&s);
 }
 
+/* Every action of the table can be written: its printed name is one that the parser knows. */
+static void names_cover_the_table(void **state)
+{
+	size_t n = 0;
+
+	while (action_text_name(n))
+		n++;
+	assert_true(n > 50);
+	for (unsigned t = 0; t < ACTION_N; t++) {
+		bool known = t == ACTION_SET_ADDR; /* mod_nw_src and its like */
+
+		for (size_t i = 0; i < n; i++)
+			known |= !strcmp(action_text_name(i), action_infos[t].name);
+		if (!known)
+			fail_msg("no text for %s", action_infos[t].name);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -322,6 +340,7 @@ int main(void)
 		cmocka_unit_test(errors_point_at_the_column),
 		cmocka_unit_test(damaged_lists_are_safe),
 		cmocka_unit_test(nesting_is_bounded),
+		cmocka_unit_test(names_cover_the_table),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
