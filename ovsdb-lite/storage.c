@@ -35,6 +35,11 @@ struct ovsdb_storage {
 
 /* --- records: writing ------------------------------------------------------------------------- */
 
+static bool is_default(const struct ovsdb_datum *d, const struct ovsdb_column *c)
+{
+	return d == c->dflt || ovsdb_datum_eq(d, c->dflt);
+}
+
 /* Columns that tell a row from a new one with defaults, or a modified one from its old self. */
 static bool put_columns(struct str *out, const struct ovsdb_txn_row *r, bool diff)
 {
@@ -65,18 +70,40 @@ static bool put_columns(struct str *out, const struct ovsdb_txn_row *r, bool dif
 	return any;
 }
 
-static bool modifies_composite(const struct ovsdb_txn *t)
+static bool is_too_large(const struct ovsdb_datum *old, const struct ovsdb_datum *new,
+			 const struct ovsdb_type *type)
 {
+	if (type->n_max == UINT32_MAX)
+		return false;
+	struct ovsdb_datum *d = ovsdb_datum_diff(old, new);
+	bool too_large = d->n > type->n_max;
+	ovsdb_datum_unref(d);
+	return too_large;
+}
+
+/* Should sets and maps be written as differences? Only where there are any; and not if one of them
+ * was at a default that is not empty, because ovsdb-server 3.1 reads such a difference as the value
+ * itself, nor if a difference has more elements than the column may have, which it cannot read. */
+static bool want_diff(const struct ovsdb_txn *t)
+{
+	bool any = false;
+
 	for (size_t i = 0; i < t->rows.len; i++) {
 		const struct ovsdb_txn_row *r = t->rows.at[i];
 		const struct ovsdb_table_schema *s = r->row->table->schema;
 
-		for (size_t k = 0; !r->inserted && !r->deleted && k < s->n_columns; k++)
-			if (ovsdb_txn_row_has(r, (int)k) &&
-			    ovsdb_type_is_composite(&s->columns[k].type))
-				return true;
+		for (size_t k = 0; !r->inserted && !r->deleted && k < s->n_columns; k++) {
+			const struct ovsdb_column *c = &s->columns[k];
+
+			if (!ovsdb_txn_row_has(r, (int)k) || !ovsdb_type_is_composite(&c->type))
+				continue;
+			if ((c->dflt->n && is_default(r->old[k], c)) ||
+			    is_too_large(r->old[k], r->row->fields[k], &c->type))
+				return false;
+			any = true;
+		}
 	}
-	return false;
+	return any;
 }
 
 static bool put_row(struct str *out, const struct ovsdb_txn_row *r, bool diff)
@@ -113,7 +140,7 @@ static void put_meta(struct str *out, const char *comment, bool diff)
 
 bool ovsdb_storage_put_record(struct str *out, const struct ovsdb_txn *t, const char *comment)
 {
-	bool diff = modifies_composite(t), any = false;
+	bool diff = want_diff(t), any = false;
 	size_t n = t->rows.len;
 
 	str_putc(out, '{');
@@ -177,8 +204,7 @@ static void put_row_contents(struct str *out, const struct ovsdb_row *row)
 	for (size_t i = 0; i < t->n_columns; i++) {
 		const struct ovsdb_column *c = &t->columns[i];
 
-		if (!c->persistent || row->fields[i] == c->dflt ||
-		    ovsdb_datum_eq(row->fields[i], c->dflt))
+		if (!c->persistent || is_default(row->fields[i], c))
 			continue;
 		str_put(out, any ? ",\"" : "\"", any ? 2 : 1);
 		any = true;
@@ -383,7 +409,7 @@ bool ovsdb_storage_wants_compaction(const struct ovsdb_storage *s)
 struct loader {
 	struct ovsdb_db *db;
 	struct ovsdb_row *row;
-	bool diff, fresh;
+	bool diff, fresh; /* fresh: a new row, whose values are given whole */
 };
 
 static struct ovsdb_error *load_field(const struct ovsdb_column *c, struct ovsdb_datum *value,
@@ -396,6 +422,7 @@ static struct ovsdb_error *load_field(const struct ovsdb_column *c, struct ovsdb
 		return NULL;
 	}
 	struct ovsdb_datum **slot = &l->row->fields[c->index];
+	/* A new row gives its values whole. */
 	if (l->diff && !l->fresh && ovsdb_type_is_composite(&c->type)) {
 		struct ovsdb_datum *d = ovsdb_datum_apply_diff(*slot, value);
 
