@@ -274,8 +274,7 @@ const struct ovsdb_row *ovsdb_client_get(const struct ovsdb_client *c, const cha
 const struct ovsdb_row *ovsdb_client_find(const struct ovsdb_client *c, const char *table,
 					  const char *column, const char *value)
 {
-	OVSDB_CLIENT_FOR_EACH(row, c, table)
-	{
+	OVSDB_CLIENT_FOR_EACH (row, c, table) {
 		const char *s = ovsdb_row_string(row, column, NULL);
 
 		if (s && !strcmp(s, value))

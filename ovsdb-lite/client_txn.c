@@ -110,9 +110,9 @@ static void SL_PRINTF(2, 3) set_error(struct ovsdb_client_txn *t, const char *fm
 
 static struct row_ops *find_ops(const struct ovsdb_client_txn *t, const struct uuid *uuid)
 {
-	HMAP_FOR_EACH_WITH_HASH(r, struct row_ops, node, uuid_hash(uuid), &t->rows)
-	if (uuid_eq(&r->uuid, uuid))
-		return r;
+	HMAP_FOR_EACH_WITH_HASH (r, struct row_ops, node, uuid_hash(uuid), &t->rows)
+		if (uuid_eq(&r->uuid, uuid))
+			return r;
 	return NULL;
 }
 

@@ -229,9 +229,9 @@ static bool usable_index(const struct ovsdb_condition *c, const struct ovsdb_tab
 /* The index knows committed values only: rows staged in this table are candidates as well. */
 static void find_by_index(struct ovsdb_table *t, size_t which, uint64_t hash, row_vec *out)
 {
-	HMAP_FOR_EACH_WITH_HASH(n, struct ovsdb_index_node, node, hash, &t->indexes[which])
-	if (!n->row->staged)
-		vec_push(out, n->row);
+	HMAP_FOR_EACH_WITH_HASH (n, struct ovsdb_index_node, node, hash, &t->indexes[which])
+		if (!n->row->staged)
+			vec_push(out, n->row);
 	if (!t->is_touched || !t->db->txn)
 		return;
 	VEC_FOR_EACH (r, &t->db->txn->rows)

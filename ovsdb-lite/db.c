@@ -115,9 +115,9 @@ void ovsdb_table_remove(struct ovsdb_table *t, struct ovsdb_row *row)
 
 struct ovsdb_row *ovsdb_table_find(const struct ovsdb_table *t, const struct uuid *uuid)
 {
-	HMAP_FOR_EACH_WITH_HASH(row, struct ovsdb_row, node, uuid_hash(uuid), &t->rows)
-	if (uuid_eq(ovsdb_row_id(row), uuid))
-		return row;
+	HMAP_FOR_EACH_WITH_HASH (row, struct ovsdb_row, node, uuid_hash(uuid), &t->rows)
+		if (uuid_eq(ovsdb_row_id(row), uuid))
+			return row;
 	return NULL;
 }
 

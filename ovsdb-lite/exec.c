@@ -240,8 +240,7 @@ static uint64_t hash_row(const struct row_set *s, const struct ovsdb_row *row)
 
 static bool row_set_has(const struct row_set *s, const struct ovsdb_row *row, uint64_t hash)
 {
-	HMAP_FOR_EACH_WITH_HASH(r, struct row_ref, node, hash, &s->map)
-	{
+	HMAP_FOR_EACH_WITH_HASH (r, struct row_ref, node, hash, &s->map) {
 		size_t i;
 
 		for (i = 0; i < s->n; i++)

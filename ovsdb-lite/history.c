@@ -76,9 +76,9 @@ static bool first_sight(struct hmap *map, const struct old_row *r)
 {
 	uint64_t hash = uuid_hash(&r->uuid) ^ (uintptr_t)r->table;
 
-	HMAP_FOR_EACH_WITH_HASH(s, struct seen, node, hash, map)
-	if (s->row->table == r->table && uuid_eq(&s->row->uuid, &r->uuid))
-		return false;
+	HMAP_FOR_EACH_WITH_HASH (s, struct seen, node, hash, map)
+		if (s->row->table == r->table && uuid_eq(&s->row->uuid, &r->uuid))
+			return false;
 	struct seen *s = xmalloc(sizeof *s);
 	s->row = r;
 	hmap_insert(map, &s->node, hash);

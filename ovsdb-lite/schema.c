@@ -84,9 +84,9 @@ const struct ovsdb_column *ovsdb_table_schema_column(const struct ovsdb_table_sc
 {
 	uint64_t hash = hash_string(name);
 
-	HMAP_FOR_EACH_WITH_HASH(n, struct name_node, node, hash, &t->by_name)
-	if (!strcmp(n->column->name, name))
-		return n->column;
+	HMAP_FOR_EACH_WITH_HASH (n, struct name_node, node, hash, &t->by_name)
+		if (!strcmp(n->column->name, name))
+			return n->column;
 	return NULL;
 }
 

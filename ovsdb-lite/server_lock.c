@@ -19,9 +19,9 @@ struct lock_waiter {
 
 static struct lock *find(struct ovsdb_server *s, const char *name)
 {
-	HMAP_FOR_EACH_WITH_HASH(l, struct lock, node, hash_string(name), &s->locks)
-	if (!strcmp(l->name, name))
-		return l;
+	HMAP_FOR_EACH_WITH_HASH (l, struct lock, node, hash_string(name), &s->locks)
+		if (!strcmp(l->name, name))
+			return l;
 	return NULL;
 }
 

@@ -15,9 +15,9 @@ static char *id_text(const json_t *id)
 
 static struct session_monitor *find(struct session *c, const char *id)
 {
-	HMAP_FOR_EACH_WITH_HASH(m, struct session_monitor, node, hash_string(id), &c->monitors)
-	if (!strcmp(m->id, id))
-		return m;
+	HMAP_FOR_EACH_WITH_HASH (m, struct session_monitor, node, hash_string(id), &c->monitors)
+		if (!strcmp(m->id, id))
+			return m;
 	return NULL;
 }
 

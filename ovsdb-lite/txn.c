@@ -74,9 +74,9 @@ void ovsdb_txn_delete(struct ovsdb_txn *t, struct ovsdb_row *row)
 struct ovsdb_row *txn_find_deleted(const struct ovsdb_txn *t, const struct ovsdb_table *table,
 				   const struct uuid *uuid)
 {
-	HMAP_FOR_EACH_WITH_HASH(row, struct ovsdb_row, node, uuid_hash(uuid), &t->deleted)
-	if (row->table == table && uuid_eq(ovsdb_row_id(row), uuid))
-		return row;
+	HMAP_FOR_EACH_WITH_HASH (row, struct ovsdb_row, node, uuid_hash(uuid), &t->deleted)
+		if (row->table == table && uuid_eq(ovsdb_row_id(row), uuid))
+			return row;
 	return NULL;
 }
 

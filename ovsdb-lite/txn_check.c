@@ -301,9 +301,8 @@ static struct ovsdb_error *prune_referrers(struct ovsdb_txn *t, const struct ovs
 {
 	struct ovsdb_error *e = NULL;
 
-	HMAP_FOR_EACH_WITH_HASH(l, struct ovsdb_weak_link, node, uuid_hash(ovsdb_row_id(gone)),
-				&gone->table->weak_links)
-	{
+	HMAP_FOR_EACH_WITH_HASH (l, struct ovsdb_weak_link, node, uuid_hash(ovsdb_row_id(gone)),
+				 &gone->table->weak_links) {
 		if (!uuid_eq(&l->dst, ovsdb_row_id(gone)) ||
 		    (l->src->staged && l->src->staged->deleted))
 			continue;
@@ -336,8 +335,8 @@ static struct ovsdb_error *prune_weak(struct ovsdb_txn *t)
 static void unlink_weak(struct ovsdb_table *table, const struct ovsdb_row *src, int column,
 			const struct uuid *dst)
 {
-	HMAP_FOR_EACH_WITH_HASH(l, struct ovsdb_weak_link, node, uuid_hash(dst), &table->weak_links)
-	{
+	HMAP_FOR_EACH_WITH_HASH (l, struct ovsdb_weak_link, node, uuid_hash(dst),
+				 &table->weak_links) {
 		if (l->src != src || l->column != column || !uuid_eq(&l->dst, dst))
 			continue;
 		hmap_remove(&table->weak_links, &l->node);
@@ -408,9 +407,8 @@ static struct ovsdb_row *find_twin(struct ovsdb_row *row, size_t i)
 {
 	const struct ovsdb_index_schema *ix = &row->table->schema->indexes[i];
 
-	HMAP_FOR_EACH_WITH_HASH(n, struct ovsdb_index_node, node, row->index[i].node.hash,
-				&row->table->indexes[i])
-	{
+	HMAP_FOR_EACH_WITH_HASH (n, struct ovsdb_index_node, node, row->index[i].node.hash,
+				 &row->table->indexes[i]) {
 		bool same = n->row != row;
 
 		for (size_t k = 0; k < ix->n && same; k++)

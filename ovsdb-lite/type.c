@@ -368,9 +368,9 @@ struct ovsdb_symbol *ovsdb_symtab_get(struct ovsdb_symtab *t, const char *name)
 	uint64_t hash = hash_string(name);
 	size_t len = strlen(name);
 
-	HMAP_FOR_EACH_WITH_HASH(s, struct ovsdb_symbol, node, hash, &t->map)
-	if (!strcmp(s->name, name))
-		return s;
+	HMAP_FOR_EACH_WITH_HASH (s, struct ovsdb_symbol, node, hash, &t->map)
+		if (!strcmp(s->name, name))
+			return s;
 	struct ovsdb_symbol *s = xzalloc(sizeof *s + len + 1);
 	memcpy(s->name, name, len + 1);
 	uuid_generate(&s->uuid);

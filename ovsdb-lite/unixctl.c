@@ -57,9 +57,9 @@ struct unixctl {
 
 static struct command *find(const struct unixctl *u, const char *name)
 {
-	HMAP_FOR_EACH_WITH_HASH(c, struct command, node, hash_string(name), &u->commands)
-	if (!strcmp(c->name, name))
-		return c;
+	HMAP_FOR_EACH_WITH_HASH (c, struct command, node, hash_string(name), &u->commands)
+		if (!strcmp(c->name, name))
+			return c;
 	return NULL;
 }
 
