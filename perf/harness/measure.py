@@ -61,9 +61,14 @@ class Window:
         }
 
 
-def cycles(switch, pps):
+def cores(scenario):
+    return len(process.parse_cores(scenario.options.get("cores", "1")))
+
+
+def cycles(switch, pps, n_cores=1):
+    """TSC cycles of all poll cores per packet."""
     hz = next(iter(switch.ports.values())).tsc_hz
-    return hz / pps if pps else None
+    return n_cores * hz / pps if pps else None
 
 
 def prime(switch, scenario):
@@ -83,7 +88,7 @@ def measure_windows(switch, scenario, options, ports=("p2",)):
     """Several windows; the middle one by speed."""
     got = []
     for _ in range(options.windows):
-        w = Window(switch, len(process.parse_cores(scenario.options.get("cores", "1"))))
+        w = Window(switch, cores(scenario))
         time.sleep(options.window_s)
         got.append(w.end(ports))
     best = sorted(got, key=lambda w: w["pps"])[len(got) // 2]
@@ -109,7 +114,7 @@ def throughput(switch, scenario, flows, options):
     time.sleep(options.warm(scenario, switch, flows))
     window, all_pps = measure_windows(switch, scenario, options, ports)
     return dict(window, value=window["pps"] / 1e6, unit="Mpps",
-                cycles=cycles(switch, window["pps"]), windows=all_pps,
+                cycles=cycles(switch, window["pps"], cores(scenario)), windows=all_pps,
                 megaflows=switch.megaflows())
 
 
