@@ -2,6 +2,7 @@
 /* How other programs find this one: locked pid files and control sockets under the names that Open
  * vSwitch's tools look for, and sluiced.sock for the sluice command. All three sockets know the
  * same commands, the second one those of the database server. */
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,18 @@ static int open_socket(struct sluiced *d, int which, const char *path, const cha
 	return 0;
 }
 
+/* Sockets of predecessors that were killed: with the pid file's lock held, nobody lives there. */
+static void remove_stale(const char *rundir, const char *name)
+{
+	char *pattern = xasprintf("%s/%s.*.ctl", rundir, name);
+	glob_t found;
+	if (!glob(pattern, GLOB_NOSORT, NULL, &found))
+		for (size_t i = 0; i < found.gl_pathc; i++)
+			unlink(found.gl_pathv[i]);
+	globfree(&found);
+	free(pattern);
+}
+
 static int open_as(struct sluiced *d, int which, const char *name, const char *program,
 		   struct err *e)
 {
@@ -42,6 +55,8 @@ static int open_as(struct sluiced *d, int which, const char *name, const char *p
 	const char *path =
 		which == AS_VSWITCHD && d->options->unixctl ? d->options->unixctl : socket;
 	int rc = pidfile_create(&d->pidfiles[which], pid, false, e);
+	if (!rc)
+		remove_stale(d->options->rundir, name);
 	if (!rc && strcmp(path, "none"))
 		rc = open_socket(d, which, path, program, e);
 	free(pid);

@@ -91,13 +91,11 @@ static void make_root(struct ovsdb_client *c)
 static void state_changed(struct ovsdb_client *c, enum ovsdb_client_state state, void *aux)
 {
 	struct sluiced *d = aux;
-	struct writeback w = reconcile_writeback(d);
 	switch (state) {
 	case OVSDB_CLIENT_CONNECTED:
 		if (!ovsdb_client_singleton(c, "Open_vSwitch"))
 			make_root(c);
-		if (d->engine)
-			writeback_commit_identity(&w);
+		d->identified = false;
 		reconcile_soon(d);
 		break;
 	case OVSDB_CLIENT_LOCKED:

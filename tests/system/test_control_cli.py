@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The sluice command itself: help, completion, up and down, containers."""
+import json
+import os
+import re
+import signal
+import subprocess
+import tempfile
+
+import pytest
+
+from control_process import SLUICE, Failed, Switch, wait_until
+
+
+def run(*argv, **kwargs):
+    return subprocess.run([SLUICE, *argv], capture_output=True, text=True, timeout=60, **kwargs)
+
+
+def commands():
+    table = os.path.join(os.path.dirname(__file__), "..", "..", "tools", "ctl", "commands.def")
+    with open(table) as f:
+        return re.findall(r'^COMMAND\(\w+, "(\w+)", "(\w*)"', f.read(), re.M)
+
+
+def test_every_command_is_in_help_completion_and_man():
+    everything, man, completion = run("--help"), run("man"), run("completion")
+    for r in everything, man, completion:
+        assert r.returncode == 0 and r.stderr == ""
+    for noun, verb in commands():
+        assert re.search(rf"^  {noun} {verb}", everything.stdout, re.M)
+        assert f".B sluice {noun}{' ' + verb if verb else ''}" in man.stdout
+        assert f"'{noun}{' ' + verb if verb else ''}'*" in completion.stdout
+        assert run(noun, "--help").returncode == 0
+
+
+def test_completion_is_bash():
+    script = run("completion").stdout + """
+COMP_WORDS=(sluice port s); COMP_CWORD=2; _sluice; echo "${COMPREPLY[*]}"
+COMP_WORDS=(sluice apply --d); COMP_CWORD=2; _sluice; echo "${COMPREPLY[*]}"
+"""
+    r = subprocess.run(["bash"], input=script, capture_output=True, text=True)
+    assert r.stdout.splitlines() == ["show stats set", "--dry-run"], r.stderr
+
+
+@pytest.mark.parametrize("argv", [[], ["nonsense"], ["port", "add"], ["port", "del", "a", "b"],
+                                  ["port", "show", "--colour"], ["apply"], ["mac", "nonsense", "x"]])
+def test_wrong_usage_is_2(argv):
+    r = run("--rundir", "/nonexistent", *argv)
+    assert r.returncode == 2, r
+
+
+def test_without_daemons_it_says_what_to_do():
+    for argv in (["port"], ["export"], ["status"]):
+        r = run("--rundir", "/nonexistent", *argv)
+        assert r.returncode == 1
+        assert "not running" in r.stderr + r.stdout or "down" in r.stdout
+
+
+def test_reads_work_while_sluiced_is_dead():
+    with Switch("--enable-dummy=system") as sw:
+        sw.dummies("p1")
+        sw.kill_sluiced()
+        for noun in ("port", "bridge", "mac", "poll", "drops"):
+            sw.show(noun)
+        sw.show("port", "stats")
+        with pytest.raises(Failed) as e:
+            sw.sluice("port", "del", "p1")
+        assert "sluiced is not running" in e.value.err
+        assert sw.run(SLUICE, "status", check=False).returncode == 1
+
+
+def test_events_and_logs():
+    with Switch("--enable-dummy=system") as sw:
+        watch = subprocess.Popen([SLUICE, "events", "--json", "--count", "1"], env=sw.env,
+                                 stdout=subprocess.PIPE, text=True)
+        wait_until(lambda: sw.show("poll"))
+        for i in range(20):
+            sw.dummies(f"p{i}")
+            if watch.poll() is not None:
+                break
+        assert json.loads(watch.stdout.readline())["event"] is not None
+        watch.wait(timeout=5)
+        sw.sluice("log", "level", "engine:dbg", "--sluiced")
+        levels = {(m["daemon"], m["module"]): m["level"] for m in sw.show("log")}
+        assert levels["sluiced", "engine"].upper() == "DBG"
+        assert levels["datapath", "engine"] if ("datapath", "engine") in levels else True
+        assert any(d == "datapath" for d, _ in levels)
+
+
+# ---- up and down ----
+
+@pytest.fixture
+def place():
+    with tempfile.TemporaryDirectory(prefix="sluice-test-") as d:
+        env = dict(os.environ, SLUICE_RUNDIR=d, SLUICE_DBDIR=d, OVS_RUNDIR=d)
+        yield d, env
+        run("down", env=env)
+
+
+def pids(env):
+    rows = json.loads(run("status", "--json", env=env).stdout)["status"]
+    return {r["what"]: int(re.search(r"pid (\d+)", r["detail"])[1]) for r in rows
+            if r["state"] == "running" and r["what"] in ("datapath", "sluiced", "supervisor")}
+
+
+def up(env):
+    r = run("up", "--no-huge", "--enable-dummy", "system", env=env)
+    assert r.returncode == 0, r
+    return r.stdout
+
+
+def test_up_restarts_what_dies_and_down_leaves_nothing(place):
+    directory, env = place
+    assert "without hugepages" in up(env)
+    assert "already up" in up(env)
+    first = pids(env)
+    assert set(first) == {"supervisor", "datapath", "sluiced"}
+    subprocess.run(["ovs-vsctl", "--timeout=10", "add-br", "br0"], env=env, check=True)
+    for what in ("sluiced", "datapath"):
+        os.kill(first[what], signal.SIGKILL)
+        wait_until(lambda: pids(env).get(what, first[what]) != first[what])
+    wait_until(lambda: [b["name"] for b in json.loads(
+        run("bridge", "--json", env=env).stdout or '{"bridges": []}')["bridges"]] == ["br0"])
+    os.makedirs(os.path.join(directory, "down.d"))
+    hook = os.path.join(directory, "down.d", "hook")
+    with open(hook, "w") as f:
+        f.write(f"#!/bin/sh\ntouch {directory}/hook-ran\n")
+    os.chmod(hook, 0o755)
+    assert run("down", env=env).returncode == 0
+    assert os.path.exists(os.path.join(directory, "hook-ran"))
+    left = {f for f in os.listdir(directory) if f.endswith((".sock", ".pid", ".ctl"))}
+    assert left == set()
+    assert run("down", env=env).stdout == "not up\n"
+
+
+def test_attach_and_detach(place):
+    """two namespaces on VLAN 10, one on VLAN 20"""
+    _, env = place
+    spaces = {"control-a": ("10", "10.88.0.1"), "control-b": ("10", "10.88.0.2"),
+              "control-c": ("20", "10.88.0.3")}
+    up(env)
+
+    def sluice(*argv):
+        r = run(*argv, env=env)
+        assert r.returncode == 0, r
+        return r.stdout
+
+    def ping(space, address):
+        return subprocess.run(["ip", "netns", "exec", space, "ping", "-c", "1", "-W", "1", address],
+                              capture_output=True).returncode == 0
+
+    run("down", env=env)
+    assert run("up", "--no-huge", env=env).returncode == 0
+    try:
+        sluice("bridge", "add", "control-br")
+        for name, (tag, address) in spaces.items():
+            subprocess.run(["ip", "netns", "add", name], check=True)
+            sluice("attach", "control-br", name, "--tag", tag, "--ip", address + "/24", "--mtu",
+                   "1400")
+        assert "attached already" in sluice("attach", "control-br", "control-a", "--tag", "10")
+        wait_until(lambda: ping("control-a", "10.88.0.2"))
+        assert not ping("control-a", "10.88.0.3")
+        sluice("detach", "control-b")
+        assert not ping("control-a", "10.88.0.2")
+        r = run("attach", "control-br", "control-nowhere", env=env)
+        assert r.returncode == 1 and "no network namespace" in r.stderr
+        assert run("down", env=env).returncode == 0
+        links = subprocess.run(["ip", "link"], capture_output=True, text=True).stdout
+        assert "control-" not in links
+    finally:
+        for name in spaces:
+            subprocess.run(["ip", "netns", "del", name], check=False)

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The switch driven by Open vSwitch's own clients, as people and libvirt drive it."""
+import statistics
+import subprocess
+
+import pytest
+
+from control_process import Failed, Switch, elapsed_ms, wait_until
+
+
+@pytest.fixture
+def sw():
+    with Switch("--enable-dummy=system") as s:
+        yield s
+
+
+def test_bridges_and_ports_come_and_go(sw):
+    sw.vsctl("add-br", "br0")
+    sw.dummies("p1", "p2")
+    assert sw.vsctl("list-ports", "br0").split() == ["p1", "p2"]
+    assert set(sw.ports()) == {"br0", "p1", "p2"}
+    assert sw.get("Interface", "br0", "ofport") == "65534"
+    assert [sw.get("Interface", p, "ofport") for p in ("p1", "p2")] == ["1", "2"]
+    sw.vsctl("del-port", "p1")
+    assert set(sw.ports()) == {"br0", "p2"}
+    sw.vsctl("del-br", "br0")
+    assert sw.ports() == {} and sw.show("bridge") == []
+
+
+def test_add_port_returns_within_50_ms(sw):
+    sw.vsctl("add-br", "br0")
+    times = [elapsed_ms(lambda i=i: sw.vsctl("add-port", "br0", f"p{i}")) for i in range(11)]
+    assert statistics.median(times) < 50, times
+
+
+def test_a_device_that_is_not_there_says_so_and_stops_no_other():
+    with Switch() as sw:
+        sw.dummies("p1")
+        out = sw.vsctl_all("add-port", "br0", "control-no0", "--", "add-port", "br0", "p2", "--",
+                           "set", "Interface", "p2", "type=dummy")
+        assert "port control-no0: no such network interface" in out
+        assert "no such network interface" in sw.vsctl("show")
+        assert sw.get("Interface", "control-no0", "ofport") == "-1"
+        assert sw.get("Interface", "p2", "ofport") == "3"
+        assert set(sw.ports()) == {"br0", "p1", "p2"}
+        # The device appears: the next attempt finds it.
+        subprocess.run(["ip", "link", "add", "control-no0", "type", "veth", "peer",
+                        "name", "control-no0p"], check=True)
+        try:
+            wait_until(lambda: sw.get("Interface", "control-no0", "error") == "[]", timeout=10)
+            assert sw.get("Interface", "control-no0", "ofport") == "2"
+        finally:
+            subprocess.run(["ip", "link", "del", "control-no0"], check=True)
+
+
+def test_unsupported_types_and_bonds_are_refused_with_a_reason(sw):
+    sw.vsctl("add-br", "br0")
+    assert "type vxlan is not supported" in sw.vsctl_all(
+        "add-port", "br0", "vx", "--", "set", "Interface", "vx", "type=vxlan",
+        "options:remote_ip=1.2.3.4")
+    assert "bonds are not supported yet" in sw.vsctl_all("add-bond", "br0", "bond0", "b1", "b2")
+    assert "vxlan" not in sw.get("Open_vSwitch", ".", "iface_types")
+
+
+def test_ofport_requests_are_honoured_and_numbers_stay(sw):
+    sw.dummies("p1", "p2")
+    sw.vsctl("add-port", "br0", "p9", "--", "set", "Interface", "p9", "ofport_request=9")
+    assert sw.get("Interface", "p9", "ofport") == "9"
+    sw.vsctl("set", "Interface", "p1", "ofport_request=20")
+    assert sw.get("Interface", "p1", "ofport") == "20"
+    sw.vsctl("add-port", "br0", "p3")
+    assert sw.get("Interface", "p3", "ofport") == "1"
+    before = {p: sw.get("Interface", p, "ofport") for p in ("p1", "p2", "p3", "p9")}
+    sw.datapath.kill()
+    sw.datapath.start()
+    wait_until(lambda: len(sw.ports()) == 5)
+    assert {n: str(p["ofport"]) for n, p in sw.ports().items() if n != "br0"} == before
+
+
+def test_columns_are_filled(sw):
+    sw.dummies("p1")
+    assert sw.get("Open_vSwitch", ".", "ovs_version") != "[]"
+    assert sw.get("Open_vSwitch", ".", "dpdk_initialized") == "true"
+    assert "DPDK" in sw.get("Open_vSwitch", ".", "dpdk_version")
+    assert "dpdkvhostuserclient" in sw.get("Open_vSwitch", ".", "iface_types")
+    assert "netdev" in sw.get("Open_vSwitch", ".", "datapath_types")
+    assert sw.get("Open_vSwitch", ".", "system_type") not in ("[]", '""')
+    assert sw.get("Interface", "p1", "mtu") == "1500"
+    assert sw.get("Interface", "p1", "link_state") == "up"
+    assert sw.get("Interface", "p1", "admin_state") == "up"
+    assert len(sw.get("Interface", "p1", "mac_in_use")) == 19
+    assert (sw.get("Open_vSwitch", ".", "cur_cfg") == sw.get("Open_vSwitch", ".", "next_cfg"))
+
+
+def test_statistics_are_written_periodically(sw):
+    sw.dummies("p1")
+    sw.vsctl("set", "Open_vSwitch", ".", "other_config:stats-update-interval=100")
+    wait_until(lambda: sw.get("Interface", "p1", "statistics") != "{}")
+    out = sw.vsctl("--if-exists", "--format=list", "--data=json", "--no-headings",
+                   "--columns=statistics", "list", "Interface", "p1")
+    for key in ("rx", "tx"):
+        for what in ("bytes", "packets", "errors", "dropped"):
+            assert f'"{key}_{what}"' in out
+
+
+def test_the_datapath_id_is_stable(sw):
+    sw.vsctl("add-br", "br0")
+    first = sw.get("Bridge", "br0", "datapath_id")
+    sw.vsctl("add-port", "br0", "p1")
+    sw.kill_sluiced()
+    sw.start_sluiced()
+    wait_until(lambda: sw.get("Bridge", "br0", "datapath_id") == first)
+    sw.vsctl("set", "Bridge", "br0", "other_config:hwaddr=02:00:00:00:00:99")
+    assert sw.get("Bridge", "br0", "datapath_id") == '"0000020000000099"'
+    sw.vsctl("set", "Bridge", "br0", "other_config:datapath-id=00000000000000aa")
+    assert sw.get("Bridge", "br0", "datapath_id") == '"00000000000000aa"'
+
+
+def test_vlans_and_mtu(sw):
+    sw.dummies("p1", "p2", "p3")
+    sw.vsctl("set", "Port", "p1", "tag=10", "--", "set", "Port", "p2", "trunks=1,5,6", "--",
+             "set", "Port", "p3", "vlan_mode=native-untagged", "tag=7", "trunks=7,8")
+    sw.vsctl("set", "Interface", "p1", "mtu_request=9000")
+    ports = sw.ports()
+    assert [ports[p]["vlan"] for p in ("p1", "p2", "p3")] == [
+        "10", "trunk 1,5-6", "native-untagged 7 trunk 7-8"]
+    assert ports["p1"]["mtu"] == 9000
+    sw.vsctl("clear", "Port", "p1", "tag")
+    assert sw.ports()["p1"]["vlan"] == "trunk"
+
+
+def test_other_config(sw):
+    sw.vsctl("add-br", "br0")
+    sw.vsctl("set", "Bridge", "br0", "other_config:mac-aging-time=60",
+             "other_config:mac-table-size=100", "fail_mode=secure")
+    b = sw.show("bridge")[0]
+    assert (b["mac_ageing_s"], b["mac_table_size"], b["fail_mode"]) == (60, 100, "secure")
+    sw.vsctl("set", "Open_vSwitch", ".", "other_config:no-such-key=1",
+             "other_config:emc-insert-inv-prob=5", "other_config:pmd-sleep-max=x")
+    notes = [n["text"] for n in sw.status()["notes"]]
+    assert "other_config:no-such-key: unknown key, without effect" in notes
+    assert any("emc-insert-inv-prob: without effect" in n for n in notes)
+    assert any("pmd-sleep-max" in n and "not a number" in n for n in notes)
+
+
+def test_columns_that_are_not_acted_on_are_reported(sw):
+    sw.dummies("p1")
+    sw.vsctl("set", "Interface", "p1", "ingress_policing_rate=1000", "--",
+             "set", "Bridge", "br0", "stp_enable=true")
+    assert "not supported yet" in sw.get("Interface", "p1", "status")
+    assert "STP is not supported yet" in sw.get("Bridge", "br0", "status")
+
+
+def test_settings_of_the_next_start_are_written(sw):
+    sw.vsctl("set", "Open_vSwitch", ".", "other_config:dpdk-socket-mem=128,64",
+             "other_config:dpdk-lcore-mask=0x2", "other_config:dpdk-extra=-d x.so")
+    with open(sw.dir + "/datapath.args") as f:
+        assert f.read() == "--memory\n192\n--main-core\n1\n--eal\n-d x.so\n"
+
+
+def test_patch_ports(sw):
+    sw.vsctl("add-br", "br0", "--", "add-br", "br1")
+    sw.vsctl("add-port", "br0", "to1", "--", "set", "Interface", "to1", "type=patch",
+             "options:peer=to0", "--", "add-port", "br1", "to0", "--", "set", "Interface", "to0",
+             "type=patch", "options:peer=to1")
+    assert sw.get("Interface", "to0", "ofport") == "1"
+    assert sw.ports()["to1"]["type"] == "patch"
+
+
+def test_libvirt_plugs_and_unplugs(sw):
+    sw.vsctl("add-br", "br0")
+    sw.vsctl("--timeout=5", "--", "--may-exist", "add-port", "br0", "vnet0", "tag=10",
+             "--", "set", "Interface", "vnet0", 'external-ids:attached-mac="52:54:00:00:00:01"',
+             "--", "set", "Interface", "vnet0", 'external-ids:iface-id="a-b"',
+             "--", "set", "Interface", "vnet0", "external-ids:iface-status=active")
+    assert sw.ports()["vnet0"]["vlan"] == "10"
+    assert sw.vsctl("iface-to-br", "vnet0") == "br0"
+    assert sw.vsctl("--if-exists", "get", "Interface", "vnet0", "external_ids:PortData") == ""
+    sw.vsctl("--", "--if-exists", "del-port", "vnet0")
+    sw.vsctl("--", "--if-exists", "del-port", "vnet0")
+    assert "vnet0" not in sw.ports()
+
+
+# ---- ovs-appctl ----
+
+def test_appctl(sw):
+    sw.dummies("p1")
+    assert sw.appctl("version").splitlines()[0] == "ovs-vswitchd (Open vSwitch) 3.1.0"
+    assert sw.appctl("-t", "ovsdb-server", "version").startswith("ovsdb-server (Open vSwitch)")
+    assert "fdb/show" in sw.appctl("list-commands")
+    assert "p1 1/" in sw.appctl("dpif/show")
+    assert "core_id" in sw.appctl("dpif-netdev/pmd-rxq-show")
+    assert "packets received" in sw.appctl("dpif-netdev/pmd-stats-show")
+    assert "engine" in sw.appctl("vlog/list")
+    sw.appctl("vlog/set", "engine:dbg")
+
+
+def test_fdb(sw):
+    sw.dummies("p1")
+    head = " port  VLAN  MAC                Age\n"
+    assert sw.appctl("fdb/show", "br0") == head
+    sw.appctl("fdb/add", "br0", "p1", "10", "02:00:00:00:00:01")
+    assert sw.appctl("fdb/show", "br0") == head + "    1    10  02:00:00:00:00:01  static\n"
+    assert "  Current static MAC entries in the table : 1\n" in sw.appctl("fdb/stats-show", "br0")
+    assert sw.appctl("fdb/flush", "br0") == "table successfully flushed\n"
+    # A static entry is configuration: it outlives flush and both daemons.
+    sw.kill_sluiced()
+    sw.datapath.kill()
+    sw.datapath.start()
+    sw.start_sluiced()
+    wait_until(lambda: "static" in sw.appctl("fdb/show", "br0", check=False))
+    sw.appctl("fdb/del", "br0", "10", "02:00:00:00:00:01")
+    wait_until(lambda: sw.appctl("fdb/show", "br0") == head)
+    with pytest.raises(Failed) as e:
+        sw.appctl("fdb/show", "nope")
+    assert "no such bridge" in e.value.err
+
+
+def test_exit_cleanup_empties_the_datapath(sw):
+    sw.dummies("p1")
+    sw.appctl("exit", "--cleanup")
+    sw.sluiced.wait(timeout=10)
+    assert sw.ports() == {}
+
+
+def test_exit_leaves_the_datapath_alone(sw):
+    sw.dummies("p1")
+    sw.appctl("exit")
+    sw.sluiced.wait(timeout=10)
+    assert set(sw.ports()) == {"br0", "p1"}
