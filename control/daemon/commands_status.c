@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "control/daemon/ask.h"
 #include "control/daemon/sluiced.h"
 #include "ovsdb-lite/client.h"
 #include "ovsdb-lite/unixctl.h"
@@ -49,7 +50,27 @@ static void status(struct unixctl_call *call, int argc, const char *argv[], void
 	json_decref(o);
 }
 
+static void put_level(struct ask *a, struct attrs o)
+{
+	str_printf(&a->text, "%s %s\n", attrs_str(o, ATTR_NAME, ""), attrs_str(o, ATTR_LEVEL, ""));
+}
+
+/* datapath/log [SPEC]: sets and lists log levels of the datapath, whose lease is ours. */
+static void datapath_log(struct unixctl_call *call, int argc, const char *argv[], void *aux)
+{
+	struct ask *a = ask_begin(aux, call);
+	struct msg m;
+	if (!a)
+		return;
+	msg_init(&m, API_LOG, 0);
+	if (argc > 1)
+		msg_put_str(&m, ATTR_LEVEL, argv[1]);
+	ask_send(a, &m, put_level);
+	ask_end(a);
+}
+
 void commands_status_register(struct sluiced *d, struct unixctl *ctl)
 {
 	unixctl_register(ctl, "sluiced/status", "", 0, 0, status, d);
+	unixctl_register(ctl, "datapath/log", "[spec]", 0, 1, datapath_log, d);
 }

@@ -51,7 +51,7 @@ struct net_where { /* from 1; 0: not from a file */
 struct net_setting {
 	const struct net_key *key;
 	char *sub;   /* MAP: which entry; else NULL */
-	char *value; /* canonical: "10", "true", "1,10-20", "a b" */
+	char *value; /* canonical: "10", "true", "1,10-20", "a b"; NULL: the default again */
 	struct net_where where;
 };
 

@@ -174,7 +174,7 @@ static void write_settings(struct walk *w, const struct net_object *o, const cha
 			   struct uuid row)
 {
 	VEC_FOR_EACH (s, &o->settings)
-		if (w->txn && !strcmp(s->key->table, table))
+		if (w->txn && s->value && !strcmp(s->key->table, table))
 			net_write_value(w->txn, row, s->key, s->sub, s->value);
 }
 
@@ -184,8 +184,9 @@ static void print_new(struct walk *w, const char *kind, const struct net_object 
 	str_printf(w->text, "+ %s %s%s%s", kind, o->name, bridge ? " on " : "",
 		   bridge ? bridge : "");
 	VEC_FOR_EACH (s, &o->settings)
-		str_printf(w->text, " %s%s%s=%s", s->key->name, s->sub ? "." : "",
-			   s->sub ? s->sub : "", s->value);
+		if (s->value)
+			str_printf(w->text, " %s%s%s=%s", s->key->name, s->sub ? "." : "",
+				   s->sub ? s->sub : "", s->value);
 	str_putc(w->text, '\n');
 }
 
@@ -206,9 +207,9 @@ static struct uuid insert_port(struct walk *w, const struct net_object *o, const
 
 static int check_device(const struct walk *w, const struct net_object *o, const char *bridge)
 {
-	const struct net_setting *type = net_setting_find(o, "type", NULL);
-	bool system =
-		(!type && strcmp(o->name, bridge)) || (type && !strcmp(type->value, "system"));
+	const struct net_setting *set = net_setting_find(o, "type", NULL);
+	const char *type = set ? set->value : NULL;
+	bool system = (!type && strcmp(o->name, bridge)) || (type && !strcmp(type, "system"));
 	if (w->flags & NET_NO_DEVICES || !system || if_nametoindex(o->name))
 		return 0;
 	return net_err(w->net, o->where, w->e, ENODEV,
@@ -219,7 +220,7 @@ static int check_device(const struct walk *w, const struct net_object *o, const 
 static int check_peer(const struct walk *w, const struct net_object *o)
 {
 	const struct net_setting *peer = net_setting_find(o, "peer", NULL);
-	if (!peer || find(w, "Interface", peer->value))
+	if (!peer || !peer->value || find(w, "Interface", peer->value))
 		return 0;
 	VEC_FOR_EACH (b, &w->net->bridges)
 		VEC_FOR_EACH (p, &b->ports)

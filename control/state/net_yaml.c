@@ -156,6 +156,10 @@ static int add_map_entry(struct source *s, yaml_node_t *key, yaml_node_t *value,
 {
 	struct filling *f = aux;
 	const char *v = scalar(value), *name = scalar(key);
+	if (is_null(value)) {
+		set(f->o, f->map, name, NULL, where_of(key));
+		return 0;
+	}
 	if (!v)
 		return FAIL(s, value, "%s: %s: %s: a single value is wanted here", f->what,
 			    f->map->name, name);
@@ -177,6 +181,10 @@ static int add_setting(struct source *s, const struct net_key *k, yaml_node_t *v
 	if (k->kind == NET_MAP) {
 		f->map = k;
 		return for_each_pair(s, value, k->name, add_map_entry, f);
+	}
+	if (is_null(value)) {
+		set(f->o, k, NULL, NULL, where_of(value));
+		return 0;
 	}
 	text = joined(s, value, k->kind == NET_VLANS || k->kind == NET_CORES ? ',' : ' ');
 	if (!text || (value->type == YAML_SEQUENCE_NODE && k->kind != NET_VLANS &&

@@ -85,6 +85,25 @@ static void remove_mac(struct plan *plan, const struct config_mac *wanted,
 			(struct plan_op){.phase = PLAN_REMOVE, .op = API_OP_MAC_DEL, .mac = there});
 }
 
+/* A port that leaves its bridge takes its entries along. */
+static void forget_macs_that_go_anyway(struct plan *plan, const struct config *desired)
+{
+	for (size_t i = plan->ops.len; i-- > 0;) {
+		const struct config_mac *m = plan->ops.at[i].mac;
+		const struct config_port *p = m ? config_find_port(desired, m->port) : NULL;
+		if (m && (!p || strcmp(p->bridge, m->bridge)))
+			vec_remove(&plan->ops, i);
+	}
+}
+
+static bool leaves_for_a_while(const struct plan *plan, const char *port)
+{
+	VEC_FOR_EACH (op, &plan->ops)
+		if (op->phase == PLAN_REMOVE && op->port && !strcmp(op->port->name, port))
+			return true;
+	return false;
+}
+
 static void remove_port(struct plan *plan, const struct config_port *wanted,
 			const struct config_port *there)
 {
@@ -165,7 +184,8 @@ static void set_port(struct plan *plan, const struct config_port *wanted,
 static void set_mac(struct plan *plan, const struct config_mac *wanted,
 		    const struct config_mac *there)
 {
-	if (wanted && !(there && !strcmp(wanted->port, there->port)))
+	if (wanted &&
+	    (!there || strcmp(wanted->port, there->port) || leaves_for_a_while(plan, wanted->port)))
 		vec_push(&plan->ops, (struct plan_op){.phase = PLAN_FINISH,
 						      .op = API_OP_MAC_SET,
 						      .mac = wanted});
@@ -191,6 +211,7 @@ void plan_make(struct plan *plan, const struct config *desired, const struct con
 {
 	/* The order of the operations. */
 	MERGE(struct config_mac, macs, BY_VALUE, order_macs, remove_mac);
+	forget_macs_that_go_anyway(plan, desired);
 	MERGE(struct config_port, ports, BY_POINTER, order_ports, remove_port);
 	MERGE(struct config_bridge, bridges, BY_POINTER, order_bridges, remove_bridge);
 
@@ -251,12 +272,13 @@ static void put_port(struct msg *m, const struct plan_op *op)
 		msg_nest_end(m, msg_nest_begin(m, ATTR_OPTION));
 }
 
-static void put_mac(struct msg *m, const struct config_mac *mac)
+static void put_mac(struct msg *m, const struct config_mac *mac, bool with_port)
 {
 	msg_put_str(m, ATTR_BRIDGE, mac->bridge);
 	msg_put_u16(m, ATTR_VLAN, mac->vlan);
 	msg_put_bytes(m, ATTR_MAC, mac->mac, 6);
-	msg_put_str(m, ATTR_PORT, mac->port);
+	if (with_port)
+		msg_put_str(m, ATTR_PORT, mac->port);
 	msg_put_u8(m, ATTR_STATIC, 1);
 }
 
@@ -272,7 +294,7 @@ void plan_op_encode(const struct plan_op *op, struct msg *m)
 	else if (op->port)
 		put_port(m, op);
 	else if (op->mac)
-		put_mac(m, op->mac);
+		put_mac(m, op->mac, op->op == API_OP_MAC_SET);
 	else if (op->op == API_OP_GENERATION_SET)
 		msg_put_u64(m, ATTR_GENERATION, op->config->generation);
 	else {

@@ -15,17 +15,8 @@ static const struct table_column log_columns[] = {{"DAEMON", "daemon", TABLE_TEX
 						  {"LEVEL", "level", TABLE_TEXT},
 						  {NULL, NULL, TABLE_TEXT}};
 
-static void put_module(struct attrs a, void *aux)
-{
-	struct table *t = aux;
-	table_row(t);
-	table_text(t, "datapath");
-	table_text(t, attrs_str(a, ATTR_NAME, ""));
-	table_text(t, attrs_str(a, ATTR_LEVEL, ""));
-}
-
-/* The text of vlog/list: a heading, then "module  level …" lines. */
-static void put_list(struct table *t, char *text)
+/* Lines of "module level …"; headings are passed over. */
+static void put_list(struct table *t, const char *daemon, char *text)
 {
 	char *save = NULL, module[64], level[16];
 	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
@@ -33,45 +24,30 @@ static void put_list(struct table *t, char *text)
 		    !strcmp(module, "console"))
 			continue;
 		table_row(t);
-		table_text(t, "sluiced");
+		table_text(t, daemon);
 		table_text(t, module);
 		table_text(t, level);
 	}
 }
 
+/* Both through sluiced, which holds the datapath's lease. */
 int cmd_log_show(struct command_call *c)
 {
 	struct table *t = table_create(c, "modules", log_columns);
-	char *text = NULL;
-	struct msg m;
-	int rc;
-	msg_init(&m, API_LOG, 0);
-	rc = command_dump(c, &m, put_module, t);
+	char *datapath = NULL, *sluiced = NULL;
+	int rc = command_sluiced(c, "datapath/log", NULL, 0, &datapath);
 	if (!rc)
-		rc = command_sluiced(c, "vlog/list", NULL, 0, &text);
-	if (!rc)
-		put_list(t, text);
-	free(text);
-	if (rc)
+		rc = command_sluiced(c, "vlog/list", NULL, 0, &sluiced);
+	if (rc) {
 		table_discard(t);
-	else
+	} else {
+		put_list(t, "datapath", datapath);
+		put_list(t, "sluiced", sluiced);
 		table_finish(t);
+	}
+	free(datapath);
+	free(sluiced);
 	return rc;
-}
-
-static int set_datapath(struct command_call *c)
-{
-	struct api_client *client = command_datapath(c, false);
-	struct err e = {0};
-	struct msg m;
-	int rc;
-	if (!client)
-		return EXIT_FAILED;
-	msg_init(&m, API_LOG, 0);
-	msg_put_str(&m, ATTR_LEVEL, c->argv[0]);
-	rc = api_call(client, &m, NULL, NULL, &e);
-	api_close(client);
-	return rc ? command_fail("datapath: %s", e.text) : EXIT_OK;
 }
 
 int cmd_log_level(struct command_call *c)
@@ -81,7 +57,9 @@ int cmd_log_level(struct command_call *c)
 	char *reply = NULL;
 	int rc = EXIT_OK;
 	if (both || command_option(c, "datapath"))
-		rc = set_datapath(c);
+		rc = command_sluiced(c, "datapath/log", &spec, 1, &reply);
+	free(reply);
+	reply = NULL;
 	if (!rc && (both || command_option(c, "sluiced")))
 		rc = command_sluiced(c, "vlog/set", &spec, 1, &reply);
 	free(reply);

@@ -23,7 +23,7 @@ static int put_setting(json_t *object, const char *word)
 		return command_fail("\"%s\": KEY=VALUE is wanted here", word);
 	key = xstrndup(word, (size_t)(eq - word));
 	dot = strchr(key, '.');
-	value = json_string(eq + 1);
+	value = eq[1] ? json_string(eq + 1) : json_null();
 	if (!value) {
 		free(key);
 		return command_fail("\"%s\": not UTF-8", word);

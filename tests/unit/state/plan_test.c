@@ -189,12 +189,33 @@ static void static_macs(void **state)
 	static const uint8_t m1[6] = {2, 0, 0, 0, 0, 1}, m2[6] = {2, 0, 0, 0, 0, 2};
 	struct config want = {0}, have = {0};
 	struct str s = STR_INIT;
+	port(&want, "p1", 1);
+	port(&have, "p1", 1);
+	port(&want, "p3", 3);
+	port(&have, "p3", 3);
 	config_add_mac(&want, "br0", "p1", 10, m1); /* stays */
 	config_add_mac(&have, "br0", "p1", 10, m1);
 	config_add_mac(&want, "br0", "p1", 20, m2); /* moves from p2 */
 	config_add_mac(&have, "br0", "p2", 20, m2);
 	config_add_mac(&have, "br0", "p3", 0, m2); /* goes */
 	assert_string_equal(ops_of(&want, &have, &s), "mac_del p3;mac_set p1;");
+	str_free(&s);
+	done(&want, &have);
+}
+
+static void static_macs_go_with_their_port(void **state)
+{
+	static const uint8_t m[6] = {2, 0, 0, 0, 0, 1};
+	struct config want = {0}, have = {0};
+	struct str s = STR_INIT;
+	port(&have, "gone", 1);
+	config_add_mac(&have, "br0", "gone", 0, m);
+	port(&have, "remade", 2);
+	config_set_str(&port(&want, "remade", 2)->type, "internal");
+	config_add_mac(&have, "br0", "remade", 5, m);
+	config_add_mac(&want, "br0", "remade", 5, m);
+	assert_string_equal(ops_of(&want, &have, &s),
+			    "port_del gone;port_del remade;port_set remade;mac_set remade;");
 	str_free(&s);
 	done(&want, &have);
 }
@@ -328,6 +349,7 @@ int main(void)
 		cmocka_unit_test(swapped_numbers_leave_the_bridge_first),
 		cmocka_unit_test(a_port_moves_to_another_bridge),
 		cmocka_unit_test(static_macs),
+		cmocka_unit_test(static_macs_go_with_their_port),
 		cmocka_unit_test(poll_threads),
 		cmocka_unit_test(closed_bridges_open_last),
 		cmocka_unit_test(encode_and_decode_agree),
