@@ -197,6 +197,40 @@ static void subfields_move_bits(void **state)
 	assert_false(subfield_is_valid(&(struct subfield){.field = FIELD_REG0}));
 }
 
+/* The wide path of sub-fields against bits copied one by one. */
+static void subfields_agree_with_bits(void **state)
+{
+	for (int round = 0; round < 20000; round++) {
+		const struct field_info *f = &fields[draw() % FIELD_N];
+		const struct field_info *g = &fields[draw() % FIELD_N];
+		struct subfield src = {.field = (uint16_t)f->id}, dst = {.field = (uint16_t)g->id};
+		struct flow from, to, want;
+		union field_value a, b, got, bits = {0};
+		unsigned n;
+
+		for (size_t i = 0; i < sizeof from; i++) {
+			((uint8_t *)&from)[i] = (uint8_t)draw();
+			((uint8_t *)&to)[i] = (uint8_t)draw();
+		}
+		src.ofs = (uint16_t)(draw() % f->n_bits);
+		dst.ofs = (uint16_t)(draw() % g->n_bits);
+		n = (unsigned)(1 + draw() % SL_MIN(f->n_bits - src.ofs, g->n_bits - dst.ofs));
+		src.n_bits = dst.n_bits = (uint16_t)n;
+		field_get(f, &from, &a);
+		bits_copy(a.b, f->n_bytes, src.ofs, bits.b, (n + 7) / 8, 0, n);
+		subfield_read(&src, &from, &got);
+		assert_memory_equal(got.b, bits.b, (n + 7) / 8);
+		want = to;
+		field_get(g, &want, &b);
+		bits_copy(bits.b, (n + 7) / 8, 0, b.b, g->n_bytes, dst.ofs, n);
+		field_set(g, &want, &b);
+		subfield_copy(&src, &dst, &from, &to);
+		if (memcmp(&want, &to, sizeof to))
+			fail_msg("%s[%u] to %s[%u], %u bits", f->name, src.ofs, g->name, dst.ofs,
+				 n);
+	}
+}
+
 static void overlays_share_bits(void **state)
 {
 	struct flow flow = {0};
@@ -220,6 +254,7 @@ int main(void)
 		cmocka_unit_test(in_port_has_two_widths),
 		cmocka_unit_test(prerequisites_hold_when_filled),
 		cmocka_unit_test(subfields_move_bits),
+		cmocka_unit_test(subfields_agree_with_bits),
 		cmocka_unit_test(overlays_share_bits),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
