@@ -233,6 +233,7 @@ static void put_stats(struct msg *m, struct port_object *p)
 	msg_put_u64(m, ATTR_CREATED, k.created);
 	msg_put_u64(m, ATTR_ABSORBED, k.absorbed);
 	msg_put_u64(m, ATTR_SENT, k.sent);
+	msg_put_u64(m, ATTR_HANDED, k.handed);
 	msg_put_u64(m, ATTR_HELD, poll_held(p->id));
 	msg_put_u64(m, ATTR_CACHE_HITS, k.cache_hits);
 	msg_put_u64(m, ATTR_MEGAFLOW_HITS, k.megaflow_hits);

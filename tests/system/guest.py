@@ -78,7 +78,7 @@ class Guest:
         """Output of a shell command in the guest; AssertionError when it fails and check is set."""
         self._n = getattr(self, "_n", 0) + 1
         mark = f"@@{self._n}"
-        self.proc.stdin.write(f"{command}\necho {mark}:$?:\n".encode())
+        self.proc.stdin.write(f"{{ {command}; }} 2>&1; echo {mark}:$?:\n".encode())
         self.proc.stdin.flush()
         text, m = self._read_until((mark + r":(\d+):").encode(), timeout)
         # An echoed command line repeats the mark with "$?", which is no number.
