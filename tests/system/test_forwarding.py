@@ -4,7 +4,6 @@ goes missing without a name. The datapath alone, configured over its api."""
 import itertools
 import os
 import subprocess
-import threading
 import time
 
 import pytest
@@ -109,9 +108,12 @@ class Lab:
         else:
             prefix = f"ip netns exec {self.ns[server]} " if server in self.ns else ""
             daemon = subprocess.Popen(f"{prefix}iperf3 -s -1", shell=True, stdout=subprocess.DEVNULL)
-        time.sleep(1)
-        out = self.on(client, f"/usr/bin/iperf3 -c {address} -t {seconds} -f m --connect-timeout 5000",
-                      check=False, timeout=60)
+        for _ in range(8):  # the server may take its time: guests are emulated
+            time.sleep(1)
+            out = self.on(client, f"/usr/bin/iperf3 -c {address} -t {seconds} -f m --connect-timeout 5000",
+                          check=False, timeout=60)
+            if "receiver" in out:
+                break
         if server not in self.guests:
             daemon.wait(timeout=20)
         lines = [line for line in out.split("\n") if "receiver" in line]
@@ -221,7 +223,8 @@ def test_guest_restarts_leak_nothing():
             print(n, now)
             if n == 0:
                 before = now
-        assert now["fds"] == before["fds"], (before, now)
+        # A connection attempt to the absent guest may be under way just now.
+        wait_until(lambda: guest_resources(process, dp)["fds"] <= before["fds"], 10)
         assert now["maps"] <= before["maps"] + 4, (before, now)
         assert now["huge_free"] == before["huge_free"], (before, now)
         assert now["rss_kb"] <= before["rss_kb"] + 4096, (before, now)
@@ -252,20 +255,17 @@ def test_every_packet_is_accounted_for_under_load():
     """The ledger, exact at rest after full speed with floods and an output that is away half of the time."""
     with DatapathProcess("--eal", f"-d {os.path.abspath(PLUGIN)}", memory="128") as process:
         dp = process.connect(writer=True)
-        bench_ports(dp, 1000, ",macs=50,rate=300000")
+        bench_ports(dp, 1000, ",macs=50,limit=2000000")
         dp.transaction([("port_set", dict(name="d1", type="dummy", bridge="br0", ofport=3)),
                         ("port_set", dict(name="g1", type="dpdkvhostuserclient", bridge="br0", ofport=4, option=[
                             dict(key="vhost-server-path", value=f"{process.rundir}/none.sock")]))])
-        stop = threading.Event()
         for n in range(10):
             dp.transaction([("port_set", dict(name="d2", type="dummy", bridge="br0", ofport=5))])
             dp.frames_sent("d1")
             time.sleep(0.1)
             dp.transaction([("mac_del", dict(bridge="br0")), ("port_del", dict(name="d2"))])
-        stop.set()
-        # Stop the source, let everything drain.
-        dp.transaction([("port_set", dict(name="in", admin_up=0))])
-        time.sleep(0.3)
+        wait_until(lambda: next(s for s in dp.dump("port_stats") if s["port"] == "in")["rx_packets"] == 2000000, 30)
+        time.sleep(0.2)
         stats = dp.dump("port_stats")
         known = {s["port"] for s in stats}
         assert {"in", "out", "d1", "g1"} <= known
@@ -274,6 +274,7 @@ def test_every_packet_is_accounted_for_under_load():
             gone = s["sent"] + s["tx_packets"] + s["dropped"] + s["absorbed"] + s["held"]
             assert got == gone, s
         by = {s["port"]: s for s in stats}
+        assert by["in"]["rx_packets"] == 2000000
         assert by["in"]["created"] > 1000
         reasons = {d["reason"]: d["count"] for d in by["g1"].get("drop", [])}
         assert reasons.get("tx_no_guest", 0) > 1000, reasons
