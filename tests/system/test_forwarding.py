@@ -230,8 +230,11 @@ def test_guest_restarts_leak_nothing():
         assert now["rss_kb"] <= before["rss_kb"] + 4096, (before, now)
 
 
+_runs = itertools.count()
+
+
 def bench_ports(dp, flows, extra="", set_="l2"):
-    tag = f"f{os.getpid()}"
+    tag = f"f{os.getpid()}n{next(_runs)}"  # a file in /dev/shm of its own
     dp.transaction([
         ("bridge_set", dict(name="br0", open=1)),
         ("port_set", dict(name="in", type="dpdk", bridge="br0", ofport=1, option=[
