@@ -291,8 +291,9 @@ static void follow(const struct field_info *f, struct flow *flow)
 	}
 }
 
-void field_set_masked(const struct field_info *f, struct flow *flow, const union field_value *v,
-		      const union field_value *mask)
+/* Writes the bits of mask, and nothing that follows from them. */
+static void write_bits(const struct field_info *f, struct flow *flow, const union field_value *v,
+		       const union field_value *mask)
 {
 	size_t n = field_key_bytes(f), pad = f->n_bytes - n;
 	uint8_t *p = at_rw(f, flow);
@@ -306,6 +307,12 @@ void field_set_masked(const struct field_info *f, struct flow *flow, const union
 
 		store_n(p, n, (load_n(p, n) & ~m) | ((load_n(v->b + pad, n) << f->lsb) & m));
 	}
+}
+
+void field_set_masked(const struct field_info *f, struct flow *flow, const union field_value *v,
+		      const union field_value *mask)
+{
+	write_bits(f, flow, v, mask);
 	follow(f, flow);
 }
 
@@ -360,58 +367,43 @@ static void match_tci(struct match *m, uint16_t value, uint16_t mask)
 	m->mask.key.vlan[0].tci |= cpu_to_be16(mask);
 }
 
+/* Forms of OpenFlow 1.0 that mean something else than the bits they are written as. */
+static bool match_old_form(const struct field_info *f, struct match *m, const union field_value *v)
+{
+	uint16_t low = load_be16(v->b);
+	union field_value port;
+
+	if (f->id == FIELD_IN_PORT16) {
+		store_be32(port.b, low >= 0xff00 ? 0xffff0000u | low : low);
+		field_match(&fields[FIELD_IN_PORT], m, &port, NULL);
+	} else if (f->id == FIELD_DL_VLAN && low == 0xffff) {
+		match_tci(m, 0, 0xffff);
+	} else if (f->id == FIELD_DL_VLAN) {
+		match_tci(m, (low & VLAN_VID_MASK) | VLAN_CFI, VLAN_CFI | VLAN_VID_MASK);
+	} else if (f->id == FIELD_DL_VLAN_PCP || f->id == FIELD_VLAN_PCP) {
+		match_tci(m, (uint16_t)(v->b[0] << VLAN_PCP_SHIFT) | VLAN_CFI,
+			  VLAN_PCP_MASK | VLAN_CFI);
+	} else {
+		return false;
+	}
+	return true;
+}
+
 void field_match(const struct field_info *f, struct match *m, const union field_value *v,
 		 const union field_value *mask)
 {
-	union field_value full, val;
-	uint16_t low = load_be16(v->b);
+	union field_value all, bits, value;
 
-	field_full_mask(f, &full);
-	if (mask)
-		for (size_t i = 0; i < f->n_bytes; i++)
-			full.b[i] &= mask->b[i];
-	if (f->id == FIELD_IN_PORT16) {
-		store_be32(val.b, low >= 0xff00 ? 0xffff0000u | low : low);
-		field_match(&fields[FIELD_IN_PORT], m, &val, NULL);
+	if (match_old_form(f, m, v))
 		return;
-	}
-	if (f->id == FIELD_DL_VLAN) {
-		if (low == 0xffff)
-			match_tci(m, 0, 0xffff);
-		else
-			match_tci(m, (low & VLAN_VID_MASK) | VLAN_CFI, VLAN_CFI | VLAN_VID_MASK);
-		return;
-	}
-	if (f->id == FIELD_DL_VLAN_PCP || f->id == FIELD_VLAN_PCP) {
-		match_tci(m, (uint16_t)(v->b[0] << VLAN_PCP_SHIFT) | VLAN_CFI,
-			  VLAN_PCP_MASK | VLAN_CFI);
-		return;
+	field_full_mask(f, &all);
+	for (size_t i = 0; i < f->n_bytes; i++) {
+		bits.b[i] = mask ? all.b[i] & mask->b[i] : all.b[i];
+		value.b[i] = v->b[i] & bits.b[i];
 	}
 	/* An earlier, different match of the same field is replaced, not mixed with. */
-	memset(&val, 0, f->n_bytes);
-	{
-		union field_value all;
-		size_t n = field_key_bytes(f), pad = f->n_bytes - n;
-		uint8_t *p = at_rw(f, &m->mask);
-
-		field_full_mask(f, &all);
-		if (n > WORD_BYTES)
-			memset(p, 0, n);
-		else
-			store_n(p, n,
-				load_n(p, n) &
-					~((load_n(all.b + pad, n) << f->lsb) & word_mask(f, n)));
-		for (size_t i = 0; i < f->n_bytes; i++)
-			val.b[i] = v->b[i] & full.b[i];
-		p = at_rw(f, &m->value);
-		if (n > WORD_BYTES)
-			memcpy(p, val.b + pad, n);
-		else
-			store_n(p, n,
-				(load_n(p, n) & ~word_mask(f, n)) |
-					(load_n(val.b + pad, n) << f->lsb));
-	}
-	add_bits(f, &m->mask, &full);
+	write_bits(f, &m->mask, &bits, &all);
+	write_bits(f, &m->value, &value, &all);
 }
 
 void field_get_match(const struct field_info *f, const struct match *m, union field_value *v,
