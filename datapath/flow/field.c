@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The field tables and what follows from a row: get, set, match, prerequisites, sub-fields.
- * Text of values is in field_text.c. Tables are immutable after the index is built (once, by
- * whoever looks up first); any thread. Nothing here allocates. */
+/* The field tables and what follows from a row: get, set, match, prerequisites. Sub-fields are in
+ * subfield.c, text of values in field_text.c. Tables are immutable after the index is built (once,
+ * by whoever looks up first); any thread. Nothing here allocates. */
 #include "datapath/flow/field.h"
 
 #include <pthread.h>
 #include <string.h>
 
+#include "datapath/flow/field_priv.h"
 #include "datapath/flow/tun_opt.h"
 
 /* Rows of fields.def as initialisers. A header is (header, version, name, experimenter). */
@@ -218,53 +219,6 @@ uint16_t field_key_bytes(const struct field_info *f)
 	return f->key_bytes;
 }
 
-/* Fields of up to 8 bytes go through a u64; longer ones are whole bytes (checked by a test). */
-enum { WORD_BYTES = 8 };
-
-static uint64_t load_n(const uint8_t *p, size_t n)
-{
-	uint64_t v = 0;
-
-	switch (n) {
-	case 2:
-		return load_be16(p);
-	case 4:
-		return load_be32(p);
-	case 8:
-		return load_be64(p);
-	}
-	for (size_t i = 0; i < n; i++)
-		v = v << 8 | p[i];
-	return v;
-}
-
-static void store_n(uint8_t *p, size_t n, uint64_t v)
-{
-	while (n--) {
-		p[n] = (uint8_t)v;
-		v >>= 8;
-	}
-}
-
-/* Bits of the storage word that belong to the field. */
-static uint64_t word_mask(const struct field_info *f, size_t key_bytes)
-{
-	unsigned bits = SL_MIN((unsigned)f->key_bits, 8u * (unsigned)key_bytes);
-	uint64_t m = bits >= 64 ? ~0ull : (1ull << bits) - 1;
-
-	return (m << f->lsb) & ~(uint64_t)f->hole;
-}
-
-static const uint8_t *at(const struct field_info *f, const struct flow *flow)
-{
-	return &flow->line[0][0] + field_offset(f);
-}
-
-static uint8_t *at_rw(const struct field_info *f, struct flow *flow)
-{
-	return &flow->line[0][0] + field_offset(f);
-}
-
 void field_get(const struct field_info *f, const struct flow *flow, union field_value *out)
 {
 	size_t n = field_key_bytes(f), pad = f->n_bytes - n;
@@ -276,8 +230,7 @@ void field_get(const struct field_info *f, const struct flow *flow, union field_
 		store_n(out->b + pad, n, (load_n(at(f, flow), n) & word_mask(f, n)) >> f->lsb);
 }
 
-/* Members that say the same thing in another form follow the one that was written. */
-static void follow(const struct field_info *f, struct flow *flow)
+void field_follow(const struct field_info *f, struct flow *flow)
 {
 	if (f->id == FIELD_IN_PORT16) {
 		uint16_t port = load_be16(at(f, flow));
@@ -313,7 +266,7 @@ void field_set_masked(const struct field_info *f, struct flow *flow, const union
 		      const union field_value *mask)
 {
 	write_bits(f, flow, v, mask);
-	follow(f, flow);
+	field_follow(f, flow);
 }
 
 void field_set(const struct field_info *f, struct flow *flow, const union field_value *v)
@@ -346,8 +299,7 @@ bool field_value_fits(const struct field_info *f, const union field_value *v)
 	return true;
 }
 
-/* ORs a mask in value form into the place of the field. */
-static void add_bits(const struct field_info *f, struct flow *mask, const union field_value *bits)
+void field_add_bits(const struct field_info *f, struct flow *mask, const union field_value *bits)
 {
 	size_t n = field_key_bytes(f), pad = f->n_bytes - n;
 	uint8_t *p = at_rw(f, mask);
@@ -438,7 +390,7 @@ void field_unwildcard(const struct field_info *f, struct flow *mask)
 	union field_value all;
 
 	field_full_mask(f, &all);
-	add_bits(f, mask, &all);
+	field_add_bits(f, mask, &all);
 }
 
 /* One row's own test. A match's value has zeros where it does not care, so the same code serves
@@ -585,186 +537,4 @@ bool field_place(const struct field_info *f, bool ipv6, struct field_place *out)
 		out->csum = CSUM_NONE;
 	}
 	return true;
-}
-
-static bool get_bit(const uint8_t *p, size_t n, unsigned bit)
-{
-	return p[n - 1 - bit / 8] >> bit % 8 & 1;
-}
-
-void bits_copy(const uint8_t *src, size_t src_bytes, unsigned src_ofs, uint8_t *dst,
-	       size_t dst_bytes, unsigned dst_ofs, unsigned n_bits)
-{
-	while (n_bits) {
-		/* Whole bytes when both sides are aligned, else bit by bit. */
-		if (src_ofs % 8 == 0 && dst_ofs % 8 == 0 && n_bits >= 8) {
-			dst[dst_bytes - 1 - dst_ofs / 8] = src[src_bytes - 1 - src_ofs / 8];
-			src_ofs += 8;
-			dst_ofs += 8;
-			n_bits -= 8;
-			continue;
-		}
-		uint8_t *d = &dst[dst_bytes - 1 - dst_ofs / 8];
-		uint8_t bit = (uint8_t)(1u << dst_ofs % 8);
-
-		*d = (uint8_t)(get_bit(src, src_bytes, src_ofs) ? *d | bit : *d & ~bit);
-		src_ofs++;
-		dst_ofs++;
-		n_bits--;
-	}
-}
-
-bool subfield_is_valid(const struct subfield *sf)
-{
-	return sf->field < FIELD_N && sf->n_bits &&
-	       (unsigned)sf->ofs + sf->n_bits <= fields[sf->field].n_bits;
-}
-
-/* Sub-fields of fields of up to 16 bytes, which are all but tunnel options, go through one wide
- * integer: a register move on the miss path takes some tens of cycles rather than hundreds. */
-__extension__ typedef unsigned __int128 wide_t;
-enum { WIDE_BYTES = 16 };
-
-static wide_t load_wide(const uint8_t *p, size_t n)
-{
-	return n <= 8 ? load_n(p, n) : (wide_t)load_n(p, n - 8) << 64 | load_be64(p + n - 8);
-}
-
-static void store_wide(uint8_t *p, size_t n, wide_t v)
-{
-	if (n > 8) {
-		store_n(p, n - 8, (uint64_t)(v >> 64));
-		store_be64(p + n - 8, (uint64_t)v);
-	} else {
-		store_n(p, n, (uint64_t)v);
-	}
-}
-
-static wide_t ones(unsigned bits)
-{
-	return bits >= 128 ? ~(wide_t)0 : ((wide_t)1 << bits) - 1;
-}
-
-static wide_t wide_mask(const struct field_info *f)
-{
-	return f->key_bytes > WORD_BYTES ? ones(8u * f->key_bytes) : word_mask(f, f->key_bytes);
-}
-
-static wide_t read_wide(const struct subfield *sf, const struct flow *flow)
-{
-	const struct field_info *f = &fields[sf->field];
-	wide_t v = (load_wide(at(f, flow), f->key_bytes) & wide_mask(f)) >> f->lsb;
-
-	return (v >> sf->ofs) & ones(sf->n_bits);
-}
-
-/* The sub-field's bits in the place where the field lies. */
-static wide_t place_mask(const struct subfield *sf)
-{
-	const struct field_info *f = &fields[sf->field];
-
-	return (ones(sf->n_bits) << sf->ofs << f->lsb) & wide_mask(f);
-}
-
-static void write_wide(const struct subfield *sf, struct flow *flow, wide_t v)
-{
-	const struct field_info *f = &fields[sf->field];
-	uint8_t *p = at_rw(f, flow);
-	wide_t mask = place_mask(sf);
-
-	store_wide(p, f->key_bytes,
-		   (load_wide(p, f->key_bytes) & ~mask) | ((v << sf->ofs << f->lsb) & mask));
-	follow(f, flow);
-}
-
-static bool is_wide(const struct subfield *sf)
-{
-	return fields[sf->field].n_bytes <= WIDE_BYTES;
-}
-
-void subfield_read(const struct subfield *sf, const struct flow *flow, union field_value *out)
-{
-	const struct field_info *f = &fields[sf->field];
-	size_t n = (sf->n_bits + 7u) / 8u;
-	union field_value v;
-
-	if (is_wide(sf)) {
-		store_wide(out->b, n, read_wide(sf, flow));
-		return;
-	}
-	field_get(f, flow, &v);
-	memset(out->b, 0, n);
-	bits_copy(v.b, f->n_bytes, sf->ofs, out->b, n, 0, sf->n_bits);
-}
-
-uint64_t subfield_read_u64(const struct subfield *sf, const struct flow *flow)
-{
-	union field_value v;
-	size_t n = (sf->n_bits + 7u) / 8u;
-
-	if (is_wide(sf))
-		return (uint64_t)read_wide(sf, flow);
-	subfield_read(sf, flow, &v);
-	return n > 8 ? load_n(v.b + n - 8, 8) : load_n(v.b, n);
-}
-
-void subfield_write(const struct subfield *sf, struct flow *flow, const union field_value *v)
-{
-	const struct field_info *f = &fields[sf->field];
-	size_t n = (sf->n_bits + 7u) / 8u;
-	union field_value cur;
-
-	if (is_wide(sf)) {
-		write_wide(sf, flow, load_wide(v->b, n));
-		return;
-	}
-	field_get(f, flow, &cur);
-	bits_copy(v->b, n, 0, cur.b, f->n_bytes, sf->ofs, sf->n_bits);
-	field_set(f, flow, &cur);
-}
-
-void subfield_write_u64(const struct subfield *sf, struct flow *flow, uint64_t v)
-{
-	size_t n = (sf->n_bits + 7u) / 8u;
-	union field_value val;
-
-	if (is_wide(sf)) {
-		write_wide(sf, flow, v);
-		return;
-	}
-	memset(val.b, 0, n);
-	if (n > 8)
-		store_n(val.b + n - 8, 8, v);
-	else
-		store_n(val.b, n, v);
-	subfield_write(sf, flow, &val);
-}
-
-void subfield_copy(const struct subfield *src, const struct subfield *dst, const struct flow *from,
-		   struct flow *to)
-{
-	union field_value v;
-
-	if (is_wide(src) && is_wide(dst)) {
-		write_wide(dst, to, read_wide(src, from));
-		return;
-	}
-	subfield_read(src, from, &v);
-	subfield_write(dst, to, &v);
-}
-
-void subfield_unwildcard(const struct subfield *sf, struct flow *mask)
-{
-	const struct field_info *f = &fields[sf->field];
-	uint8_t *p = at_rw(f, mask);
-	union field_value set, bits;
-
-	if (is_wide(sf)) {
-		store_wide(p, f->key_bytes, load_wide(p, f->key_bytes) | place_mask(sf));
-		return;
-	}
-	memset(set.b, 0xff, sizeof set.b);
-	memset(bits.b, 0, f->n_bytes);
-	bits_copy(set.b, sizeof set.b, 0, bits.b, f->n_bytes, sf->ofs, sf->n_bits);
-	add_bits(f, mask, &bits);
 }
