@@ -52,6 +52,7 @@ struct conn {
 
 static struct list conns = {&conns, &conns};
 static size_t n_conns;
+static uint64_t n_writes;   /* WRITE requests that were let through */
 static struct conn *writer; /* holds the lease */
 static struct loop_fd listener = {.fd = -1};
 static char *socket_path;
@@ -312,6 +313,7 @@ static void handle_message(struct conn *c, const void *data, size_t len)
 			kill_conn(c);
 		return;
 	}
+	n_writes += request_info(type)->who == REQUEST_WRITE;
 	request_info(type)->handle(c, msg_attrs(data));
 }
 
@@ -533,6 +535,11 @@ bool conn_is_writer(const struct conn *c)
 const char *conn_writer_program(void)
 {
 	return writer ? writer->program : NULL;
+}
+
+uint64_t conn_writes(void)
+{
+	return n_writes;
 }
 
 size_t conn_count(void)

@@ -43,6 +43,7 @@ const char *conn_program(const struct conn *c);
 bool conn_is_writer(const struct conn *c);
 const char *conn_writer_program(void); /* NULL: nobody has the lease */
 size_t conn_count(void);
+uint64_t conn_writes(void); /* requests that need the lease, since the start */
 
 /* ---- a transaction in work or being collected ---- */
 struct transaction *conn_transaction(const struct conn *c);

@@ -142,16 +142,16 @@ static void no_usage(const char *program)
 	/* EAL's own list of options helps nobody here; its error line does. */
 }
 
+/* EAL keeps pointers into argv and reorders it: ours stays until eal_stop(). */
+static struct args eal_args;
+static char **eal_argv;
+
 static int init(const struct options *o, bool huge, unsigned core)
 {
-	struct args args = {0};
-
-	build_args(o, huge, core, &args);
-	/* EAL keeps pointers into argv and reorders it. */
-	char **argv = xcalloc(args.v.len + 1, sizeof *argv);
-	memcpy(argv, args.v.at, args.v.len * sizeof *argv);
-	int rc = rte_eal_init((int)args.v.len, argv);
-	vec_free(&args.v);
+	build_args(o, huge, core, &eal_args);
+	eal_argv = xcalloc(eal_args.v.len + 1, sizeof *eal_argv);
+	memcpy(eal_argv, eal_args.v.at, eal_args.v.len * sizeof *eal_argv);
+	int rc = rte_eal_init((int)eal_args.v.len, eal_argv);
 	return rc < 0 ? -rte_errno : 0;
 }
 
@@ -224,4 +224,8 @@ void eal_stop(void)
 		rmdir(dir);
 	}
 	free(dir);
+	VEC_FOR_EACH (s, &eal_args.v)
+		free(*s);
+	vec_free(&eal_args.v);
+	free(eal_argv);
 }

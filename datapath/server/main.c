@@ -30,6 +30,7 @@
 #include "datapath/server/server.h"
 #include "datapath/server/upkeep.h"
 #include "datapath/table/bridge.h"
+#include "datapath/table/table_events.h"
 
 LOG_MODULE(server);
 
@@ -114,8 +115,9 @@ static void stop_datapath(void)
 	device_stop();
 	port_close_all();
 	bridge_destroy_all();
-	while (rcu_run(1000))
-		;
+	do /* what is freed may put off more */
+		tables_run(clock_mono_ms());
+	while (rcu_run(1000));
 	events_destroy();
 	loop_destroy();
 	eal_stop();

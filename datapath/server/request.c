@@ -69,8 +69,10 @@ void request_STATUS(struct conn *c, struct attrs a)
 	msg_put_u64(m, ATTR_EVENT_SEQ, events_next_seq());
 	pool_usage(&in_use, &total);
 	snprintf(detail, sizeof detail,
-		 "buffers_in_use=%u buffers=%u clients=%zu packet_ins_unwanted=%llu writer=%s",
-		 in_use, total, conn_count(), (unsigned long long)packet_in_unwanted(),
+		 "buffers_in_use=%u buffers=%u clients=%zu writes=%llu packet_ins_unwanted=%llu "
+		 "writer=%s",
+		 in_use, total, conn_count(), (unsigned long long)conn_writes(),
+		 (unsigned long long)packet_in_unwanted(),
 		 conn_writer_program() ? conn_writer_program() : "");
 	msg_put_str(m, ATTR_DETAIL, detail);
 	conn_reply_end(c);

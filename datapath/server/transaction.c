@@ -138,10 +138,15 @@ static void announce(const struct transaction *t, uint64_t version)
 	events_end();
 }
 
-static void tell_link(struct port_object *p, void *aux)
+/* Of the ports in this transaction: whoever is new to a bridge has its link known there. */
+static void tell_links(void)
 {
-	if (p->o.touched && p->port)
-		port_watch_link(p);
+	LIST_FOR_EACH (o, struct object, touched_link, &registry_touched_ports) {
+		const struct port_object *p = SL_CONTAINER_OF(o, struct port_object, o);
+
+		if (p->port && o->staged_exists)
+			port_watch_link(p);
+	}
 }
 
 static void commit(struct transaction *t)
@@ -151,7 +156,7 @@ static void commit(struct transaction *t)
 	version_wait(version);
 	if (t->fx.has_generation)
 		server.generation = t->fx.generation;
-	registry_for_each_port(tell_link, NULL);
+	tell_links();
 	port_changes_finish();
 	registry_commit();
 	if (t->fx.flush_cache)

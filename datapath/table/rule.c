@@ -36,8 +36,10 @@ static void fill_actions(struct rule *r, const struct rule_spec *spec)
 {
 	struct rule_conj *c = (struct rule_conj *)rule_conjs(r);
 
-	memcpy((uint8_t *)rule_actions(r), spec->actions, spec->actions_len);
-	memcpy((uint8_t *)rule_blob(r), spec->blob, spec->blob_len);
+	if (spec->actions_len)
+		memcpy((uint8_t *)rule_actions(r), spec->actions, spec->actions_len);
+	if (spec->blob_len)
+		memcpy((uint8_t *)rule_blob(r), spec->blob, spec->blob_len);
 	ACTION_FOR_EACH(a, rule_actions(r), r->actions_len)
 	{
 		if (a->type == ACTION_CONJUNCTION) {
