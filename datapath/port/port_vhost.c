@@ -54,16 +54,19 @@ static void set_status(struct port *p)
 {
 	struct vhost_dev *d = p->priv;
 	int n = 0, vid = __atomic_load_n(&d->vid, __ATOMIC_ACQUIRE);
+	struct rte_vhost_vring ring_0 = {0};
 	char *at = p->status.detail;
 	size_t room = sizeof p->status.detail;
 
 	n = snprintf(at, room, "mode=%s status=%s socket=%.100s", d->client ? "client" : "server",
 		     d->running ? "connected" : "disconnected", d->path);
+	if (d->running)
+		rte_vhost_get_vhost_vring(vid, 0, &ring_0);
 	if (d->running && n > 0 && (size_t)n < room)
 		n += snprintf(at + n, room - (size_t)n,
 			      " num_of_vrings=%u numa=%d vring_0_size=%u features=0x%llx",
-			      rte_vhost_get_vring_num(vid), p->numa_node,
-			      vhost_tx_queue(d, 0)->ring.size, (unsigned long long)d->features);
+			      rte_vhost_get_vring_num(vid), p->numa_node, ring_0.size,
+			      (unsigned long long)d->features);
 	if (d->quarantined && n > 0 && (size_t)n < room)
 		snprintf(at + n, room - (size_t)n, " quarantined=true");
 }
