@@ -343,6 +343,9 @@ void flow_rule_add(struct txn *t, struct flow_tables *ts, struct rule *r, const 
 	ft->n_live++;
 	ts->n_rules++;
 	ts->bytes += size_of(r);
+	/* A table that comes into use concerns also packets that the rule does not match. */
+	if (!ft->used)
+		txn_change(t, CHANGE_BRIDGE, ts->bridge_id, 0, NULL);
 	txn_step(t, publish_add, done_add, undo_add, make_step(ts, r));
 	if (!old)
 		log_change(t, r);
