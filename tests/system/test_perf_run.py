@@ -70,8 +70,6 @@ def test_a_learning_bridge_is_measured(tmp_path, switch):
 
 @pytest.mark.parametrize("switch", ["ovs", "sluice"])
 def test_rules_and_attacks_are_measured(tmp_path, switch):
-    if switch == "sluice" and not os.path.exists(os.path.join(ROOT, "control/openflow/ofswitch.c")):
-        pytest.skip("sluiced has no OpenFlow yet")
     records = perf_run(tmp_path, switch, *RULES)
     assert [r["scenario"] for r in records] == ["pipe5", "exact", "tse"]
     assert all(r["value"] > 0 for r in records)
