@@ -48,9 +48,6 @@ enum ofp_err act_get_set_field(struct act_decoding *d, struct ofcur *body)
 
 enum ofp_err act_get_reg_load2(struct act_decoding *d, struct ofcur *body)
 {
-	const uint8_t *zero = ofcur_bytes(body, 6);
-	if (zero && !ofcur_is_zero(zero, 6))
-		return OFPERR_NXBRC_MUST_BE_ZERO;
 	size_t at = d->out->len;
 	enum ofp_err err = get_oxm_value(d, body, true);
 	if (!err)
@@ -144,7 +141,6 @@ static void put_as_nx(struct act_encoding *e, const struct field_info *f, const 
 		return;
 	}
 	size_t at = act_begin(e, ACT_REG_LOAD2);
-	ofbuf_pad(e->out, at, 16);
 	put_oxm(e, f, value, is_exact(f, mask) || variable ? NULL : mask);
 	act_end(e, at);
 }

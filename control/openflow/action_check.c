@@ -270,11 +270,44 @@ static enum ofp_err check_list(struct check *c, uint8_t *list, size_t len)
 	return conjunction && other ? OFPERR_NXBAC_BAD_CONJUNCTION : OFPERR_OK;
 }
 
+/* Where the action's instruction stands in the order of execution (§5.5). */
+static int rank(const struct action *a)
+{
+	switch (a->type) {
+	case ACTION_METER:
+		return ACT_AS(action_meter, a)->as_instruction ? 0 : 1;
+	case ACTION_CLEAR_ACTIONS:
+		return 2;
+	case ACTION_WRITE_ACTIONS:
+		return 3;
+	case ACTION_WRITE_METADATA:
+		return 4;
+	case ACTION_GOTO_TABLE:
+		return 5;
+	default:
+		return 1;
+	}
+}
+
+static enum ofp_err check_order(const void *list, size_t len)
+{
+	int last = 0;
+	ACTION_FOR_EACH(a, list, len)
+	{
+		if (rank(a) < last)
+			return OFPERR_BAC_UNSUPPORTED_ORDER;
+		last = rank(a);
+	}
+	return OFPERR_OK;
+}
+
 enum ofp_err action_check(void *list, size_t len, const struct match *m, uint8_t table,
 			  uint8_t version)
 {
 	struct check c = {.m = *m, .table = table, .version = version};
-	enum ofp_err err = check_list(&c, list, len);
+	enum ofp_err err = check_order(list, len);
+	if (!err)
+		err = check_list(&c, list, len);
 	if (!err && c.inconsistent && version != OFP10)
 		return OFPERR_BAC_MATCH_INCONSISTENT;
 	return err;

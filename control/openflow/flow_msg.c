@@ -6,6 +6,12 @@
 
 #include "control/openflow/spec.h"
 
+/* Flags that a rule keeps and statistics tell. */
+enum {
+	FLAGS_SHOWN = OFPFF_SEND_FLOW_REM | OFPFF_CHECK_OVERLAP | OFPFF12_RESET_COUNTS |
+		      OFPFF13_NO_PKT_COUNTS | OFPFF13_NO_BYT_COUNTS
+};
+
 void flow_mod_free(struct flow_mod *fm)
 {
 	action_buf_free(&fm->actions);
@@ -203,10 +209,8 @@ static void put_match_nxm(struct ofbuf *b, const struct match *m, size_t length_
 
 static void put_counters(struct ofbuf *b, const struct flow_stats *fs)
 {
-	bool no_pkts = fs->flags & OFPFF13_NO_PKT_COUNTS,
-	     no_bytes = fs->flags & OFPFF13_NO_BYT_COUNTS;
-	ofbuf_u64(b, no_pkts ? UINT64_MAX : fs->packets);
-	ofbuf_u64(b, no_bytes ? UINT64_MAX : fs->bytes);
+	ofbuf_u64(b, fs->packets);
+	ofbuf_u64(b, fs->bytes);
 }
 
 static void put_stats10(struct ofbuf *b, const struct flow_stats *fs)
@@ -238,8 +242,7 @@ static void put_stats_nxm(struct ofbuf *b, const struct flow_stats *fs)
 
 static void put_stats11(struct ofbuf *b, uint8_t version, const struct flow_stats *fs)
 {
-	uint16_t flags =
-		fs->flags & (OFPFF_SEND_FLOW_REM | OFPFF13_NO_PKT_COUNTS | OFPFF13_NO_BYT_COUNTS);
+	uint16_t flags = fs->flags & FLAGS_SHOWN;
 	put_duration(b, fs->duration_ms);
 	ofbuf_u16(b, fs->priority);
 	ofbuf_u16(b, fs->idle_timeout_s);
@@ -252,18 +255,109 @@ static void put_stats11(struct ofbuf *b, uint8_t version, const struct flow_stat
 	ofp_match_put(b, &fs->match, version);
 }
 
+/* ---- OpenFlow 1.5: statistics as a list of OXS entries (§7.2.4) ---- */
+
+enum { OXS_DURATION, OXS_IDLE_TIME, OXS_FLOW_COUNT = 3, OXS_PACKET_COUNT, OXS_BYTE_COUNT };
+
+static void put_oxs(struct ofbuf *b, unsigned field, uint64_t value, unsigned n_bytes)
+{
+	ofbuf_u32(b, 0x80020000u | field << 9 | n_bytes);
+	if (n_bytes == 8)
+		ofbuf_u64(b, value);
+	else
+		ofbuf_u32(b, (uint32_t)value);
+}
+
+static uint64_t as_time(uint64_t ms)
+{
+	return ms / 1000 << 32 | ms % 1000 * 1000000;
+}
+
+static size_t oxs_begin(struct ofbuf *b)
+{
+	size_t at = b->len;
+	ofbuf_u32(b, 0);
+	return at;
+}
+
+static void oxs_end(struct ofbuf *b, size_t at)
+{
+	ofbuf_set_u16(b, at + 2, (uint16_t)(b->len - at));
+	ofbuf_pad(b, at, 8);
+}
+
+static void put_oxs_stats(struct ofbuf *b, const struct flow_stats *fs)
+{
+	size_t at = oxs_begin(b);
+	put_oxs(b, OXS_DURATION, as_time(fs->duration_ms), 8);
+	put_oxs(b, OXS_IDLE_TIME, as_time(fs->idle_age_ms), 8);
+	put_oxs(b, OXS_PACKET_COUNT, fs->packets, 8);
+	put_oxs(b, OXS_BYTE_COUNT, fs->bytes, 8);
+	oxs_end(b, at);
+}
+
+static void put_stats15(struct ofbuf *b, const struct flow_stats *fs)
+{
+	ofbuf_u8(b, fs->table);
+	ofbuf_u8(b, 0);
+	ofbuf_u16(b, fs->priority);
+	ofbuf_u16(b, fs->idle_timeout_s);
+	ofbuf_u16(b, fs->hard_timeout_s);
+	ofbuf_u16(b, fs->flags & FLAGS_SHOWN);
+	ofbuf_u16(b, fs->importance);
+	ofbuf_u64(b, fs->cookie);
+	ofp_match_put(b, &fs->match, OFP15);
+	put_oxs_stats(b, fs);
+}
+
+void flow_aggregate_put(struct ofbuf *b, uint8_t version, uint64_t packets, uint64_t bytes,
+			uint32_t n_flows)
+{
+	if (version < OFP15) {
+		ofbuf_u64(b, packets);
+		ofbuf_u64(b, bytes);
+		ofbuf_u32(b, n_flows);
+		ofbuf_zeros(b, 4);
+		return;
+	}
+	size_t at = oxs_begin(b);
+	put_oxs(b, OXS_PACKET_COUNT, packets, 8);
+	put_oxs(b, OXS_BYTE_COUNT, bytes, 8);
+	put_oxs(b, OXS_FLOW_COUNT, n_flows, 4);
+	oxs_end(b, at);
+}
+
+static void put_removed15(struct ofbuf *b, const struct flow_stats *fs)
+{
+	ofbuf_u8(b, fs->table);
+	ofbuf_u8(b, fs->removed_reason);
+	ofbuf_u16(b, fs->priority);
+	ofbuf_u16(b, fs->idle_timeout_s);
+	ofbuf_u16(b, fs->hard_timeout_s);
+	ofbuf_u64(b, fs->cookie);
+	ofp_match_put(b, &fs->match, OFP15);
+	put_oxs_stats(b, fs);
+}
+
+/* ---- */
+
 void flow_stats_put(struct ofbuf *b, struct flow_mod_format format, const struct flow_stats *fs)
 {
 	size_t at = b->len;
 	ofbuf_u16(b, 0);
-	ofbuf_u8(b, fs->table);
-	ofbuf_u8(b, 0);
-	if (format.nxm)
-		put_stats_nxm(b, fs);
-	else if (format.version == OFP10)
-		put_stats10(b, fs);
-	else
-		put_stats11(b, format.version, fs);
+	if (format.version >= OFP15) {
+		ofbuf_zeros(b, 2);
+		put_stats15(b, fs);
+	} else {
+		ofbuf_u8(b, fs->table);
+		ofbuf_u8(b, 0);
+		if (format.nxm)
+			put_stats_nxm(b, fs);
+		else if (format.version == OFP10)
+			put_stats10(b, fs);
+		else
+			put_stats11(b, format.version, fs);
+	}
 	ofp_rule_actions_put(b, format.version, fs->actions, fs->actions_len);
 	ofbuf_set_u16(b, at, (uint16_t)(b->len - at));
 }
@@ -271,6 +365,10 @@ void flow_stats_put(struct ofbuf *b, struct flow_mod_format format, const struct
 void flow_removed_put(struct ofbuf *b, struct flow_mod_format format, const struct flow_stats *fs)
 {
 	bool old = format.version == OFP10 && !format.nxm;
+	if (format.version >= OFP15) {
+		put_removed15(b, fs);
+		return;
+	}
 	if (old)
 		match10_put(b, &fs->match);
 	ofbuf_u64(b, fs->cookie);

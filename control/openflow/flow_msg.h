@@ -53,4 +53,7 @@ struct flow_stats {
 	uint8_t removed_reason; /* OFPRR_*, of a removed one */
 };
 void flow_stats_put(struct ofbuf *b, struct flow_mod_format format, const struct flow_stats *fs);
+/* Body of an aggregate reply. */
+void flow_aggregate_put(struct ofbuf *b, uint8_t version, uint64_t packets, uint64_t bytes,
+			uint32_t n_flows);
 void flow_removed_put(struct ofbuf *b, struct flow_mod_format format, const struct flow_stats *fs);

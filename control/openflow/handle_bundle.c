@@ -116,6 +116,7 @@ static void on_committed(struct ofconn *c, const struct quoted_request *about, e
 	VEC_FOR_EACH (o, &k->others)
 		ofbuf_free(o);
 	vec_free(&k->others);
+	free(k->control.bytes);
 	free(k);
 }
 
@@ -123,9 +124,7 @@ static enum ofp_err commit(struct ofconn *c, const struct ofmsg *m, struct bundl
 {
 	struct commit *k = xzalloc(sizeof *k);
 	struct op_batch batch = b->batch;
-	k->control.xid = m->xid;
-	k->control.n = (uint8_t)SL_MIN(m->len, sizeof k->control.bytes);
-	memcpy(k->control.bytes, m->data, k->control.n);
+	k->control = quote(m);
 	k->id = b->id;
 	k->flags = b->flags;
 	k->others.at = b->others.at;

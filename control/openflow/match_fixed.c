@@ -315,7 +315,7 @@ enum ofp_err match11_get(struct ofcur *c, struct match *m)
 	x.has_in_port = !(w & OFPFW11_IN_PORT);
 	x.has_vlan = !(w & OFPFW11_DL_VLAN);
 	x.vlan = vlan == OFPVID11_NONE ? 0 : (uint16_t)((vlan & VLAN_VID_MASK) | OFPVID_PRESENT);
-	x.vlan_mask = vlan == OFPVID11_NONE  ? 0xffff
+	x.vlan_mask = vlan == OFPVID11_NONE  ? VLAN_VID_MASK | OFPVID_PRESENT
 		      : vlan == OFPVID11_ANY ? OFPVID_PRESENT
 					     : VLAN_VID_MASK | OFPVID_PRESENT;
 	x.has_pcp = !(w & OFPFW11_DL_VLAN_PCP);

@@ -4,7 +4,7 @@
 
 #include "control/openflow/spec.h"
 
-enum { N_VERSIONS = 6, QUOTED_BYTES = 64 };
+enum { N_VERSIONS = 6, QUOTED_BYTES = OFP_MESSAGE_MAX - 20 };
 
 /* domain << 32 | type << 16 | code */
 enum { DOMAIN_OF, DOMAIN_NX_VENDOR, DOMAIN_NX_EXPERIMENTER, DOMAIN_ONF_EXPERIMENTER, DOMAIN_NONE };

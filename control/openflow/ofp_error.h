@@ -17,6 +17,7 @@ const char *ofp_err_name(enum ofp_err err); /* "FMFC_OVERLAP" */
  * numbers it. Unknown numbers become FMFC_UNKNOWN. */
 enum ofp_err ofp_err_from_number(uint32_t type_code);
 
-/* Appends an OFPT_ERROR about `request` (at most 64 bytes of it are quoted). */
+/* Appends an OFPT_ERROR about `request`, which is quoted as far as it fits (§7.5.4 asks for 64
+ * bytes). */
 void ofp_err_put(struct ofbuf *b, uint8_t version, uint32_t xid, enum ofp_err err,
 		 const void *request, size_t request_len);

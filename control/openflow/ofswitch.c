@@ -222,8 +222,8 @@ int ofswitch_configure(struct ofswitch *sw, const struct ofswitch_config *config
 	return rc ? rc : rc2;
 }
 
-/* The same datapath as before: what changed meanwhile is read anew. Another one, that has nothing: the
- * shadow is what will be replayed to it. */
+/* The same datapath as before: what changed meanwhile is read anew. Another one, that has nothing:
+ * the shadow is what will be replayed to it. */
 void ofswitch_set_client(struct ofswitch *sw, struct api_client *client)
 {
 	sw->client = client;

@@ -37,9 +37,15 @@ struct async_config {
 /* Operations on their way to the datapath, with what is needed to answer for each. */
 struct quoted_request {
 	uint32_t xid;
-	uint8_t n, bytes[64];
+	uint8_t *bytes; /* the whole message; owned */
+	size_t n;
 	size_t op_start, op_end; /* in transaction.data */
 };
+static inline struct quoted_request quote(const struct ofmsg *m)
+{
+	return (struct quoted_request){
+		.xid = m->xid, .bytes = xmemdup(m->data, m->len), .n = m->len};
+}
 struct op_batch {
 	struct msg transaction;
 	VEC(struct quoted_request) requests;
@@ -221,11 +227,11 @@ enum ofp_err dump_start(struct dump_request *d, struct ofconn *c, const struct o
 enum ofp_err op_batch_add(struct op_batch *b, struct ofconn *c, const struct ofmsg *m);
 /* Sends the batch if there is something in it; blocks the connection until it is answered. */
 void op_batch_flush(struct ofconn *c);
+typedef void (*batch_done_fn)(struct ofconn *c, const struct quoted_request *about,
+			      enum ofp_err err, void *aux);
 /* Commits a bundle: `done` gets OFPERR_OK or what failed. Takes the batch. */
 void op_batch_commit(struct ofconn *c, const struct ofmsg *m, struct op_batch *batch,
-		     void (*done)(struct ofconn *c, const struct quoted_request *about,
-				  enum ofp_err err, void *aux),
-		     void *aux);
+		     batch_done_fn done, void *aux);
 bool ofmsg_is_op(const struct ofmsg *m);
 
 /* ---- monitor.c, events.c, bundles ---- */

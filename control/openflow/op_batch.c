@@ -37,6 +37,8 @@ void op_batch_init(struct op_batch *b)
 void op_batch_free(struct op_batch *b)
 {
 	msg_free(&b->transaction);
+	VEC_FOR_EACH (q, &b->requests)
+		free(q->bytes);
 	vec_free(&b->requests);
 }
 
@@ -56,9 +58,9 @@ enum ofp_err op_batch_add(struct op_batch *b, struct ofconn *c, const struct ofm
 		b->transaction.len = start;
 		return err;
 	}
-	struct quoted_request q = {.xid = m->xid, .op_start = start, .op_end = b->transaction.len};
-	q.n = (uint8_t)SL_MIN(m->len, sizeof q.bytes);
-	memcpy(q.bytes, m->data, q.n);
+	struct quoted_request q = quote(m);
+	q.op_start = start;
+	q.op_end = b->transaction.len;
 	vec_push(&b->requests, q);
 	b->has_objects |= is_object(m);
 	if (b == &c->batch &&
@@ -72,8 +74,7 @@ struct batch_request {
 	struct op_batch batch;
 	size_t next; /* sent one by one: the next to send */
 	bool singly;
-	void (*done)(struct ofconn *c, const struct quoted_request *about, enum ofp_err err,
-		     void *aux);
+	batch_done_fn done;
 	void *aux;
 };
 
@@ -142,10 +143,19 @@ static void on_batch_reply(struct ofrequest *r, struct attrs a, bool more, const
 	}
 }
 
-static void
-start(struct ofconn *c, const struct ofmsg *m, struct op_batch *batch,
-      void (*done)(struct ofconn *, const struct quoted_request *, enum ofp_err, void *), void *aux)
+static void start(struct ofconn *c, const struct ofmsg *m, struct op_batch *batch,
+		  batch_done_fn done, void *aux)
 {
+	if (!c->sw->client) {
+		if (done)
+			done(c, NULL, OFPERR_BRC_EPERM, aux);
+		else
+			VEC_FOR_EACH (q, &batch->requests)
+				ofconn_send_quoted_error(c, q, OFPERR_BRC_EPERM);
+		op_batch_free(batch);
+		*batch = (struct op_batch){0};
+		return;
+	}
 	struct batch_request *b = xzalloc(sizeof *b);
 	struct msg copy = {0};
 	b->batch = *batch;
@@ -157,17 +167,7 @@ start(struct ofconn *c, const struct ofmsg *m, struct op_batch *batch,
 	/* the batch keeps its bytes for sending them again */
 	copy.data = xmemdup(b->batch.transaction.data, b->batch.transaction.len);
 	copy.len = copy.cap = b->batch.transaction.len;
-	size_t n = b->batch.requests.len;
-	struct quoted_request *requests =
-		n ? xmemdup(b->batch.requests.at, n * sizeof *requests) : NULL;
-	if (!ofrequest_send(&b->r, c->sw, c, m, &copy, true)) {
-		if (done)
-			done(c, NULL, OFPERR_BRC_EPERM, aux);
-		else
-			for (size_t i = 0; i < n; i++)
-				ofconn_send_quoted_error(c, &requests[i], OFPERR_BRC_EPERM);
-	}
-	free(requests);
+	ofrequest_send(&b->r, c->sw, c, m, &copy, true);
 }
 
 void op_batch_flush(struct ofconn *c)
@@ -177,9 +177,7 @@ void op_batch_flush(struct ofconn *c)
 }
 
 void op_batch_commit(struct ofconn *c, const struct ofmsg *m, struct op_batch *batch,
-		     void (*done)(struct ofconn *c, const struct quoted_request *about,
-				  enum ofp_err err, void *aux),
-		     void *aux)
+		     batch_done_fn done, void *aux)
 {
 	if (batch->requests.len)
 		start(c, m, batch, done, aux);

@@ -55,12 +55,76 @@ static void put_op(struct ofconn *c, const struct flow_mod *fm, struct msg *out)
 	msg_nest_end(out, at);
 }
 
+static bool is_mapped(struct ofswitch *sw, unsigned field)
+{
+	if (field < FIELD_TUN_METADATA0 || field > FIELD_TUN_METADATA63)
+		return true;
+	VEC_FOR_EACH (t, &sw->tlv)
+		if (t->index == field - FIELD_TUN_METADATA0)
+			return true;
+	return false;
+}
+
+/* Tunnel options that an action names without anybody having mapped them. */
+static bool action_is_mapped(struct ofswitch *sw, const struct action *a)
+{
+	const union {
+		struct action a;
+		struct action_set_field set;
+		struct action_move move;
+		struct action_stack stack;
+		struct action_output_reg output;
+		struct action_delete_field delete;
+	} *u = (const void *)a;
+	size_t n;
+	const uint8_t *list = action_nested(a, &n);
+	switch (a->type) {
+	case ACTION_SET_FIELD:
+	case ACTION_LOAD:
+		return is_mapped(sw, u->set.field);
+	case ACTION_MOVE:
+		return is_mapped(sw, u->move.src.field) && is_mapped(sw, u->move.dst.field);
+	case ACTION_STACK_PUSH:
+	case ACTION_STACK_POP:
+		return is_mapped(sw, u->stack.sf.field);
+	case ACTION_OUTPUT_REG:
+		return is_mapped(sw, u->output.src.field);
+	case ACTION_DELETE_FIELD:
+		return is_mapped(sw, u->delete.field);
+	default:
+		break;
+	}
+	if (list)
+		ACTION_FOR_EACH(inner, list, n)
+	if (!action_is_mapped(sw, inner))
+		return false;
+	return true;
+}
+
+/* Tunnel options without a mapping, and the hash that only groups may look at. */
+static enum ofp_err check_fields(struct ofswitch *sw, const struct flow_mod *fm)
+{
+	uint16_t lines = match_lines(&fm->match);
+	if (fm->match.mask.regs.dp_hash)
+		return OFPERR_BRC_EPERM;
+	if (lines >> FLOW_LINE_TUN_OPT0 & 15)
+		for (unsigned id = FIELD_TUN_METADATA0; id <= FIELD_TUN_METADATA63; id++)
+			if (!is_mapped(sw, id) && !field_is_wildcard(&fields[id], &fm->match))
+				return OFPERR_NXFMFC_INVALID_TLV_FIELD;
+	ACTION_FOR_EACH(a, fm->actions.data, fm->actions.len)
+	if (!action_is_mapped(sw, a))
+		return OFPERR_NXFMFC_INVALID_TLV_FIELD;
+	return OFPERR_OK;
+}
+
 static enum ofp_err flow_mod_op(struct ofconn *c, const struct ofmsg *m, bool nxm, struct msg *out)
 {
 	struct flow_mod fm;
 	enum ofp_err err = flow_mod_get(m->body, ofconn_format(c, nxm), &fm);
 	if (!err)
 		err = check_table(&fm, m->version);
+	if (!err)
+		err = check_fields(c->sw, &fm);
 	if (!err && fm.command < OFPFC_DELETE)
 		err = action_check(fm.actions.data, fm.actions.len, &fm.match, fm.table,
 				   m->version);
@@ -190,11 +254,9 @@ static void on_sum(struct ofrequest *r, struct attrs a, bool more, const struct 
 	const struct attr *o = attrs_find(a, ATTR_OBJECT);
 	if (o)
 		a = attr_nest(o);
-	ofbuf_u64(&r->multi.b, attrs_u64(a, ATTR_PKTS, 0));
-	ofbuf_u64(&r->multi.b, attrs_u64(a, ATTR_BYTES_COUNT, 0));
-	ofbuf_u32(&r->multi.b,
-		  (uint32_t)attrs_u64(a, ATTR_COUNT, attrs_u64(a, ATTR_ACTIVE_COUNT, 0)));
-	ofbuf_zeros(&r->multi.b, 4);
+	flow_aggregate_put(&r->multi.b, r->multi.version, attrs_u64(a, ATTR_PKTS, 0),
+			   attrs_u64(a, ATTR_BYTES_COUNT, 0),
+			   (uint32_t)attrs_u64(a, ATTR_COUNT, 0));
 	ofmulti_end(&r->multi);
 	ofconn_send_free(r->conn, &r->multi.b);
 }

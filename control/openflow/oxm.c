@@ -17,86 +17,47 @@
 		R(14), R(15)
 #define REG(n)          FIELD_REG##n
 #define TUN_METADATA(n) FIELD_TUN_METADATA##n
-static const uint16_t first_in_nxm[] = {FIELD_IN_PORT16, FIELD_VLAN_TCI, FIELD_NW_TOS};
 static const uint16_t first_in_15[] = {FIELD_XREG0, FIELD_XREG1, FIELD_XREG2, FIELD_XREG3,
 				       FIELD_XREG4, FIELD_XREG5, FIELD_XREG6, FIELD_XREG7};
 static const uint16_t common[] = {
-	FIELD_DP_HASH,
-	FIELD_IN_PORT,
-	FIELD_ACTSET_OUTPUT,
-	FIELD_ETH_SRC,
-	FIELD_ETH_DST,
-	FIELD_ETH_TYPE,
-	FIELD_VLAN_VID,
-	FIELD_VLAN_PCP,
-	FIELD_MPLS_LABEL,
-	FIELD_MPLS_TC,
-	FIELD_MPLS_BOS,
-	FIELD_MPLS_TTL,
-	FIELD_IP_SRC,
-	FIELD_IP_DST,
-	FIELD_IPV6_SRC,
-	FIELD_IPV6_DST,
-	FIELD_IP_FRAG,
-	FIELD_IP_DSCP,
-	FIELD_IP_ECN,
-	FIELD_IP_TTL,
-	FIELD_IPV6_LABEL,
-	FIELD_IP_PROTO,
-	FIELD_TCP_SRC,
-	FIELD_TCP_DST,
-	FIELD_TCP_FLAGS,
-	FIELD_UDP_SRC,
-	FIELD_UDP_DST,
-	FIELD_SCTP_SRC,
-	FIELD_SCTP_DST,
-	FIELD_ICMP_TYPE,
-	FIELD_ICMP_CODE,
-	FIELD_ICMPV6_TYPE,
-	FIELD_ICMPV6_CODE,
-	FIELD_ND_TARGET,
-	FIELD_ND_RESERVED,
-	FIELD_ND_OPTIONS_TYPE,
-	FIELD_ND_SLL,
-	FIELD_ND_TLL,
-	FIELD_ARP_OP,
-	FIELD_ARP_SPA,
-	FIELD_ARP_TPA,
-	FIELD_ARP_SHA,
-	FIELD_ARP_THA,
-	FIELD_TUN_ID,
-	FIELD_TUN_SRC,
-	FIELD_TUN_DST,
-	FIELD_TUN_IPV6_SRC,
-	FIELD_TUN_IPV6_DST,
-	FIELD_TUN_GBP_ID,
-	FIELD_TUN_GBP_FLAGS,
-	FIELD_TUN_ERSPAN_VER,
-	FIELD_TUN_ERSPAN_IDX,
-	FIELD_TUN_ERSPAN_DIR,
-	FIELD_TUN_ERSPAN_HWID,
-	FIELD_TUN_GTPU_FLAGS,
-	FIELD_TUN_GTPU_MSGTYPE,
-	FIELD_TUN_FLAGS,
-	FIELD_METADATA,
-	REGS(REG),
-	FIELD_PKT_MARK,
-	FIELD_CONJ_ID,
-	FIELD_CT_STATE,
-	FIELD_CT_ZONE,
-	FIELD_CT_MARK,
-	FIELD_CT_LABEL,
-	FIELD_CT_NW_PROTO,
-	FIELD_CT_NW_SRC,
-	FIELD_CT_NW_DST,
-	FIELD_CT_IPV6_SRC,
-	FIELD_CT_IPV6_DST,
-	FIELD_CT_TP_SRC,
-	FIELD_CT_TP_DST,
-	FIELD_PACKET_TYPE,
-	/* what is left of them when the forms above could not take it */
-	FIELD_VLAN_TCI,
-	FIELD_NW_TOS,
+	FIELD_DP_HASH,          FIELD_IN_PORT16,
+	FIELD_IN_PORT,          FIELD_ACTSET_OUTPUT,
+	FIELD_ETH_SRC,          FIELD_ETH_DST,
+	FIELD_ETH_TYPE,         FIELD_VLAN_TCI,
+	FIELD_VLAN_VID,         FIELD_VLAN_PCP,
+	FIELD_MPLS_LABEL,       FIELD_MPLS_TC,
+	FIELD_MPLS_BOS,         FIELD_MPLS_TTL,
+	FIELD_IP_SRC,           FIELD_IP_DST,
+	FIELD_IPV6_SRC,         FIELD_IPV6_DST,
+	FIELD_IP_FRAG,          FIELD_NW_TOS,
+	FIELD_IP_DSCP,          FIELD_IP_ECN,
+	FIELD_IP_TTL,           FIELD_IPV6_LABEL,
+	FIELD_IP_PROTO,         FIELD_TCP_SRC,
+	FIELD_TCP_DST,          FIELD_TCP_FLAGS,
+	FIELD_UDP_SRC,          FIELD_UDP_DST,
+	FIELD_SCTP_SRC,         FIELD_SCTP_DST,
+	FIELD_ICMP_TYPE,        FIELD_ICMP_CODE,
+	FIELD_ICMPV6_TYPE,      FIELD_ICMPV6_CODE,
+	FIELD_ND_TARGET,        FIELD_ND_RESERVED,
+	FIELD_ND_OPTIONS_TYPE,  FIELD_ND_SLL,
+	FIELD_ND_TLL,           FIELD_ARP_OP,
+	FIELD_ARP_SPA,          FIELD_ARP_TPA,
+	FIELD_ARP_SHA,          FIELD_ARP_THA,
+	FIELD_TUN_ID,           FIELD_TUN_SRC,
+	FIELD_TUN_DST,          FIELD_TUN_IPV6_SRC,
+	FIELD_TUN_IPV6_DST,     FIELD_TUN_GBP_ID,
+	FIELD_TUN_GBP_FLAGS,    FIELD_TUN_ERSPAN_VER,
+	FIELD_TUN_ERSPAN_IDX,   FIELD_TUN_ERSPAN_DIR,
+	FIELD_TUN_ERSPAN_HWID,  FIELD_TUN_GTPU_FLAGS,
+	FIELD_TUN_GTPU_MSGTYPE, FIELD_TUN_FLAGS,
+	FIELD_METADATA,         REGS(REG),
+	FIELD_PKT_MARK,         FIELD_CONJ_ID,
+	FIELD_CT_STATE,         FIELD_CT_ZONE,
+	FIELD_CT_MARK,          FIELD_CT_LABEL,
+	FIELD_CT_NW_PROTO,      FIELD_CT_NW_SRC,
+	FIELD_CT_NW_DST,        FIELD_CT_IPV6_SRC,
+	FIELD_CT_IPV6_DST,      FIELD_CT_TP_SRC,
+	FIELD_CT_TP_DST,        FIELD_PACKET_TYPE,
 };
 
 bool oxm_header_get(struct ofcur *c, struct oxm_header *out)
@@ -279,7 +240,16 @@ static void put_field(struct ofbuf *b, const struct field_info *f, const struct 
 	if (!exact && f->mask_kind == FIELD_MASK_NONE)
 		return;
 	oxm_field_put(b, f, version, &value, exact ? NULL : &mask);
-	field_set(f, &left->mask, &zero);
+	if (f->id == FIELD_VLAN_VID) /* the present bit goes with the id */
+		left->mask.key.vlan[0].tci &= cpu_to_be16(VLAN_PCP_MASK);
+	else
+		field_set(f, &left->mask, &zero);
+}
+
+/* Forms that only 1.0 uses, where they stand before those of later versions. */
+static bool is_of_nxm(const struct field_info *f)
+{
+	return f->id == FIELD_IN_PORT16 || f->id == FIELD_VLAN_TCI || f->id == FIELD_NW_TOS;
 }
 
 static void put_fields(struct ofbuf *b, const uint16_t *ids, size_t n, const struct match *m,
@@ -287,6 +257,8 @@ static void put_fields(struct ofbuf *b, const uint16_t *ids, size_t n, const str
 {
 	for (size_t i = 0; i < n; i++) {
 		const struct field_info *f = &fields[ids[i]];
+		if (version != OFP10 && is_of_nxm(f))
+			continue;
 		if (lines >> (field_offset(f) / FLOW_LINE_BYTES) & 1)
 			put_field(b, f, m, left, version);
 	}
@@ -296,8 +268,6 @@ void oxm_match_put(struct ofbuf *b, const struct match *m, uint8_t version)
 {
 	struct match left = *m;
 	uint16_t lines = match_lines(m);
-	if (version == OFP10)
-		put_fields(b, first_in_nxm, SL_ARRAY_SIZE(first_in_nxm), m, &left, lines, version);
 	if (version >= OFP15)
 		put_fields(b, first_in_15, SL_ARRAY_SIZE(first_in_15), m, &left, lines, version);
 	put_fields(b, common, SL_ARRAY_SIZE(common), m, &left, lines, version);

@@ -26,6 +26,7 @@ static void finish(struct ofrequest *r)
 	if (r->release)
 		r->release(r);
 	ofbuf_free(&r->multi.b);
+	free(r->quoted.bytes);
 	free(r);
 	if (!c)
 		return;
@@ -61,12 +62,8 @@ bool ofrequest_send(struct ofrequest *r, struct ofswitch *sw, struct ofconn *c,
 	r->ownerless = !c;
 	r->blocks = blocks;
 	list_push_back(&sw->requests, &r->sw_node);
-	if (msg) {
-		r->quoted = (struct quoted_request){.xid = msg->xid};
-		r->quoted.n = (uint8_t)SL_MIN(msg->len, sizeof r->quoted.bytes);
-		for (unsigned i = 0; i < r->quoted.n; i++)
-			r->quoted.bytes[i] = msg->data[i];
-	}
+	if (msg)
+		r->quoted = quote(msg);
 	if (c) {
 		list_push_back(&c->requests, &r->node);
 		if (blocks)

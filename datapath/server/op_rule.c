@@ -76,10 +76,9 @@ int op_apply_RULE_MOD(struct op *op, struct op_effects *fx, struct err *e)
 	fm.hidden = fm.flags & RULE_HIDDEN;
 	fm.cookie_mask = attrs_u64(a, ATTR_COOKIE_MASK, 0);
 	fm.cookie_match = attrs_u64(a, ATTR_COOKIE, 0);
-	/* With a mask the cookie selects, and modified rules keep theirs. */
+	/* Modified rules keep their cookie unless a new one is given. */
 	fm.cookie = fm.command == FLOW_MOD_ADD ? fm.cookie_match
-		    : fm.cookie_mask           ? UINT64_MAX
-					       : attrs_u64(a, ATTR_COOKIE, UINT64_MAX);
+					       : attrs_u64(a, ATTR_NEW_COOKIE, UINT64_MAX);
 	fm.out_port = (uint32_t)attrs_u64(a, ATTR_OUT_PORT, OFP_PORT_ANY);
 	fm.out_group = (uint32_t)attrs_u64(a, ATTR_OUT_GROUP, UINT32_MAX);
 	if (rule_attrs_match(a, ATTR_MATCH, &match_buf, &fm.match, e))
@@ -88,6 +87,14 @@ int op_apply_RULE_MOD(struct op *op, struct op_effects *fx, struct err *e)
 	fm.actions_len = (uint32_t)len;
 	fm.blob = attrs_bytes(a, ATTR_BLOB, &len);
 	fm.blob_len = (uint32_t)len;
+	uint32_t n_changed = 0;
+	int rc = flow_mod(&fx->txn, b, &fm, &n_changed, &fx->ofp_error, e);
+	bool modifies = fm.command == FLOW_MOD_MODIFY || fm.command == FLOW_MOD_MODIFY_STRICT;
+	if (rc || n_changed || !modifies || fm.cookie == UINT64_MAX || fm.cookie_mask)
+		return rc;
+	/* OpenFlow 1.0 §4.6: a modify that finds nothing adds */
+	fm.command = FLOW_MOD_ADD;
+	fm.table = fm.table == TABLE_ALL ? 0 : fm.table;
 	return flow_mod(&fx->txn, b, &fm, NULL, &fx->ofp_error, e);
 }
 
