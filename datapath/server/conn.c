@@ -205,9 +205,17 @@ static void end_message(struct conn *c)
 
 static void put_dump(struct conn *c)
 {
-	while (c->dump && unsent(c) < CONN_OUT_LOW_BYTES) {
+	bool silent = false;
+
+	while (c->dump && !silent && unsent(c) < CONN_OUT_LOW_BYTES) {
 		begin_message(c, MESSAGE_REPLY);
 		bool more = c->dump->step(c->dump, &reply);
+		/* A step that only counted says nothing, and others have their turn after it. */
+		silent = more && reply.len == sizeof(struct msg_header);
+		if (silent) {
+			msg_free(&reply);
+			break;
+		}
 		if (more)
 			msg_put_flag(&reply, ATTR_MORE);
 		end_message(c);

@@ -31,7 +31,7 @@ void conn_reply_ok(struct conn *c); /* nothing to say */
 
 struct dump { /* embedded in its kind's state */
 	/* Puts objects into m until it has about DUMP_STEP_BYTES or there are no more: then false.
-	 */
+	 * A step that puts nothing and returns true is not sent: long work in small pieces. */
 	bool (*step)(struct dump *d, struct msg *m);
 	void (*free)(struct dump *d);
 };

@@ -19,8 +19,11 @@ struct rule_dump {
 	uint32_t bridge_id;
 	char bridge[PORT_NAME_BYTES];
 	uint64_t cursor;
-	unsigned table; /* TABLES: next */
+	unsigned table;          /* TABLES: next */
+	uint64_t n, pkts, bytes; /* RULES_SUM: so far */
 };
+
+enum { SUM_STEP_RULES = 4096 };
 
 /* NULL when the bridge went during the dump: it ends there. */
 static struct bridge *bridge_of(const struct rule_dump *s)
@@ -90,25 +93,35 @@ void request_RULES(struct conn *c, struct attrs a)
 		conn_dump(c, &s->d);
 }
 
+/* Some thousands a step: a million rules take a second. */
+static bool step_sum(struct dump *d, struct msg *m)
+{
+	struct rule_dump *s = SL_CONTAINER_OF(d, struct rule_dump, d);
+	const struct bridge *b = bridge_of(s);
+	const struct rule *r = NULL;
+
+	for (int i = 0; i < SUM_STEP_RULES && b; i++) {
+		r = rule_next(b, &s->filter, &s->cursor);
+		if (!r)
+			break;
+		s->pkts += r->stats->credit.pkts;
+		s->bytes += r->stats->credit.bytes;
+		s->n++;
+	}
+	if (r)
+		return true;
+	msg_put_u64(m, ATTR_PKTS, s->pkts);
+	msg_put_u64(m, ATTR_BYTES_COUNT, s->bytes);
+	msg_put_u64(m, ATTR_COUNT, s->n);
+	return false;
+}
+
 void request_RULES_SUM(struct conn *c, struct attrs a)
 {
-	struct rule_dump *s = begin(c, a, NULL);
-	uint64_t n = 0, pkts = 0, bytes = 0;
-	const struct rule *r;
+	struct rule_dump *s = begin(c, a, step_sum);
 
-	if (!s)
-		return;
-	while ((r = rule_next(bridge_of(s), &s->filter, &s->cursor))) {
-		pkts += r->stats->credit.pkts;
-		bytes += r->stats->credit.bytes;
-		n++;
-	}
-	free_rules(&s->d);
-	struct msg *m = conn_reply_begin(c);
-	msg_put_u64(m, ATTR_PKTS, pkts);
-	msg_put_u64(m, ATTR_BYTES_COUNT, bytes);
-	msg_put_u64(m, ATTR_COUNT, n);
-	conn_reply_end(c);
+	if (s)
+		conn_dump(c, &s->d);
 }
 
 static void put_table(struct msg *m, const struct bridge *b, uint8_t table)

@@ -30,6 +30,7 @@
 #include "datapath/server/server.h"
 #include "datapath/server/upkeep.h"
 #include "datapath/table/bridge.h"
+#include "datapath/table/flow_table.h"
 #include "datapath/table/table_events.h"
 
 LOG_MODULE(server);
@@ -109,15 +110,32 @@ static int start_datapath(struct options *o, char **argv, struct err *e)
 	return rc;
 }
 
+static void count_rules(struct bridge *b, void *aux)
+{
+	*(uint32_t *)aux += flow_tables_n_rules(b);
+}
+
+/* A large table is not taken apart: that takes seconds, and the kernel is faster at it. */
+static void destroy_tables(void)
+{
+	uint32_t n_rules = 0;
+
+	bridge_for_each(count_rules, &n_rules);
+	if (n_rules > 20000)
+		return;
+	bridge_destroy_all();
+	uint64_t until = clock_mono_ms() + 500;
+	do /* what is freed may put off more */
+		tables_run(clock_mono_ms());
+	while (rcu_run(1000) && clock_mono_ms() < until);
+}
+
 static void stop_datapath(void)
 {
 	poll_stop();
 	device_stop();
 	port_close_all();
-	bridge_destroy_all();
-	do /* what is freed may put off more */
-		tables_run(clock_mono_ms());
-	while (rcu_run(1000));
+	destroy_tables();
 	events_destroy();
 	loop_destroy();
 	eal_stop();
