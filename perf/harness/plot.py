@@ -10,7 +10,7 @@ WIDTH, HEIGHT = 760, 440
 LEFT, RIGHT, TOP, BOTTOM = 70, 150, 50, 60
 # Colours that differ in lightness too, and another mark each, for print and for the colour-blind.
 STYLES = {"sluice": ("#0b6e4f", "circle"), "ovs": ("#c1440e", "square"),
-          "testpmd": ("#7a7a7a", "none")}
+          "datapath": ("#0b6e4f", "triangle"), "testpmd": ("#7a7a7a", "none")}
 SPARE = (("#2f5fb3", "triangle"), ("#8e3b8e", "diamond"), ("#b8860b", "circle"))
 
 
@@ -78,7 +78,9 @@ class Axes:
                           f'stroke-width="2"{extra}/>')
 
     def mark(self, v, w, colour, shape):
-        x, y = self.x(v), self.y(w)
+        self.shape(self.x(v), self.y(w), colour, shape)
+
+    def shape(self, x, y, colour, shape):
         if shape == "circle":
             self.parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>')
         elif shape != "none":
@@ -91,8 +93,7 @@ class Axes:
     def legend(self, row, words, colour, shape, dash=""):
         x, y = WIDTH - RIGHT + 14, TOP + 12 + 20 * row
         self.line(x, y, x + 24, y, colour, 2, dash)
-        if shape == "circle":
-            self.parts.append(f'<circle cx="{x + 12}" cy="{y}" r="4" fill="{colour}"/>')
+        self.shape(x + 12, y, colour, shape)
         self.text(x + 30, y + 4, words)
 
     def done(self):
@@ -126,7 +127,7 @@ def speed(run, name):
     for i, f in enumerate(flows):
         axes.x_tick(i, scenarios.format_count(f))
     for s in steps:
-        axes.y_tick(s, stats.significant(s) if s else "0")
+        axes.y_tick(s, f"{s:g}")
     axes.box()
     for row, n in enumerate(names):
         colour, shape = style_of(n, names)
