@@ -3,7 +3,7 @@
  * the first and the second, the third and the fourth, and so on, with offload_fixup() in between as
  * the datapath's output does. For tests and measurements of datapath/port.
  *
- *	port-host [--eal "ARGS"] [--mbufs N] [--sleep] PORT…
+ *	port-host [--eal "ARGS"] [--mbufs N] [--sleep | --spin] PORT…
  *	   keys: mtu, n_rxq, n_rxq_desc, mac; everything else is an option of the class
  * Standard input takes lines: stats | set NAME key=value… | close NAME | open PORT | quit. Each is
  * answered by one line of JSON. */
@@ -37,8 +37,10 @@ struct slot {
 
 static struct slot slots[PORTS];
 static unsigned n_slots;
-static bool stop, may_sleep;
+static bool stop, may_sleep, spin;
 static uint64_t loops, sleeps, cycles_busy; /* W: poll thread */
+static uint64_t
+	best_burst; /* TSC cycles of the fastest full burst: says something on a busy machine */
 
 static int parse(struct slot *s, const char *text, struct err *e)
 {
@@ -202,8 +204,11 @@ static void *poll_loop(void *arg)
 				k += move(p, to, q);
 			if (k && to && to->class->tx_flush)
 				to->class->tx_flush(to, 0);
+			uint64_t cycles = rte_rdtsc() - start;
 			if (k)
-				cycles_busy += rte_rdtsc() - start;
+				cycles_busy += cycles;
+			if (k == BURST_MAX && (!best_burst || cycles < best_burst))
+				best_burst = cycles;
 			n += k;
 		}
 		loops++;
@@ -212,7 +217,7 @@ static void *poll_loop(void *arg)
 		if (may_sleep && idle > IDLE_BEFORE_SLEEP) {
 			go_to_sleep(ep);
 			idle = 0;
-		} else if (!n && !may_sleep) {
+		} else if (!n && !may_sleep && !spin) {
 			usleep(20); /* the machine is shared */
 		}
 	}
@@ -227,8 +232,8 @@ static void print_stats(void)
 
 	pool_usage(&in_use, &total);
 	printf("{\"mbufs_in_use\": %u, \"loops\": %lu, \"sleeps\": %lu, \"cycles\": %lu, "
-	       "\"ports\": {",
-	       in_use, loops, sleeps, cycles_busy);
+	       "\"best_burst_cycles\": %lu, \"ports\": {",
+	       in_use, loops, sleeps, cycles_busy, best_burst);
 	for (unsigned i = 0, first = 1; i < n_slots; i++) {
 		struct port *p = slots[i].p;
 		struct port_counters c;
@@ -352,6 +357,8 @@ int main(int argc, char **argv)
 			mbufs = (unsigned)atoi(argv[++i]);
 		else if (!strcmp(argv[i], "--sleep"))
 			may_sleep = true;
+		else if (!strcmp(argv[i], "--spin"))
+			spin = true;
 	}
 	if (start_eal(eal) < 0 || pool_init(mbufs, &e)) {
 		fprintf(stderr, "port-host: EAL: %s\n", e.text);
