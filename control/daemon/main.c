@@ -227,8 +227,8 @@ static int run(struct sluiced *d)
 
 int main(int argc, char *argv[])
 {
-	struct sluiced_options options = {0};
-	struct sluiced d = {.options = &options};
+	static struct sluiced_options options; /* static: they live as long as the process */
+	static struct sluiced d = {.options = &options};
 	struct err e = {0};
 
 	parse(argc, argv, &options);
