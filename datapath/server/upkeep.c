@@ -4,6 +4,7 @@
 #include "datapath/base/clock.h"
 #include "datapath/base/log.h"
 #include "datapath/poll/poll.h"
+#include "datapath/resolve/frozen.h"
 #include "datapath/server/conn.h"
 #include "datapath/server/events.h"
 #include "datapath/server/loop.h"
@@ -105,6 +106,7 @@ static void every_second(uint64_t now_ms)
 {
 	poll_credit_collect();
 	poll_tick(now_ms);
+	frozen_expire(now_ms);
 	port_watch_refresh();
 }
 
