@@ -15,11 +15,13 @@
 #include "datapath/core/pool.h"
 #include "datapath/core/rcu.h"
 #include "datapath/core/version.h"
+#include "datapath/flow/field.h"
 #include "datapath/resolve/resolve.h"
 
 enum {
 	SIG_BUCKETS = 8192, /* 64 K signatures, 512 KB: half of an L2 cache */
 	IDLE_MS = 10000,
+	FINE_MASKS = 10, /* of a port's 16; the others are rounded coarsely */
 	SWEEP_SLOTS = 64,
 	INSTALLS_PER_S = 1000000, /* per port and thread; a port that needs more is under attack */
 };
@@ -322,28 +324,41 @@ static void remove_flows_of_mask(struct flow_cache *c, struct port_cache *pc, un
 	}
 }
 
-/* The slot for a mask, rounded: itself, else a free slot, else the narrowest mask that covers it,
- * else the join of everything, which grows a few dozen times at most in the life of a port. */
-static int choose_mask(struct flow_cache *c, struct port_cache *pc, const struct flow_key *mask,
-		       uint16_t lines)
+/* The narrowest mask of the port that covers this one, -1 when none does. */
+static int find_cover(const struct port_cache *pc, const struct flow_key *mask, uint16_t lines)
 {
-	uint16_t bits = mask_bits(mask, lines);
 	int best = -1;
 
-	for (unsigned i = 0; i < MASKS_PER_PORT; i++) {
+	for (int i = 0; i < MASKS_PER_PORT; i++) {
 		const struct mf_mask *m = pc->mask[i];
 
-		if (!m || !mask_covers(m, mask, lines))
-			continue;
-		if (m->bits == bits)
-			return (int)i;
-		if (best < 0 || m->bits < pc->mask[best]->bits)
-			best = (int)i;
+		if (m && mask_covers(m, mask, lines) &&
+		    (best < 0 || m->bits < pc->mask[best]->bits))
+			best = i;
 	}
+	return best;
+}
+
+/* The slot for a mask that was rounded finely: itself, or a free slot while most are free; then the
+ * same rounded coarsely; then whatever covers it; last the join of everything, which grows a few
+ * dozen times at most in the life of a port. */
+static int choose_mask(struct flow_cache *c, struct port_cache *pc, struct flow_key *mask,
+		       uint16_t lines)
+{
+	int cover = find_cover(pc, mask, lines);
+
+	if (cover >= 0 && pc->mask[cover]->bits == mask_bits(mask, lines))
+		return cover;
+	if (pc->n_masks < FINE_MASKS)
+		return new_mask(pc, mask, lines);
+	lattice_round_up(mask, lines, LATTICE_COARSE);
+	cover = find_cover(pc, mask, lines);
+	if (cover >= 0 && pc->mask[cover]->bits == mask_bits(mask, lines))
+		return cover;
 	if (pc->n_masks < MASKS_PER_PORT - 1)
 		return new_mask(pc, mask, lines);
-	if (best >= 0)
-		return best;
+	if (cover >= 0)
+		return cover;
 	/* The last slot is the join. It changes only when no entry uses the old one. */
 	struct flow_key all = {0};
 	uint16_t all_lines = lines | pc->relevant.lines;
@@ -355,7 +370,7 @@ static int choose_mask(struct flow_cache *c, struct port_cache *pc, const struct
 	for (unsigned i = 0; i < sizeof all; i++)
 		if (lines & (1u << (i / FLOW_LINE_BYTES)))
 			((uint8_t *)&all)[i] |= ((const uint8_t *)mask)[i];
-	lattice_round_up(&all, all_lines);
+	lattice_round_up(&all, all_lines, LATTICE_COARSE);
 	if (pc->join < MASKS_PER_PORT && pc->mask[pc->join]) {
 		remove_flows_of_mask(c, pc, pc->join);
 		free(pc->mask[pc->join]);
@@ -520,6 +535,40 @@ void flow_cache_credit_once(struct flow_cache *c, const struct resolve_result *r
 	push_retired(c, info);
 }
 
+/* Recognises the programs that a hit can run from its own line: MAC rewrite and TTL, then one
+ * output. */
+static void simplify(struct megaflow *mf, const struct program *p)
+{
+	uint8_t flags = 0;
+
+	mf->out_port = 0;
+	for (uint32_t i = 0; i < p->n_words; i += 1u + p->word[i].op.n_words) {
+		const struct prog_op *op = &p->word[i].op;
+		const struct prog_set *set = (const struct prog_set *)&p->word[i + 1];
+
+		if (op->code == OP_OUTPUT && i + 1u == p->n_words) {
+			mf->out_port = op->b;
+			mf->flags |= flags;
+			return;
+		}
+		if (op->code == OP_DEC_TTL && !(flags & MF_DEC_TTL)) {
+			flags |= MF_DEC_TTL;
+			continue;
+		}
+		if (op->code != OP_SET || set->anchor != HDR_ETH || set->ofs % 6 ||
+		    (set->n_bytes != 6 && set->n_bytes != 12) || set->ofs + set->n_bytes > 12)
+			return;
+		for (unsigned b = 0; b < set->n_bytes; b++) {
+			if (set->mask[b] != 0xff)
+				return;
+			mf->macs[set->ofs + b] = set->value[b];
+		}
+		flags |= set->n_bytes == 12 ? MF_SET_DST | MF_SET_SRC
+			 : set->ofs         ? MF_SET_SRC
+					    : MF_SET_DST;
+	}
+}
+
 struct megaflow *flow_cache_install(struct flow_cache *c, struct port_cache *pc,
 				    const struct flow_key *key, uint16_t key_lines,
 				    const struct resolve_result *r, struct megaflow *stale,
@@ -544,8 +593,7 @@ struct megaflow *flow_cache_install(struct flow_cache *c, struct port_cache *pc,
 			memcpy((uint8_t *)&full + l * FLOW_LINE_BYTES,
 			       (const uint8_t *)key + l * FLOW_LINE_BYTES, FLOW_LINE_BYTES);
 	}
-	lattice_round_up(&mask, lines);
-
+	lattice_round_up(&mask, lines, LATTICE_FINE);
 	int slot = choose_mask(c, pc, &mask, lines);
 	if (slot < 0)
 		return NULL;
@@ -590,7 +638,7 @@ struct megaflow *flow_cache_install(struct flow_cache *c, struct port_cache *pc,
 	mf->expires_ms = now_ms + r->max_age_ms;
 	mf->used_ms = now_ms;
 	info->installed_ms = now_ms;
-	mf->out_port = info->prog->flags & PROG_SINGLE_OUTPUT ? info->prog->out_port : 0;
+	simplify(mf, info->prog);
 	__atomic_store_n(&mf->info, info, __ATOMIC_RELEASE);
 	return mf;
 }

@@ -31,21 +31,31 @@ static unsigned last_bit(const uint8_t *m, unsigned n_bytes)
 	return 0;
 }
 
-static void prefix(uint8_t *m, unsigned n_bytes, const uint8_t *steps)
+/* To the next of `steps`; NULL: to a prefix of just the length that the last bit needs. */
+static void prefix(void *mask, unsigned n_bytes, const uint8_t *steps)
 {
-	unsigned need = last_bit(m, n_bytes), len = 0;
+	uint8_t *m = mask;
+	unsigned need = last_bit(m, n_bytes);
 
 	if (!need)
 		return;
-	while (steps[len] < need)
-		len++;
+	while (steps && *steps < need)
+		steps++;
+	if (steps)
+		need = *steps;
 	memset(m, 0, n_bytes);
-	memset(m, 0xff, steps[len] / 8);
+	memset(m, 0xff, need / 8);
+	if (need % 8)
+		m[need / 8] = (uint8_t)(0xff00 >> (need % 8));
 }
 
-void lattice_round_up(struct flow_key *m, uint16_t lines)
+void lattice_round_up(struct flow_key *m, uint16_t lines, enum lattice how)
 {
-	static const uint8_t v4[] = {8, 16, 24, 32}, v6[] = {32, 48, 64, 128};
+	static const uint8_t v4_steps[] = {8, 16, 24, 32}, v6_steps[] = {32, 48, 64, 128};
+	static const uint8_t port_steps[] = {4, 8, 16};
+	const uint8_t *v4 = how == LATTICE_COARSE ? v4_steps : NULL;
+	const uint8_t *v6 = how == LATTICE_COARSE ? v6_steps : NULL;
+	const uint8_t *port = how == LATTICE_COARSE ? port_steps : NULL;
 
 	m->in_port = m->recirc_id = UINT32_MAX;
 	mac(m->eth_dst);
@@ -64,10 +74,10 @@ void lattice_round_up(struct flow_key *m, uint16_t lines)
 		m->vlan[i].tci = cpu_to_be16(tci);
 		whole(&m->vlan[i].tpid, 2);
 	}
-	prefix((uint8_t *)&m->ip_src, 4, v4);
-	prefix((uint8_t *)&m->ip_dst, 4, v4);
-	whole(&m->tp_src, 2);
-	whole(&m->tp_dst, 2);
+	prefix(&m->ip_src, 4, v4);
+	prefix(&m->ip_dst, 4, v4);
+	prefix(&m->tp_src, 2, port);
+	prefix(&m->tp_dst, 2, port);
 	whole(&m->tcp_flags, 2);
 	whole(&m->ip_ttl, 1);
 	whole(&m->ip_frag, 1);

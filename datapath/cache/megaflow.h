@@ -30,7 +30,17 @@ struct mf_info {
 	uint8_t lines[][FLOW_LINE_BYTES] __attribute__((aligned(16)));
 };
 
-enum { MF_LIVE = 1, MF_HAS_EXT = 2, MF_AGED = 4 /* has expires_ms */ };
+/* What a hit does without reading the program: `out_port` with an optional rewrite that almost all
+ * routed traffic has. Anything else runs info->prog. */
+enum {
+	MF_LIVE = 1,
+	MF_HAS_EXT = 2,
+	MF_AGED = 4,     /* has expires_ms */
+	MF_SET_DST = 8,  /* Ethernet destination becomes macs[0..5] */
+	MF_SET_SRC = 16, /* source becomes macs[6..11] */
+	MF_DEC_TTL = 32,
+	MF_REWRITE = MF_SET_DST | MF_SET_SRC | MF_DEC_TTL,
+};
 
 struct megaflow {
 	uint8_t key[FLOW_LINE_BYTES]; /* masked line 0 */
@@ -40,13 +50,13 @@ struct megaflow {
 	uint64_t pkts;    /* since install  R: main, relaxed */
 	uint64_t bytes;
 	struct mf_info *info; /* NULL: free slot  R: main, acquire */
-	uint64_t spare;
-	uint32_t out_port; /* MF single output: datapath port; 0: run info->prog */
-	uint32_t used_ms;  /* low 32 bits of clock_mono_ms() */
-	uint32_t next;     /* hash chain or free list; 0 ends */
+	uint32_t out_port;    /* datapath port of a simple program; 0: run info->prog */
+	uint32_t used_ms;     /* low 32 bits of clock_mono_ms() */
+	uint32_t next;        /* hash chain or free list; 0 ends */
 	uint32_t expires_ms;
 	uint8_t mask_idx;
 	uint8_t flags; /* MF_* */
 	uint16_t tcp_flags;
+	uint8_t macs[12];
 } SL_CACHE_ALIGNED;
 _Static_assert(sizeof(struct megaflow) == 2 * FLOW_LINE_BYTES, "two lines");

@@ -41,6 +41,30 @@ static inline void account(struct poll_thread *t, enum poll_stage s, uint64_t *s
 	}
 }
 
+/* The rewrite that a megaflow's own line holds. resolve has seen that the TTL is above 1. */
+static inline void rewrite(const struct megaflow *mf, struct rte_mbuf *m,
+			   const struct flow_offsets *ofs)
+{
+	uint8_t *d = rte_pktmbuf_mtod(m, uint8_t *);
+
+	if (mf->flags & MF_SET_DST)
+		memcpy(d, mf->macs, 6);
+	if (mf->flags & MF_SET_SRC)
+		memcpy(d + 6, mf->macs + 6, 6);
+	if (!(mf->flags & MF_DEC_TTL))
+		return;
+	uint8_t *ip = d + ofs->l3;
+	if (ofs->ip_version == 4) {
+		/* RFC 1624 for a decrement of the high byte of a word. */
+		uint32_t sum = (uint32_t)load_be16(ip + 10) + 0x100;
+
+		ip[8]--;
+		store_be16(ip + 10, (uint16_t)(sum + (sum >> 16)));
+	} else {
+		ip[7]--;
+	}
+}
+
 /* Hits, in runs of the same megaflow: its line is written once per run. */
 static unsigned run_hits(struct poll_thread *t, struct burst *b, uint32_t in_port, uint8_t *missed,
 			 struct port_counters *c)
@@ -64,6 +88,9 @@ static unsigned run_hits(struct poll_thread *t, struct burst *b, uint32_t in_por
 		mf->used_ms = t->now_ms;
 		if (SL_LIKELY(mf->out_port)) {
 			sent += i - first;
+			if (mf->flags & MF_REWRITE)
+				for (unsigned k = first; k < i; k++)
+					rewrite(mf, b->pkt[k], &b->ofs[k]);
 			for (unsigned k = first; k < i; k++)
 				exec_output(t->exec, b->pkt[k], mf->out_port);
 			continue;
