@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Fetches the headers that a DPDK device driver needs and that libdpdk-dev leaves out.
 
-They come from the source package of the very version installed, through apt and its signatures:
+They come from the source package of the version installed, through apt and its signatures:
 the configured package sources are repeated as deb-src in a private apt configuration, so nothing
 of the machine's own is changed. Usage: fetch_driver_headers.py CACHE_DIR; prints the include
 directory, or says on stderr why there is none and exits 1.
@@ -112,14 +112,21 @@ def fetch_source(cache, version):
                 'Acquire::Languages "none";\n')
     env = dict(os.environ, APT_CONFIG=conf, LC_ALL="C")
     run(["apt-get", "-q", "update"], env=env)
-    code, out = run(["apt-get", "-q", "source", "--download-only", f"dpdk={version}"],
-                    env=env, cwd=apt)
+    upstream = version.split("-")[0].split(":")[-1]
+    release = ".".join(upstream.split(".")[:2])
+    # The very version, or, when the archive has moved on since it was installed, another of the
+    # same release: within a release these headers do not change (the ABI is frozen).
+    for package in (f"dpdk={version}", "dpdk"):
+        code, out = run(["apt-get", "-q", "source", "--download-only", package], env=env, cwd=apt)
+        if code == 0:
+            break
     if code:
         last = [l for l in out.splitlines() if l.startswith("E:")] or out.splitlines()[-1:]
         raise Unavailable(f"apt-get source dpdk={version}: " + " ".join(last))
-    archives = glob.glob(os.path.join(apt, "dpdk_*.orig.tar.*"))
+    archives = [a for a in glob.glob(os.path.join(apt, "dpdk_*.orig.tar.*"))
+                if os.path.basename(a).startswith(f"dpdk_{release}") and not a.endswith(".asc")]
     if not archives:
-        raise Unavailable("the source package has no orig archive")
+        raise Unavailable(f"no source archive of DPDK {release} among the package sources")
     return archives[0]
 
 
