@@ -140,6 +140,9 @@ enum ofp_err flow_mod_get(struct ofcur body, struct flow_mod_format format, stru
 		return err;
 	if (fm->command > OFPFC_DELETE_STRICT)
 		return OFPERR_FMFC_BAD_COMMAND;
+	/* 1.0 has no "keep": Nicira's clients write all ones */
+	if (fm->command != OFPFC_ADD && fm->new_cookie == UINT64_MAX)
+		fm->sets_cookie = false;
 	/* filters of deletions mean nothing elsewhere (§7.3.4.3.1) */
 	if (fm->command < OFPFC_DELETE) {
 		fm->out_port = OFP_PORT_ANY;

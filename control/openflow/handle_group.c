@@ -99,7 +99,7 @@ static enum ofp_err get_bucket_props(struct ofcur c, struct group_bucket *b)
 }
 
 /* 1.5: length, length of actions, id, actions, properties. */
-static enum ofp_err get_buckets15(struct ofcur c, struct group_mod *g)
+static enum ofp_err get_buckets15(struct ofcur c, uint8_t version, struct group_mod *g)
 {
 	while (ofcur_left(&c)) {
 		struct group_bucket b = {.weight = g->type == OFPGT_SELECT,
@@ -119,7 +119,7 @@ static enum ofp_err get_buckets15(struct ofcur c, struct group_mod *g)
 			if (o->id == b.id)
 				return OFPERR_GMFC_BUCKET_EXISTS;
 		struct ofcur actions = ofcur_sub(&one, actions_len);
-		enum ofp_err err = get_bucket_actions(actions.p, actions_len, OFP15, &b);
+		enum ofp_err err = get_bucket_actions(actions.p, actions_len, version, &b);
 		vec_push(&g->buckets, b);
 		if (!err)
 			err = get_bucket_props(one, &vec_last(&g->buckets));
@@ -157,7 +157,7 @@ static enum ofp_err get_selection(struct ofcur c, struct group_mod *g)
 		size_t n = h.masked ? h.length / 2u : h.length;
 		if (n != h.field->n_bytes || (h.masked && h.length % 2))
 			return OFPERR_BPC_BAD_LEN;
-		/* a header that stands for all of the field carries its mask as the value */
+		/* the value is the mask of what is hashed */
 		memcpy(mask.b, h.masked ? p + n : p, n);
 		if (ofcur_is_zero(mask.b, n))
 			field_full_mask(h.field, &mask);
@@ -238,7 +238,7 @@ static enum ofp_err get_mod(const struct ofmsg *m, bool layout15, struct group_m
 	struct ofcur buckets = ofcur_sub(&c, buckets_len);
 	if (buckets.short_read)
 		return OFPERR_BRC_BAD_LEN;
-	enum ofp_err err = get_buckets15(buckets, g);
+	enum ofp_err err = get_buckets15(buckets, m->version, g);
 	if (!err)
 		err = get_props(c, g);
 	return err ? err : check_mod(g);
@@ -383,7 +383,7 @@ static void put_bucket15(struct ofbuf *b, uint8_t version, uint8_t group_type, s
 	ofbuf_set_u16(b, at, (uint16_t)(b->len - at));
 }
 
-/* The hashed fields: header with the mask as the value, or only masked when not whole. */
+/* The hashed fields: a header without mask, and the mask as its value. */
 static void put_hash_fields(struct ofbuf *b, uint8_t version, struct attrs a)
 {
 	union {
@@ -407,10 +407,7 @@ static void put_hash_fields(struct ofbuf *b, uint8_t version, struct attrs a)
 		field_get(f, &left, &mask);
 		if (f->overlay || ofcur_is_zero(mask.b, f->n_bytes))
 			continue;
-		union field_value full;
-		field_full_mask(f, &full);
-		bool whole = !memcmp(full.b, mask.b, f->n_bytes);
-		oxm_field_put(b, f, version, &mask, whole ? NULL : &mask);
+		oxm_field_put(b, f, version, &mask, NULL);
 		field_set(f, &left, &zero);
 	}
 }
@@ -497,6 +494,8 @@ enum ofp_err handle_group_features(struct ofconn *c, const struct ofmsg *m)
 		actions |= 1u << 25;
 	if (m->version >= OFP15)
 		actions |= 1u << 28 | 1u << 29;
+	if (m->version == OFP10)
+		actions = 0xfff; /* all of 1.0 */
 	struct ofmulti mp;
 	ofmulti_init(&mp, m);
 	ofbuf_u32(&mp.b, TYPES);

@@ -209,10 +209,40 @@ static void put_queue_config(const struct ofswitch_queue *q, void *aux)
 	ofbuf_set_u16(w->b, len_at, (uint16_t)(w->b->len - at));
 }
 
+struct port_queues {
+	struct ofconn *c;
+	ofswitch_queue_fn fn;
+	struct queue_walk *w;
+	uint32_t port;
+	bool has_some;
+};
+
+static void visit_queue(const struct ofswitch_queue *q, void *aux)
+{
+	struct port_queues *p = aux;
+	if (q->ofport != p->port)
+		return;
+	p->has_some = true;
+	p->fn(q, p->w);
+}
+
+static void visit_port(const struct ofswitch_port *port, void *aux)
+{
+	struct port_queues *p = aux;
+	p->port = port->ofport;
+	p->has_some = false;
+	if (p->c->sw->ops.for_each_queue)
+		p->c->sw->ops.for_each_queue(p->c->sw->ops_aux, visit_queue, p);
+	/* every port has the queue that packets go to when nobody sets one */
+	struct ofswitch_queue only = {.ofport = port->ofport};
+	if (!p->has_some)
+		p->fn(&only, p->w);
+}
+
 static void walk_queues(struct ofconn *c, ofswitch_queue_fn fn, struct queue_walk *w)
 {
-	if (c->sw->ops.for_each_queue)
-		c->sw->ops.for_each_queue(c->sw->ops_aux, fn, w);
+	struct port_queues p = {.c = c, .fn = fn, .w = w};
+	c->sw->ops.for_each_port(c->sw->ops_aux, visit_port, &p);
 }
 
 enum ofp_err handle_queue_get_config(struct ofconn *c, const struct ofmsg *m)
@@ -271,7 +301,7 @@ enum ofp_err handle_queue_desc(struct ofconn *c, const struct ofmsg *m)
 	return OFPERR_OK;
 }
 
-/* The datapath counts no queues of its own: those that are configured answer with zeros. */
+/* The datapath counts no queues: all ones say so (§7.3.5.11). */
 static void put_queue_stats(const struct ofswitch_queue *q, void *aux)
 {
 	struct queue_walk *w = aux;
@@ -290,9 +320,10 @@ static void put_queue_stats(const struct ofswitch_queue *q, void *aux)
 		ofbuf_u32(b, q->ofport);
 	}
 	ofbuf_u32(b, q->queue_id);
-	ofbuf_zeros(b, 24);
+	for (int i = 0; i < 3; i++)
+		ofbuf_u64(b, UINT64_MAX);
 	if (w->version >= OFP13)
-		ofbuf_zeros(b, 8); /* duration */
+		ofbuf_u64(b, UINT64_MAX); /* duration */
 }
 
 enum ofp_err handle_queue_stats(struct ofconn *c, const struct ofmsg *m)

@@ -22,7 +22,7 @@ enum ofp_err handle_features(struct ofconn *c, const struct ofmsg *m)
 	else
 		capabilities |= OFPC_GROUP_STATS;
 	if (m->version >= OFP14)
-		capabilities |= OFPC14_BUNDLES | OFPC14_FLOW_MONITORING;
+		capabilities |= OFPC14_BUNDLES;
 	size_t at = ofconn_begin_reply(&b, m, OFPT_FEATURES_REPLY);
 	ofbuf_u64(&b, c->sw->datapath_id);
 	ofbuf_u32(&b, 0); /* no buffers */

@@ -69,13 +69,6 @@ static enum ofp_err dump(struct ofconn *c, const struct ofmsg *m,
 
 /* ---- statistics ---- */
 
-static void put_name(struct ofbuf *b, uint8_t id, const struct table_state *t)
-{
-	char name[OFP_TABLE_NAME_BYTES];
-	snprintf(name, sizeof name, "table%u", id);
-	ofbuf_string(b, *t->name ? t->name : name, OFP_TABLE_NAME_BYTES);
-}
-
 static void put_stats(struct ofmulti *mp, uint8_t id, const struct table_state *t)
 {
 	enum { INSTRUCTIONS12 = 0x3e, ACTIONS11 = 0x01ff9fff, ACTIONS12 = 0x03ff9801 };
@@ -89,7 +82,7 @@ static void put_stats(struct ofmulti *mp, uint8_t id, const struct table_state *
 		ofbuf_u64(b, t->matched);
 		return;
 	}
-	put_name(b, id, t);
+	ofbuf_string(b, t->name, OFP_TABLE_NAME_BYTES);
 	if (mp->version == OFP10) {
 		ofbuf_u32(b, OFPFW10_ALL);
 	} else if (mp->version == OFP11) {
@@ -151,19 +144,18 @@ static void put_ids(struct ofbuf *b, uint16_t prop, uint32_t bitmap)
 	prop_end(b, at);
 }
 
-static void put_fields(struct ofbuf *b, uint8_t version, uint16_t prop, bool masked_only,
-		       bool writable_only)
+enum { OF_MASKABLE = 1, OF_WRITABLE = 2 };
+
+/* Headers of the fields: all, or the writable ones; with the has-mask bit where a mask is possible
+ * and the property tells so. */
+static void put_fields(struct ofbuf *b, uint8_t version, uint16_t prop, unsigned what)
 {
 	size_t at = prop_begin(b, prop);
 	for (unsigned id = 0; id < FIELD_N; id++) {
 		const struct field_info *f = &fields[id];
-		int i = field_oxm_index(f, version);
-		bool xreg = f->id >= FIELD_XREG0 && f->id <= FIELD_XREG7;
-		if (i < 0 || (f->overlay && !xreg) ||
-		    (masked_only && f->mask_kind == FIELD_MASK_NONE) ||
-		    (writable_only && !f->writable))
+		if (field_oxm_index(f, version) < 0 || (what & OF_WRITABLE && !f->writable))
 			continue;
-		oxm_header_put(b, f, version, false);
+		oxm_header_put(b, f, version, what & OF_MASKABLE && f->mask_kind == FIELD_MASK_ANY);
 	}
 	prop_end(b, at);
 }
@@ -180,7 +172,7 @@ static void put_features(struct ofmulti *mp, uint8_t id, const struct table_stat
 	ofbuf_u16(b, 0);
 	ofbuf_u8(b, id);
 	ofbuf_zeros(b, 5);
-	put_name(b, id, t);
+	ofbuf_string(b, t->name, OFP_TABLE_NAME_BYTES);
 	ofbuf_u64(b, UINT64_MAX);
 	ofbuf_u64(b, UINT64_MAX);
 	ofbuf_u32(b, version >= OFP14 ? OFPTC14_EVICTION | OFPTC14_VACANCY_EVENTS
@@ -195,11 +187,11 @@ static void put_features(struct ofmulti *mp, uint8_t id, const struct table_stat
 		prop_end(b, next);
 		put_ids(b, OFPTFPT_WRITE_ACTIONS + miss, actions);
 		put_ids(b, OFPTFPT_APPLY_ACTIONS + miss, actions);
-		put_fields(b, version, OFPTFPT_WRITE_SETFIELD + miss, false, true);
-		put_fields(b, version, OFPTFPT_APPLY_SETFIELD + miss, false, true);
+		put_fields(b, version, OFPTFPT_WRITE_SETFIELD + miss, OF_WRITABLE);
+		put_fields(b, version, OFPTFPT_APPLY_SETFIELD + miss, OF_WRITABLE);
 	}
-	put_fields(b, version, OFPTFPT_MATCH, false, false);
-	put_fields(b, version, OFPTFPT_WILDCARDS, false, false);
+	put_fields(b, version, OFPTFPT_MATCH, OF_MASKABLE);
+	put_fields(b, version, OFPTFPT_WILDCARDS, 0);
 	ofbuf_set_u16(b, at, (uint16_t)(b->len - at));
 }
 

@@ -14,10 +14,10 @@
 #include "tests/unit/openflow/fake_tables.h"
 
 static struct ofswitch_port ports[] = {
-	{.ofport = 1, .name = "p1", .mac = {2, 0, 0, 0, 0, 1}},
-	{.ofport = 2, .name = "p2", .mac = {2, 0, 0, 0, 0, 2}},
-	{.ofport = 3, .name = "p3", .mac = {2, 0, 0, 0, 0, 3}},
-	{.ofport = 0xfffffffe, .name = "br0", .mac = {2, 0, 0, 0, 0, 9}, .config = 1, .state = 1},
+	{.ofport = 1, .name = "p1", .mac = {2, 0, 0, 0, 0, 1}, .state = 4},
+	{.ofport = 2, .name = "p2", .mac = {2, 0, 0, 0, 0, 2}, .state = 4},
+	{.ofport = 3, .name = "p3", .mac = {2, 0, 0, 0, 0, 3}, .state = 4},
+	{.ofport = 0xfffffffe, .name = "br0", .mac = {2, 0, 0, 0, 0, 9}, .state = 4},
 };
 static struct ofswitch *sw;
 

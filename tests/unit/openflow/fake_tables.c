@@ -454,7 +454,7 @@ static void put_sum(struct fake_tables *f, struct attrs a, struct msg *m)
 	VEC_FOR_EACH (o, &f->t.kind[KIND_RULE])
 		n += is_selected(*o, a, match, false);
 	free(match);
-	msg_put_u32(m, ATTR_COUNT, n);
+	msg_put_u64(m, ATTR_COUNT, n);
 	put_status(m);
 }
 
