@@ -85,8 +85,8 @@ static int check(const struct op *op, const char *name, struct err *e)
 		rc = check_options(op, e);
 	if (rc)
 		return rc;
-	if (attrs_get_u64(op->a, ATTR_VLAN_TAG, &v) && v >= 4095 && v != VLAN_NONE)
-		return err_set(e, ERANGE, "port %s: tag: %u is not within 0 to 4094", name,
+	if (attrs_get_u64(op->a, ATTR_VLAN_TAG, &v) && v >= VLAN_N && v != VLAN_NONE)
+		return err_set(e, ERANGE, "port %s: tag: %u is not within 0 to 4095", name,
 			       (unsigned)v);
 	if (attrs_get_u64(op->a, ATTR_VLAN_QINQ_ETHTYPE, &v) && v != 0x8100 && v != 0x88a8)
 		return err_set(e, EINVAL, "port %s: qinq_ethtype: 0x%04x is not 0x8100 or 0x88a8",

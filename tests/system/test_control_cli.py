@@ -170,3 +170,10 @@ def test_attach_and_detach(place):
     finally:
         for name in spaces:
             subprocess.run(["ip", "netns", "del", name], check=False)
+
+
+def test_what_is_made_from_tables_is_current():
+    top = os.path.join(os.path.dirname(__file__), "..", "..")
+    r = subprocess.run([os.path.join(top, "tools", "dev", "make-docs"), "--check",
+                        os.path.dirname(os.path.dirname(SLUICE))], capture_output=True, text=True)
+    assert r.returncode == 0, r.stdout + r.stderr

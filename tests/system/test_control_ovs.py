@@ -127,6 +127,9 @@ def test_vlans_and_mtu(sw):
     assert ports["p1"]["mtu"] == 9000
     sw.vsctl("clear", "Port", "p1", "tag")
     assert sw.ports()["p1"]["vlan"] == "trunk"
+    sw.vsctl("set", "Port", "p1", "tag=4095")  # Neutron's dead VLAN
+    assert sw.ports()["p1"]["vlan"] == "4095"
+    assert sw.get("Interface", "p1", "error") == "[]"
 
 
 def test_other_config(sw):

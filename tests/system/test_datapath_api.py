@@ -95,7 +95,7 @@ def test_all_or_nothing(dp):
         ([("bridge_del", dict(name="br0")), ("port_set", dict(name="p1", create=True))], 1, "p1"),
         ([("port_set", dict(name="p1", mtu=9000)),
           ("port_set", dict(name="eth", type="system", bridge="br0"))], 1, "eth"),
-        ([("port_set", dict(name="p1", tag=4095, vlan_mode=1))], 0, "tag"),
+        ([("port_set", dict(name="p1", tag=4096, vlan_mode=1))], 0, "tag"),
         ([("port_set", dict(name="a b", type="dummy"))], 0, "a b"),
         ([("port_set", dict(name="new", type="dummy", bridge="br0", ofport=1))], 0, "new"),
         ([("mac_set", dict(bridge="br0", mac="02:00:00:00:00:01", port="p9", vlan=0))], 0, "p9"),
