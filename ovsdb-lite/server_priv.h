@@ -139,4 +139,5 @@ struct remote;
 void remote_session_gone(struct session *c);
 void remote_follow_databases(struct ovsdb_server *s);
 void remote_destroy_all(struct ovsdb_server *s);
-bool remote_in_db(const struct ovsdb_server *s, const struct served_db *d);
+bool remote_is_affected(const struct ovsdb_server *s, const struct served_db *d,
+			const struct ovsdb_txn *t);

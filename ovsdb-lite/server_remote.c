@@ -31,6 +31,9 @@ struct remote {
 	struct event *event; /* on fd */
 	struct event *timer; /* next attempt */
 	unsigned n_sessions;
+	/* of a db: remote: the tables it looks at, as of the last look */
+	const struct ovsdb_db *watched_db;
+	const struct ovsdb_table *watched[2];
 };
 
 static void start(struct remote *r);
@@ -317,13 +320,18 @@ void remote_session_gone(struct session *c)
 
 /* --- remotes named by a database -------------------------------------------------------------- */
 
-bool remote_in_db(const struct ovsdb_server *s, const struct served_db *d)
+/* Only the tables that name remotes matter: most commits touch neither. */
+bool remote_is_affected(const struct ovsdb_server *s, const struct served_db *d,
+			const struct ovsdb_txn *t)
 {
-	size_t n = strlen(d->name);
-
-	LIST_FOR_EACH (r, struct remote, node, &s->remotes)
-		if (r->is_db && !strncmp(r->text + 3, d->name, n) && r->text[3 + n] == ',')
-			return true;
+	LIST_FOR_EACH (r, struct remote, node, &s->remotes) {
+		if (!r->is_db || r->watched_db != d->db)
+			continue;
+		VEC_FOR_EACH (row, &t->rows)
+			if ((*row)->row->table == r->watched[0] ||
+			    (*row)->row->table == r->watched[1])
+				return true;
+	}
 	return false;
 }
 
@@ -397,10 +405,14 @@ static void follow(struct remote *r)
 	struct ovsdb_table *t;
 	const struct ovsdb_column *c = find_column(r, &d, &t);
 
+	r->watched_db = NULL;
 	if (!c || c->index < 0)
 		return;
 	const struct ovsdb_base_type *b =
 		c->type.value.type == OVSDB_VOID ? &c->type.key : &c->type.value;
+	r->watched_db = d->db;
+	r->watched[0] = t;
+	r->watched[1] = b->ref ? &d->db->tables[b->ref->number] : t;
 	HMAP_FOR_EACH (row, struct ovsdb_row, node, &t->rows) {
 		const struct ovsdb_datum *v = row->fields[c->index];
 		const union ovsdb_atom *atoms =

@@ -62,16 +62,16 @@ struct ovsdb_error *txn_commit(struct served_db *d, struct ovsdb_txn *t, const c
 		return e;
 	}
 	*changed = true;
+	if (remote_is_affected(d->server, d, t)) {
+		d->server->remotes_stale = true;
+		server_defer(d->server);
+	}
 	monitor_publish(d, t);
 	ovsdb_txn_apply(t);
 	d->rerun = !list_is_empty(&d->waiting);
 	d->server->n_transactions++;
 	if (d->storage && ovsdb_storage_wants_compaction(d->storage))
 		ovsdb_server_compact(d->server, d->name, NULL);
-	if (remote_in_db(d->server, d)) {
-		d->server->remotes_stale = true;
-		server_defer(d->server);
-	}
 	return NULL;
 }
 
@@ -326,6 +326,8 @@ static struct ovsdb_error *convert(struct served_db *d, struct ovsdb_schema *sch
 	d->db = db;
 	d->monitors.db = db;
 	server_update_database_row(d->server, d);
+	d->server->remotes_stale = true;
+	server_defer(d->server);
 	return NULL;
 }
 
