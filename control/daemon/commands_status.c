@@ -12,6 +12,12 @@
 static json_t *notes_json(const struct sluiced *d)
 {
 	json_t *list = json_array();
+	const struct engine_problem *problems;
+	size_t n_problems = engine_problems(d->engine, &problems);
+	for (size_t i = 0; i < n_problems; i++)
+		json_array_append_new(list,
+				      json_pack("{s:s, s:s, s:s}", "table", "datapath", "name",
+						problems[i].subject, "text", problems[i].text));
 	VEC_FOR_EACH (n, &d->notes.notes)
 		json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "table", n->table, "name",
 						      n->name, "text", n->text));

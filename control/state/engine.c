@@ -48,6 +48,8 @@ struct engine {
 	struct plan plan;
 	size_t pending; /* replies outstanding in the present step */
 	bool step_failed;
+	uint32_t retry_delay_ms; /* after a step failed; doubles */
+	VEC(struct engine_problem) problems;
 
 	struct port_states ports;
 	unsigned status_pending;
@@ -223,23 +225,17 @@ static void put_rules(struct engine *e, struct msg *m)
 			e->ops->put_rules(op->bridge->name, m, e->aux);
 }
 
-/* Adds the operations of the phases in the mask. */
-static size_t put_phases(struct engine *e, unsigned phases, struct msg *m)
+static void put_plan(struct engine *e, struct msg *m)
 {
-	size_t n = 0;
-	bool rules_done = !(phases & 1u << PLAN_FINISH);
+	bool rules_done = false;
 	VEC_FOR_EACH (op, &e->plan.ops) {
-		if (!(phases & 1u << op->phase))
-			continue;
 		if (!rules_done && opens(op)) {
 			put_rules(e, m);
 			rules_done = true;
 		}
 		plan_op_encode(op, m);
-		n++;
 	}
-	e->counts.operations += n;
-	return n;
+	e->counts.operations += e->plan.ops.len;
 }
 
 static void send_transaction(struct engine *e, struct msg *m, api_done_fn done, void *aux)
@@ -279,37 +275,38 @@ static void finish_attempt(struct engine *e, bool exact)
 
 /* -- in steps -- */
 
-struct port_step {
+struct step {
 	struct engine *e;
 	size_t op;
 };
 
-static void finished(struct attrs a, bool more, const struct err *error, void *aux)
+static const char *subject(const struct plan_op *op)
 {
-	struct engine *e = aux;
-	e->pending--;
-	if (error && error->code == ECONNRESET)
-		return;
-	if (error)
-		log_err("datapath: refused to complete the configuration: %s", error->text);
-	else
-		VEC_FOR_EACH (op, &e->plan.ops)
-			if (op->op == API_OP_BRIDGE_SET && op->create)
-				e->ops->bridge_made(op->bridge->name, e->aux);
-	e->step_failed |= error != NULL;
-	finish_attempt(e, false);
+	return op->bridge ? op->bridge->name
+	       : op->port ? op->port->name
+	       : op->mac  ? op->mac->port
+			  : "";
 }
 
-static void step_finish(struct engine *e)
+static void note_problem(struct engine *e, const struct plan_op *op, const char *why)
 {
-	struct msg m;
-	msg_init(&m, API_TRANSACTION, 0);
-	if (put_phases(e, 1u << PLAN_FINISH, &m)) {
-		send_transaction(e, &m, finished, e);
-	} else {
-		msg_free(&m);
-		finish_attempt(e, false);
+	struct engine_problem p;
+	e->counts.failures++;
+	VEC_FOR_EACH (first, &e->problems)
+		if (!strcmp(first->subject, subject(op)))
+			return; /* the first cause is the useful one */
+	p = (struct engine_problem){xstrdup(subject(op)), xstrdup(why)};
+	vec_push(&e->problems, p);
+	LOG_LIMIT(log_err, 6, "%s: %s", api_op_names[op->op], why);
+}
+
+static void forget_problems(struct engine *e)
+{
+	VEC_FOR_EACH (p, &e->problems) {
+		free(p->subject);
+		free(p->text);
 	}
+	vec_clear(&e->problems);
 }
 
 static void note_port_failure(struct engine *e, const struct config_port *port, const char *why)
@@ -321,66 +318,56 @@ static void note_port_failure(struct engine *e, const struct config_port *port, 
 		log_warn("%s", why);
 }
 
-static void port_done(struct attrs a, bool more, const struct err *error, void *aux)
+/* Was the bridge of this opening operation made by the same plan? */
+static bool is_new(const struct engine *e, const struct config_bridge *b)
 {
-	struct port_step *step = aux;
+	VEC_FOR_EACH (op, &e->plan.ops)
+		if (op->bridge == b && op->create)
+			return true;
+	return false;
+}
+
+static void step_done(struct attrs a, bool more, const struct err *error, void *aux)
+{
+	struct step *step = aux;
 	struct engine *e = step->e;
-	size_t op = step->op;
+	const struct plan_op *op;
+	size_t i = step->op;
 	free(step);
 	e->pending--;
 	if (error && error->code == ECONNRESET)
 		return;
-	if (error)
-		note_port_failure(e, e->plan.ops.at[op].port, error->text);
-	else
-		port_state_succeed(port_states_get(&e->ports, e->plan.ops.at[op].port->name));
+	op = &e->plan.ops.at[i];
+	if (error && op->phase == PLAN_PORT) {
+		note_port_failure(e, op->port, error->text);
+	} else if (error) {
+		note_problem(e, op, error->text);
+		e->step_failed = true;
+	} else if (op->phase == PLAN_PORT) {
+		port_state_succeed(port_states_get(&e->ports, op->port->name));
+	} else if (opens(op) && is_new(e, op->bridge)) {
+		e->ops->bridge_made(op->bridge->name, e->aux);
+	}
 	if (!e->pending)
-		step_finish(e);
+		finish_attempt(e, false);
 }
 
-static void step_ports(struct engine *e)
+/* Every operation alone, all under way at once: the datapath keeps the order. */
+static void go_in_steps(struct engine *e)
 {
-	size_t sent = 0;
+	forget_problems(e);
 	for (size_t i = 0; i < e->plan.ops.len; i++) {
-		struct port_step *step;
+		const struct plan_op *op = &e->plan.ops.at[i];
+		struct step *step = xzalloc(sizeof *step);
 		struct msg m;
-		if (e->plan.ops.at[i].phase != PLAN_PORT)
-			continue;
-		step = xzalloc(sizeof *step);
 		step->e = e;
 		step->op = i;
 		msg_init(&m, API_TRANSACTION, 0);
-		plan_op_encode(&e->plan.ops.at[i], &m);
+		if (opens(op) && is_new(e, op->bridge))
+			e->ops->put_rules(op->bridge->name, &m, e->aux);
+		plan_op_encode(op, &m);
 		e->counts.operations++;
-		send_transaction(e, &m, port_done, step);
-		sent++;
-	}
-	if (!sent)
-		step_finish(e);
-}
-
-static void prepared(struct attrs a, bool more, const struct err *error, void *aux)
-{
-	struct engine *e = aux;
-	e->pending--;
-	if (error && error->code == ECONNRESET)
-		return;
-	if (error) {
-		log_err("datapath: refused the configuration: %s", error->text);
-		e->step_failed = true;
-	}
-	step_ports(e);
-}
-
-static void step_prepare(struct engine *e)
-{
-	struct msg m;
-	msg_init(&m, API_TRANSACTION, 0);
-	if (put_phases(e, 1u << PLAN_REMOVE | 1u << PLAN_PREPARE, &m)) {
-		send_transaction(e, &m, prepared, e);
-	} else {
-		msg_free(&m);
-		step_ports(e);
+		send_transaction(e, &m, step_done, step);
 	}
 }
 
@@ -400,6 +387,8 @@ static void whole_done(struct attrs a, bool more, const struct err *error, void 
 	if (error && error->code == ECONNRESET)
 		return;
 	if (!error) {
+		forget_problems(e);
+		e->retry_delay_ms = 0;
 		finish_attempt(e, true);
 	} else if (port) {
 		note_port_failure(e, port, error->text);
@@ -407,7 +396,7 @@ static void whole_done(struct attrs a, bool more, const struct err *error, void 
 	} else {
 		log_dbg("datapath: refused the whole plan: %s: going on in steps", error->text);
 		e->step_failed = false;
-		step_prepare(e);
+		go_in_steps(e);
 	}
 }
 
@@ -418,8 +407,7 @@ static void apply(struct engine *e)
 	e->pending = 0;
 	log_plan(&e->plan);
 	msg_init(&m, API_TRANSACTION, 0);
-	put_phases(e, 1u << PLAN_REMOVE | 1u << PLAN_PREPARE | 1u << PLAN_PORT | 1u << PLAN_FINISH,
-		   &m);
+	put_plan(e, &m);
 	send_transaction(e, &m, whole_done, e);
 }
 
@@ -442,6 +430,7 @@ static void take_next(struct engine *e)
 	e->seq = e->next_seq;
 	e->has_next = false;
 	e->has_desired = true;
+	e->retry_delay_ms = 0;
 	e->announce = true;
 	config_sort(&e->desired);
 	port_states_keep(&e->ports, &e->desired);
@@ -453,8 +442,11 @@ static void take_next(struct engine *e)
 static void schedule_retry(struct engine *e)
 {
 	uint64_t at = port_states_next_retry_ms(&e->ports), now = clock_mono_ms();
-	if (e->step_failed)
-		at = SL_MIN(at, now + REREAD_DELAY_MS);
+	if (e->step_failed) {
+		e->retry_delay_ms =
+			SL_MAX(SL_MIN(e->retry_delay_ms * 2, PORT_RETRY_MAX_MS), REREAD_DELAY_MS);
+		at = SL_MIN(at, now + e->retry_delay_ms);
+	}
 	if (at != UINT64_MAX)
 		kick_in(e->timer, at > now ? at - now : 1);
 }
@@ -565,6 +557,8 @@ void engine_destroy(struct engine *e)
 	config_free(&e->target);
 	config_free(&e->actual);
 	port_states_free(&e->ports);
+	forget_problems(e);
+	vec_free(&e->problems);
 	free(e);
 }
 
@@ -611,6 +605,12 @@ const struct datapath_info *engine_info(const struct engine *e)
 const char *engine_datapath_error(const struct engine *e)
 {
 	return dp_link_error(e->link);
+}
+
+size_t engine_problems(const struct engine *e, const struct engine_problem **out)
+{
+	*out = e->problems.at;
+	return e->problems.len;
 }
 
 const struct engine_counts *engine_counts(const struct engine *e)

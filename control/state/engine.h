@@ -49,6 +49,12 @@ struct api_client *engine_client(const struct engine *e);        /* NULL while d
 const struct datapath_info *engine_info(const struct engine *e); /* of the last datapath seen */
 /* "" while the datapath is there, else why not. */
 const char *engine_datapath_error(const struct engine *e);
+/* What the datapath refused in the last attempt, beside ports; valid until the loop runs again. */
+struct engine_problem {
+	char *subject; /* bridge or port; "" for poll threads and the like */
+	char *text;
+};
+size_t engine_problems(const struct engine *e, const struct engine_problem **out);
 /* Counters for status and tests. */
 struct engine_counts {
 	uint64_t connects, replays, transactions, operations, failures;

@@ -164,6 +164,8 @@ static void write_bridge(const struct writeback *w, struct ovsdb_client_txn *t,
 {
 	const char *name = ovsdb_row_string(row, "name", "");
 	const struct config_bridge *b = config_find_bridge(engine_desired(w->engine), name);
+	const struct engine_problem *problems;
+	size_t n_problems = engine_problems(w->engine, &problems);
 	struct pairs pairs = {0};
 	char id[17];
 	if (!b)
@@ -172,6 +174,9 @@ static void write_bridge(const struct writeback *w, struct ovsdb_client_txn *t,
 	ovsdb_client_txn_set_string(t, *ovsdb_row_uuid(row), "Bridge", "datapath_id", id);
 	ovsdb_client_txn_set_string(t, *ovsdb_row_uuid(row), "Bridge", "datapath_version",
 				    "sluice " SLUICE_VERSION);
+	for (size_t i = 0; i < n_problems; i++)
+		if (!strcmp(problems[i].subject, name))
+			pairs_add(&pairs, "error", problems[i].text);
 	pairs_note(&pairs, w->notes, "Bridge", name);
 	pairs_set(&pairs, t, row, "Bridge");
 }

@@ -154,6 +154,20 @@ def test_columns_that_are_not_acted_on_are_reported(sw):
     assert "STP is not supported yet" in sw.get("Bridge", "br0", "status")
 
 
+def test_what_the_datapath_refuses_stops_nothing_else(sw):
+    sw.vsctl("set", "Open_vSwitch", ".", "other_config:pmd-cpu-mask=0x8000000000000", "--",
+             "add-br", "a bridge with blanks", "--", "add-br", "br0")
+    sw.dummies("p1")
+    assert {"br0", "p1"} <= set(sw.ports())
+    notes = {(n["table"], n["name"]): n["text"] for n in sw.status()["notes"]}
+    assert "no blanks" in notes["datapath", "a bridge with blanks"]
+    assert "core" in notes["datapath", ""]
+    assert "no blanks" in sw.get("Bridge", "a bridge with blanks", "status")
+    sw.vsctl("del-br", "a bridge with blanks", "--", "remove", "Open_vSwitch", ".",
+             "other_config", "pmd-cpu-mask")
+    wait_until(lambda: sw.status()["notes"] == [])
+
+
 def test_settings_of_the_next_start_are_written(sw):
     sw.vsctl("set", "Open_vSwitch", ".", "other_config:dpdk-socket-mem=128,64",
              "other_config:dpdk-lcore-mask=0x2", "other_config:dpdk-extra=-d x.so")

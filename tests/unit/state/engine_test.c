@@ -196,6 +196,28 @@ static void a_bad_port_does_not_delay_a_later_change(void **state)
 	assert_non_null(config_find_port(fake_datapath_config(f->dp), "p3"));
 }
 
+/* A bridge that the datapath refuses stops no other, and is tried again. */
+static void one_bad_bridge_stops_no_other(void **state)
+{
+	struct fixture *f = *state;
+	const struct engine_problem *problems;
+	struct config c = {0};
+	fake_datapath_refuse(f->dp, "bad");
+	config_add_bridge(&c, "bad")->open = 1;
+	config_add_bridge(&c, "br0")->open = 1;
+	config_set_str(&config_add_port(&c, "p1", "br0")->type, "dummy");
+	engine_set_desired(f->engine, &c, 1);
+	UNTIL(f, f->applied == 1);
+	assert_int_equal(fake_datapath_config(f->dp)->bridges.len, 1);
+	assert_int_equal(fake_datapath_config(f->dp)->ports.len, 1);
+	assert_true(engine_problems(f->engine, &problems) >= 1);
+	assert_string_equal(problems[0].subject, "bad");
+	fake_datapath_refuse(f->dp, NULL);
+	UNTIL(f, fake_datapath_config(f->dp)->bridges.len == 2);
+	UNTIL(f, engine_problems(f->engine, &problems) == 0);
+	assert_int_equal(config_find_bridge(fake_datapath_config(f->dp), "bad")->open, 1);
+}
+
 static void removes(void **state)
 {
 	struct fixture *f = *state;
@@ -256,6 +278,7 @@ int main(void)
 		T(replays_to_a_new_datapath),
 		T(one_bad_port_stops_no_other),
 		T(a_bad_port_does_not_delay_a_later_change),
+		T(one_bad_bridge_stops_no_other),
 		T(removes),
 		T(port_flags_are_set_and_adopted),
 		T(an_event_reads_the_status_again),

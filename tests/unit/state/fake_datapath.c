@@ -28,10 +28,12 @@ static uint64_t next_boot_id = 1;
 
 /* ---- a transaction ---- */
 
-static int set_bridge(struct config *c, struct attrs op, struct err *e)
+static int set_bridge(struct fake_datapath *f, struct config *c, struct attrs op, struct err *e)
 {
 	const char *name = attrs_str(op, ATTR_NAME, "");
 	struct config_bridge *b = config_find_bridge(c, name);
+	if (f->refuse && !strcmp(f->refuse, name))
+		return err_set(e, EINVAL, "bridge %s: refused", name);
 	if (!b != attrs_has(op, ATTR_CREATE))
 		return err_set(e, b ? EEXIST : ENOENT, "bridge %s: create flag", name);
 	if (!b)
@@ -105,7 +107,7 @@ static int run_op(struct fake_datapath *f, struct config *c, struct attrs op, st
 	int rc = 0;
 	switch (attrs_u64(op, ATTR_OP_TYPE, API_OP_N)) {
 	case API_OP_BRIDGE_SET:
-		rc = set_bridge(c, op, e);
+		rc = set_bridge(f, c, op, e);
 		break;
 	case API_OP_BRIDGE_DEL:
 		rc = del_bridge(c, name, e);
