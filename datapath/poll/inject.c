@@ -13,7 +13,7 @@
 
 struct injected {
 	struct rte_mbuf *m;
-	uint32_t bridge_id, of_in_port;
+	uint32_t bridge_id, of_in_port, frozen_id;
 	bool has_regs;
 	size_t actions_len;
 	struct flow_regs regs;
@@ -34,11 +34,13 @@ int poll_inject(const struct poll_inject *in)
 		return -ENOBUFS;
 	j->bridge_id = in->bridge_id;
 	j->of_in_port = in->of_in_port;
+	j->frozen_id = in->frozen_id;
 	j->has_regs = in->regs;
 	if (in->regs)
 		j->regs = *in->regs;
 	j->actions_len = in->actions_len;
-	memcpy(j->actions, in->actions, in->actions_len);
+	if (in->actions_len)
+		memcpy(j->actions, in->actions, in->actions_len);
 	j->m = pool_from_bytes(in->packet, in->packet_len);
 	if (!j->m || rte_ring_sp_enqueue(t->inject, j)) {
 		rte_pktmbuf_free(j->m);
@@ -66,6 +68,7 @@ static void run_one(struct poll_thread *t, struct injected *j)
 	b->pkt[0] = j->m;
 	j->m->port = (uint16_t)p.s.in_port;
 	flow_cache_extract(b, 0, p.s.in_port, EXTRACT_FULL);
+	b->key[0].recirc_id = j->frozen_id;
 	const struct resolve_request req = {
 		.key = &b->key[0],
 		.packet = rte_pktmbuf_mtod(j->m, const void *),
@@ -73,7 +76,7 @@ static void run_one(struct poll_thread *t, struct injected *j)
 		.version = t->version,
 		.now_ms = t->exec->now_ms,
 		.side_effects = true,
-		.actions = j->actions,
+		.actions = j->frozen_id ? NULL : j->actions,
 		.actions_len = j->actions_len,
 		.bridge_id = j->bridge_id,
 		.of_in_port = j->of_in_port,

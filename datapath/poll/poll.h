@@ -54,8 +54,12 @@ struct poll_inject {
 	const void *actions; /* checked action list, copied */
 	size_t actions_len;
 	const struct flow_regs *regs; /* initial registers, copied; or NULL */
+	/* Not 0: the packet goes on from this context (resolve/frozen.h), and of the above only
+	 * packet, bridge_id and of_in_port count. */
+	uint32_t frozen_id;
 };
-/* Runs an action list on a packet in a poll thread. -ENOBUFS when the ring or the pool is full. */
+/* Runs an action list on a packet in a poll thread, or lets it go on. -ENOBUFS when the ring or the
+ * pool is full. */
 int poll_inject(const struct poll_inject *in);
 
 /* ---- packets and news to the main thread ---- */

@@ -33,5 +33,4 @@ ABSENT_OP(POLICY_SET)
 			api_message_names[API_##id]);                                              \
 		conn_reply_error(c, &e, NULL, NULL);                                               \
 	}
-ABSENT_REQUEST(RESUME)
 ABSENT_REQUEST(TRACE)

@@ -4,13 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datapath/base/clock.h"
 #include "datapath/flow/action.h"
 #include "datapath/poll/poll.h"
+#include "datapath/resolve/frozen.h"
 #include "datapath/server/events.h"
 #include "datapath/server/loop.h"
 #include "datapath/server/packet_in.h"
 #include "datapath/server/registry.h"
 #include "datapath/server/request.h"
+#include "datapath/server/rule_attrs.h"
 #include "datapath/table/bridge.h"
 
 enum { FRAME_BYTES_MIN = 14, FRAME_BYTES_MAX = 65535, UPCALLS_PER_WAKE = 256 };
@@ -62,6 +65,79 @@ void request_PACKET_OUT(struct conn *c, struct attrs a)
 	struct err e = {0};
 
 	if (inject(a, &e))
+		conn_reply_error(c, &e, NULL, NULL);
+	else
+		conn_reply_ok(c);
+}
+
+/* ---- going on with a paused packet ---- */
+
+/* The state's registers as the controller left them. */
+static void merge_regs(struct flow_regs *regs, const struct minimatch *mm)
+{
+	struct match m;
+
+	minimatch_expand(mm, &m);
+	const uint8_t *value = (const uint8_t *)&m.value.regs,
+		      *mask = (const uint8_t *)&m.mask.regs;
+	for (size_t i = 0; i < sizeof *regs; i++) {
+		uint8_t *byte = (uint8_t *)regs + i;
+
+		*byte = (uint8_t)((*byte & ~mask[i]) | (value[i] & mask[i]));
+	}
+}
+
+/* Numbers of bridges and ports are of this process; the state may come from an earlier one. */
+static uint32_t thaw(struct frozen_state *s, const struct bridge *b, const struct minimatch *mm)
+{
+	merge_regs(&s->regs, mm);
+	s->bridge_id = b->id;
+	const struct bridge_port *p = bridge_port_by_ofport(b, be32_to_cpu(s->regs.in_port));
+	s->in_port_id = p ? p->c.port_id : 0;
+	return frozen_intern(s, s->in_port_id, clock_mono_ms(), true, NULL);
+}
+
+static int resume(struct attrs a, struct err *e)
+{
+	const char *name = attrs_str(a, ATTR_BRIDGE, "");
+	const struct bridge *b = bridge_find(name);
+	static struct rule_match_buf buf;
+	const struct minimatch *mm;
+	struct poll_inject in = {0};
+	size_t len, state_len;
+
+	if (!b)
+		return err_set(e, ENOENT, "bridge %s: not found", name);
+	if (find_frame(a, &in.packet, &len, e) || rule_attrs_match(a, ATTR_MATCH, &buf, &mm, e))
+		return -EINVAL;
+	in.packet_len = (uint32_t)len;
+	const void *bytes = attrs_bytes(a, ATTR_CONTINUATION, &state_len);
+	if (!bytes || state_len < sizeof(struct frozen_state) || state_len > FROZEN_BYTES_MAX)
+		return err_set(e, EINVAL, "resume: continuation: %zu bytes", state_len);
+	struct frozen_state *s = aligned_alloc(64, SL_ALIGN_UP(state_len, 64));
+	if (!s)
+		return err_set(e, ENOMEM, "resume: no memory");
+	memcpy(s, bytes, state_len);
+	if (!frozen_state_is_valid(s, state_len)) {
+		err_set(e, EINVAL, "resume: continuation: damaged");
+	} else {
+		in.frozen_id = thaw(s, b, mm);
+		in.bridge_id = b->id;
+		in.of_in_port = be32_to_cpu(s->regs.in_port);
+		if (!in.frozen_id)
+			err_set(e, ENOSPC, "resume: too many suspended states of one port");
+		else if (poll_inject(&in))
+			err_set(e, ENOBUFS, "resume: too many packets wait already");
+	}
+	free(s);
+	return -e->code;
+}
+
+void request_RESUME(struct conn *c, struct attrs a)
+{
+	struct err e = {0};
+
+	if (resume(a, &e))
 		conn_reply_error(c, &e, NULL, NULL);
 	else
 		conn_reply_ok(c);
@@ -137,6 +213,9 @@ static void put_packet_in(struct msg *m, const struct bridge *b, const struct po
 	msg_put_u32(m, ATTR_METER_ID, u->meter_id);
 	msg_put_u32(m, ATTR_PACKET_LEN, u->orig_len);
 	msg_put_bytes(m, ATTR_REGS, &u->flow, sizeof u->flow);
+	const struct frozen *f = u->pause ? frozen_lookup(u->frozen_id) : NULL;
+	if (f)
+		msg_put_bytes(m, ATTR_CONTINUATION, &f->state, f->state.len);
 	if (u->userdata_len)
 		msg_put_bytes(m, ATTR_USERDATA, u->data, u->userdata_len);
 	msg_put_bytes(m, ATTR_PACKET, u->data + u->userdata_len, u->packet_len);
