@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Operations and requests whose part of the datapath is not built in: refused by name, so that
- * nothing is accepted without effect. */
+/* Operations whose part of the datapath is not built in: refused by name, so that nothing is
+ * accepted without effect. */
 #include <errno.h>
 
 #include "datapath/server/op.h"
-#include "datapath/server/request.h"
 
 static int refuse(const struct op *op, struct err *e)
 {
@@ -23,14 +22,3 @@ static int refuse(const struct op *op, struct err *e)
 ABSENT_OP(TLV_MAP_SET)
 ABSENT_OP(CT_FLUSH)
 ABSENT_OP(POLICY_SET)
-
-#define ABSENT_REQUEST(id)                                                                         \
-	void request_##id(struct conn *c, struct attrs a)                                          \
-	{                                                                                          \
-		struct err e = {0};                                                                \
-                                                                                                   \
-		err_set(&e, EOPNOTSUPP, "%s: this datapath cannot do that",                        \
-			api_message_names[API_##id]);                                              \
-		conn_reply_error(c, &e, NULL, NULL);                                               \
-	}
-ABSENT_REQUEST(TRACE)

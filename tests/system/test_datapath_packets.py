@@ -119,3 +119,26 @@ def test_the_ledger_is_exact_at_rest(dp):
     for s in dp.dump("port_stats"):
         rx_drops = sum(d["count"] for d in s.get("drop", []))
         assert s["rx_packets"] + s["created"] == s["sent"] + rx_drops + s["absorbed"] + s["held"], s
+
+
+def test_trace_tells_what_would_happen(dp):
+    dp.transaction([rule(priority=1, cookie=0xC0, actions=output(2)),
+                    rule(table=1, priority=5, actions=output(3))])
+    before = dp.dump("rules", bridge="br0")
+    t = dp.call("trace", dict(bridge="br0", in_port=1, packet=ether(5, 1)))
+    assert "priority 1, cookie 0xc0" in t["trace"] and "output to port p2" in t["trace"]
+    assert t["trace"].rstrip().endswith("Datapath actions: " + t["program_text"])
+    assert "reason" not in t
+    dp.transaction([rule(DELETE, table=255)])
+    t = dp.call("trace", dict(bridge="br0", in_port=1, packet=ether(5, 1)))
+    assert t["reason"] == "table_miss" and "No match." in t["trace"] and t["program_text"] == "drop"
+    dp.transaction([rule(priority=0, actions=output(NORMAL))])
+    t = dp.call("trace", dict(bridge="br0", in_port=1, packet=ether(5, 1)))
+    assert "would learn that 02:00:00:00:00:01 is on port p1" in t["trace"]
+    assert "flooding" in t["trace"]
+    assert dp.dump("macs") == [] and dp.dump("rules", bridge="br0")[0]["packets"] == 0
+    assert before
+    for bad in (dict(bridge="br9"), dict(bridge="br0", in_port=99, packet=ether(5, 1)),
+                dict(bridge="br0", in_port=1, packet=b"x"), dict(bridge="br0", in_port=1, match=b"x")):
+        with pytest.raises(dpapi.ApiError):
+            dp.call("trace", bad)
