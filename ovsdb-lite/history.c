@@ -95,8 +95,10 @@ static int by_table(const void *a_, const void *b_)
 bool history_since(const struct history *h, const struct uuid *since, ovsdb_change_vec *changes)
 {
 	struct hmap map = {0};
-	bool found = uuid_eq(&h->last_id, since);
+	bool found = false;
 
+	if (uuid_eq(&h->last_id, since))
+		return true;
 	LIST_FOR_EACH (e, struct entry, node, &h->entries) {
 		found |= uuid_eq(&e->before, since);
 		for (size_t i = 0; found && i < e->rows.len; i++) {

@@ -67,7 +67,7 @@ def measure(program, args):
         with Server(d, [db], program) as s:
             before = cpu_seconds(s.process.pid)
             initial, update = map(float, subprocess.run(
-                [load, "monitor", s.sock, "100", "200"], capture_output=True, text=True,
+                [load, "monitor", s.sock, "100", "50"], capture_output=True, text=True,
                 check=True).stdout.split())
             out["100 monitors of 10k rows: initial, s"] = initial
             out["100 monitors: ms until all saw a transaction"] = update * 1e3

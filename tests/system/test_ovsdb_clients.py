@@ -362,6 +362,38 @@ def test_tls(tmp_path):
         assert "br0" in out
 
 
+def test_monitor_cond_since_sends_only_what_was_missed(server):
+    zero = "00000000-0000-0000-0000-000000000000"
+    spec = {"Queue": [{"columns": ["dscp"], "where": [["dscp", "<", 10]]}]}
+    c = Connection(server.sock)
+    c.transact("Open_vSwitch", *({"op": "insert", "table": "Queue", "row": {"dscp": i}}
+                                 for i in (1, 2, 3, 20)))
+    found, last, rows = c.call("monitor_cond_since", ["Open_vSwitch", 1, spec, zero])["result"]
+    assert not found and len(rows["Queue"]) == 3
+    again = Connection(server.sock)
+    assert again.call("monitor_cond_since", ["Open_vSwitch", 1, spec, last])["result"] == \
+        [True, last, {}]
+    again.close()
+    # missed: one changed twice, one leaves the condition, one enters, one goes, one comes and goes
+    def update(dscp, to):
+        return {"op": "update", "table": "Queue", "where": [["dscp", "==", dscp]],
+                "row": {"dscp": to}}
+    for op in (update(1, 5), update(5, 6), update(2, 30), update(20, 7),
+               {"op": "delete", "table": "Queue", "where": [["dscp", "==", 3]]},
+               {"op": "insert", "table": "Queue", "row": {"dscp": 9}},
+               {"op": "delete", "table": "Queue", "where": [["dscp", "==", 9]]}):
+        c.transact("Open_vSwitch", op)
+    ids = [n["params"][1] for n in c.take_notifications()]
+    again = Connection(server.sock)
+    found, now, rows = again.call("monitor_cond_since", ["Open_vSwitch", 1, spec, last])["result"]
+    assert found and now != last and now == ids[-1]
+    assert sorted(json.dumps(v) for v in rows["Queue"].values()) == [
+        '{"delete": null}', '{"delete": null}', '{"insert": {"dscp": 7}}',
+        '{"modify": {"dscp": 6}}']
+    again.close()
+    c.close()
+
+
 def test_hostile_clients_are_dropped_and_others_notice_nothing(server):
     good = Connection(server.sock)
     for junk in (b"hello", b"]", b"{" * 2000, b'{"id":1,"method":"echo","params":' + b"[" * 1500,
