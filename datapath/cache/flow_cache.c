@@ -537,8 +537,9 @@ void flow_cache_credit_once(struct flow_cache *c, const struct resolve_result *r
 
 /* Recognises the programs that a hit can run from its own line: MAC rewrite and TTL, then one
  * output. */
-static void simplify(struct megaflow *mf, const struct program *p)
+static void simplify(struct megaflow *mf, const struct program *p, const uint8_t *mask0)
 {
+	enum { MACS = offsetof(struct flow_key, eth_dst) };
 	uint8_t flags = 0;
 
 	mf->out_port = 0;
@@ -558,10 +559,14 @@ static void simplify(struct megaflow *mf, const struct program *p)
 		if (op->code != OP_SET || set->anchor != HDR_ETH || set->ofs % 6 ||
 		    (set->n_bytes != 6 && set->n_bytes != 12) || set->ofs + set->n_bytes > 12)
 			return;
+		/* Bits that are not written are those that the mask knows to be right already. */
 		for (unsigned b = 0; b < set->n_bytes; b++) {
-			if (set->mask[b] != 0xff)
+			unsigned at = set->ofs + b;
+
+			if ((set->mask[b] | mask0[MACS + at]) != 0xff)
 				return;
-			mf->macs[set->ofs + b] = set->value[b];
+			mf->macs[at] = (uint8_t)((mf->key[MACS + at] & ~set->mask[b]) |
+						 (set->value[b] & set->mask[b]));
 		}
 		flags |= set->n_bytes == 12 ? MF_SET_DST | MF_SET_SRC
 			 : set->ofs         ? MF_SET_SRC
@@ -638,7 +643,7 @@ struct megaflow *flow_cache_install(struct flow_cache *c, struct port_cache *pc,
 	mf->expires_ms = now_ms + r->max_age_ms;
 	mf->used_ms = now_ms;
 	info->installed_ms = now_ms;
-	simplify(mf, info->prog);
+	simplify(mf, info->prog, pc->mask0[slot]);
 	__atomic_store_n(&mf->info, info, __ATOMIC_RELEASE);
 	return mf;
 }
