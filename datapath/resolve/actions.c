@@ -335,7 +335,7 @@ static void clone(struct resolver *r, const struct action_nested *a)
 
 	if (resolve_scope_begin(r, &s)) {
 		resolve_list(r, list, len, r->table, true);
-		r->exit = false;
+		r->exit = r->exit_all;
 		resolve_scope_end(r, &s);
 		r->action_set.len = set_len; /* inside, only tables may have appended to it */
 	}
@@ -553,7 +553,7 @@ void resolve_action(struct resolver *r, const struct action *a)
 		check_pkt_larger(r, (const void *)a);
 		break;
 	case ACTION_EXIT:
-		r->exit = true;
+		r->exit = r->exit_all = true;
 		break;
 	case ACTION_CT:
 		ct(r, (const void *)a);

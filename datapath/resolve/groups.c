@@ -13,7 +13,7 @@ static void bucket_actions(struct resolver *r, const struct group_bucket *b)
 	r->in_bucket = true;
 	resolve_action_set(r, b->actions, b->actions_len, true);
 	r->in_bucket = saved;
-	r->exit = false; /* ends the bucket only (ovs-actions(7), exit) */
+	r->exit = r->exit_all = false; /* ends the bucket only (ovs-actions(7), exit) */
 }
 
 static void run_bucket(struct resolver *r, const struct group *g, const struct group_bucket *b)

@@ -155,11 +155,31 @@ static bool may_pass(const struct bridge_port *in, const struct bridge_port *out
 	return !in || !(in->c.protected && out->c.protected);
 }
 
-static bool floods_to(const struct normal *n, const struct bridge_port *in,
+/* VLAN id of the tag behind the one that says the frame's VLAN; 0: none. */
+static uint16_t inner_vid(struct resolver *r, const struct normal *n)
+{
+	unsigned i = n->has_tag ? 1 : 0;
+	size_t ofs = offsetof(struct flow, key.vlan) + i * sizeof(struct flow_vlan) +
+		     offsetof(struct flow_vlan, tci);
+
+	return be16_to_cpu(resolve_read_be16(r, ofs, cpu_to_be16(VLAN_VID_MASK)));
+}
+
+/* An access port gets no customer tags, a tunnel port those that it allows. */
+static bool takes_inner(struct resolver *r, const struct normal *n, const struct bridge_port *out)
+{
+	if (out->c.vlan_mode == VLAN_MODE_ACCESS)
+		return !inner_vid(r, n);
+	if (out->c.vlan_mode == VLAN_MODE_DOT1Q_TUNNEL && out->c.has_cvlans)
+		return vlan_set_has(&out->c.cvlans, inner_vid(r, n));
+	return true;
+}
+
+static bool floods_to(struct resolver *r, const struct normal *n, const struct bridge_port *in,
 		      const struct bridge_port *out)
 {
 	return out != in && !(out->c.flags & PORT_FLAG_NO_FLOOD) && may_pass(in, out) &&
-	       bridge_port_carries(out, n->vlan);
+	       bridge_port_carries(out, n->vlan) && takes_inner(r, n, out);
 }
 
 /* Ports that take the frame as it is come first, so that the tag changes once. */
@@ -173,7 +193,7 @@ static void flood(struct resolver *r, const struct normal *n, const struct bridg
 			const struct bridge_port *out = ps->at[i];
 			struct tag t;
 
-			if (!floods_to(n, in, out))
+			if (!floods_to(r, n, in, out))
 				continue;
 			t = tag_for(n, out);
 			if (needs_change(n, &t) == changed) {
@@ -264,11 +284,15 @@ static void forward(struct resolver *r, const struct normal *n, const struct bri
 void resolve_normal(struct resolver *r)
 {
 	/* The port in question is that of the pipeline, which a rule may have changed. */
-	const struct bridge_port *in =
-		bridge_port_by_ofport(r->bridge, be32_to_cpu(r->cur.flow.regs.in_port));
+	uint32_t in_port = be32_to_cpu(r->cur.flow.regs.in_port);
+	const struct bridge_port *in = bridge_port_by_ofport(r->bridge, in_port);
 	struct packet_state start;
 	struct normal n = {.start = &start};
 
+	if (!in && in_port != OFP_PORT_CONTROLLER && in_port != OFP_PORT_ANY) {
+		note_drop(r, DROP_NORMAL_UNKNOWN_INPUT);
+		return;
+	}
 	if (!classify(r, in, &n))
 		return;
 	if (!r->config->forward_bpdu && is_reserved(READ_ARRAY(r, key.eth_dst))) {

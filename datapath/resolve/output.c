@@ -14,14 +14,25 @@ struct bridge_state { /* what belongs to one bridge's walk */
 	uint32_t stack_len, trunc_bytes;
 	uint8_t table;
 	int goto_table;
-	bool exit, in_bucket;
+	bool exit, exit_all, in_bucket;
 };
 
 static void save_bridge(struct resolver *r, struct bridge_state *s)
 {
-	*s = (struct bridge_state){r->bridge,     r->config, r->in,        r->rule,        r->frame,
-				   r->action_set, r->stack,  r->stack_len, r->trunc_bytes, r->table,
-				   r->goto_table, r->exit,   r->in_bucket};
+	*s = (struct bridge_state){.bridge = r->bridge,
+				   .config = r->config,
+				   .in = r->in,
+				   .rule = r->rule,
+				   .frame = r->frame,
+				   .action_set = r->action_set,
+				   .stack = r->stack,
+				   .stack_len = r->stack_len,
+				   .trunc_bytes = r->trunc_bytes,
+				   .table = r->table,
+				   .goto_table = r->goto_table,
+				   .exit = r->exit,
+				   .exit_all = r->exit_all,
+				   .in_bucket = r->in_bucket};
 }
 
 static void restore_bridge(struct resolver *r, const struct bridge_state *s)
@@ -38,6 +49,7 @@ static void restore_bridge(struct resolver *r, const struct bridge_state *s)
 	r->table = s->table;
 	r->goto_table = s->goto_table;
 	r->exit = s->exit;
+	r->exit_all = s->exit_all;
 	r->in_bucket = s->in_bucket;
 }
 
@@ -49,7 +61,7 @@ void resolve_enter_bridge(struct resolver *r, struct bridge *b, const struct bri
 	r->rule = NULL;
 	r->table = 0;
 	r->goto_table = -1;
-	r->exit = false;
+	r->exit = r->exit_all = false;
 	r->in_bucket = false;
 	memset(&r->cur.flow.regs, 0, sizeof r->cur.flow.regs);
 	r->cur.flow.regs.in_port = cpu_to_be32(in ? in->c.ofport : OFP_PORT_CONTROLLER);

@@ -78,6 +78,7 @@ struct resolver {
 	struct frame *frame;
 	int goto_table; /* -1: none */
 	bool exit;      /* stop up to the nearest boundary */
+	bool exit_all;  /* an exit action: out of clones too, only a bucket contains it */
 
 	struct packet_state cur;
 	struct flow wc, written;

@@ -131,7 +131,7 @@ static void run_action_set(struct resolver *r)
 
 	if (r->failed != DROP_NONE || !set.len)
 		return;
-	r->exit = false;
+	r->exit = r->exit_all = false;
 	r->action_set = (struct action_buf){0};
 	resolve_action_set(r, set.data, set.len, false);
 	/* Whatever wrote a set meanwhile did so after the end of the pipeline. */

@@ -232,6 +232,18 @@ static inline void run_ops(struct run *run, const union prog_word *w, uint32_t n
 			k->ip_ttl--;
 			k->ttl_class = SL_MIN(k->ip_ttl, 15);
 			break;
+		case OP_PUSH_MPLS:
+			if (k->eth_type != cpu_to_be16(0x8847)) { /* nothing behind it is seen */
+				memset(&k->ip_proto, 0, 2);
+				memset(&k->ip_src, 0, 16);
+				memset(k->ipv6_src, 0, 64);
+				k->ttl_class = 0;
+			}
+			k->mpls_lse[2] = k->mpls_lse[1];
+			k->mpls_lse[1] = k->mpls_lse[0];
+			k->mpls_lse[0] = op->b;
+			k->eth_type = (be16_t)op->a;
+			break;
 		case OP_SET_MPLS:
 			k->mpls_lse[0] = (k->mpls_lse[0] & ~(be32_t)data->u64) | op->b;
 			break;
@@ -273,7 +285,6 @@ static inline void run_ops(struct run *run, const union prog_word *w, uint32_t n
 		case OP_METER:
 		case OP_TRUNC:
 		case OP_SET_QUEUE:
-		case OP_PUSH_MPLS:
 		case OP_POP_MPLS:
 		case OP_N:
 			break;
