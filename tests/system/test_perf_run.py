@@ -39,7 +39,7 @@ def perf_run(tmp_path, switch, *what):
     results = tmp_path / "results.json"
     process = subprocess.Popen(
         ["/usr/bin/python3", os.path.join(ROOT, "perf/run"), *what, "--switches", switch,
-         "--rounds", "1", "--windows", "1", "--window", "0.2", "--longest-warm", "0.5",
+         "--rounds", "1", "--windows", "1", "--window", "0.4", "--longest-warm", "0.5",
          "--memory", "256", "--no-huge", "--build", BUILD, "--json", str(results)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=dict(os.environ, TMPDIR=str(tmp_path)))
