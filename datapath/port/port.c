@@ -13,6 +13,7 @@
 LOG_MODULE(port);
 
 void (*port_event_sink)(struct port *p, enum port_event ev);
+const char *port_rundir;
 
 void port_event_post(struct port *p, enum port_event ev)
 {

@@ -155,6 +155,10 @@ bool port_option_bool(const struct port_class *class, const struct port_config *
 int dummy_port_receive(struct port *p, const void *frame, uint32_t len);
 uint32_t dummy_port_take(struct port *p, void *buf, uint32_t size);
 
+/* Where dpdkvhostuser ports make their sockets. The server sets it before ports open; NULL:
+ * /run/sluice. */
+extern const char *port_rundir;
+
 /* Asynchronous news from a class (vhost connect, queue enable, link): called on any non-poll
  * thread; the server installs the sink before ports open. */
 enum port_event { PORT_EVENT_LINK, PORT_EVENT_QUEUES, PORT_EVENT_STATUS, PORT_EVENT_REMOVED };

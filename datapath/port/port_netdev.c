@@ -22,11 +22,15 @@
 
 #include <rte_memcpy.h>
 
+#include "datapath/base/log.h"
 #include "datapath/core/pool.h"
 #include "datapath/offload/vnet.h"
 #include "datapath/port/netif.h"
+#include "datapath/port/netif_block.h"
 #include "datapath/port/port_priv.h"
 #include "datapath/port/rx_chain.h"
+
+LOG_MODULE(netdev);
 
 enum {
 	SLOT_BYTES = 2048,
@@ -48,6 +52,7 @@ struct netdev {
 	uint16_t n_queues;
 	int sock, ifindex;
 	bool gone;
+	bool blocked;       /* the host's stack does not see the interface's frames */
 	uint64_t tx_errors; /* atomic: what the kernel refused */
 	uint64_t rx_missed; /* device thread: what the rings had no room for */
 	struct netdev_queue q[];
@@ -142,13 +147,21 @@ static void write_sysctl(const char *family, const char *name, const char *key, 
 	close(fd);
 }
 
-/* The interface is ours: the host's own stack shall not answer on it (ARP for any local address,
- * IPv6 link-local), which would be a way round the switch and its policy. */
-static void keep_host_off(const char *name)
+/* The interface is ours: the host's own stack shall not see or answer what arrives on it (ARP for
+ * any local address, DHCP, IPv6 link-local), which would be a way round the switch and its policy.
+ * A kernel that cannot drop behind the packet sockets is at least told not to answer. */
+static void keep_host_off(struct netdev *d, const char *name)
 {
+	int ret = netif_block(d->ifindex);
+
+	d->blocked = !ret;
+	write_sysctl("ipv6", name, "disable_ipv6", "1");
+	if (d->blocked)
+		return;
+	log_info("port %s: the host's stack cannot be cut off: %s: it is told not to answer", name,
+		 strerror(-ret));
 	write_sysctl("ipv4", name, "arp_ignore", "8");
 	write_sysctl("ipv4", name, "rp_filter", "1");
-	write_sysctl("ipv6", name, "disable_ipv6", "1");
 }
 
 static int configure(struct port *p, const struct port_config *c, struct err *e)
@@ -209,7 +222,8 @@ static void refresh(struct port *p)
 	}
 	netif_refresh(p, d->sock, p->name);
 	netif_driver(d->sock, p->name, driver);
-	snprintf(p->status.detail, sizeof p->status.detail, "driver_name=%s", driver);
+	snprintf(p->status.detail, sizeof p->status.detail, "driver_name=%s host_stack=%s", driver,
+		 d->blocked ? "cut-off" : "silenced");
 }
 
 static int check(const struct port_config *c, struct err *e)
@@ -246,7 +260,7 @@ static int open_netdev(struct port *p, const struct port_config *c, struct err *
 		release(d);
 		return err_set(e, -ret, "port %s: packet socket: %s", c->name, strerror(-ret));
 	}
-	keep_host_off(c->name);
+	keep_host_off(d, c->name);
 	p->n_rxq = p->n_txq = n;
 	p->shared_txq = true; /* the kernel locks */
 	p->tx_offloads = OFFLOAD_TX_TCP_CKSUM | OFFLOAD_TX_UDP_CKSUM | OFFLOAD_TX_TSO;
@@ -256,7 +270,11 @@ static int open_netdev(struct port *p, const struct port_config *c, struct err *
 
 static void close_netdev(struct port *p)
 {
-	release(p->priv);
+	struct netdev *d = p->priv;
+
+	if (d->blocked && !d->gone)
+		netif_unblock(d->ifindex);
+	release(d);
 }
 
 static int set(struct port *p, const struct port_config *c, struct err *e)

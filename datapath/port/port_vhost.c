@@ -116,10 +116,10 @@ static int open_client(struct port *p, const struct port_config *c, struct err *
 
 static int open_server(struct port *p, const struct port_config *c, struct err *e)
 {
-	const char *dir = getenv("SLUICE_RUNDIR");
+	const char *dir = port_rundir ? port_rundir : "/run/sluice";
 	char path[sizeof((struct vhost_dev *)0)->path];
 
-	int n = snprintf(path, sizeof path, "%s/%s", dir && *dir ? dir : "/run/sluice", c->name);
+	int n = snprintf(path, sizeof path, "%s/%s", dir, c->name);
 	if (n < 0 || (size_t)n >= sizeof path)
 		return err_set(e, EINVAL, "port %s: the socket's path is too long", c->name);
 	return open_common(p, c, false, path, e);

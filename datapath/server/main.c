@@ -100,6 +100,7 @@ static int start_datapath(struct options *o, char **argv, struct err *e)
 	if (!rc)
 		rc = packet_in_start(e);
 	port_event_sink = port_watch_event;
+	port_rundir = server.rundir;
 	upkeep_start();
 	if (!rc)
 		rc = device_start(e);

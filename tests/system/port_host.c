@@ -364,6 +364,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "port-host: EAL: %s\n", e.text);
 		return 2;
 	}
+	port_rundir = getenv("SLUICE_RUNDIR");
 	rcu_init();
 	if (counters_thread_create(0) || counters_thread_create(THREAD_MAIN))
 		return 2;

@@ -143,7 +143,10 @@ def test_the_host_does_not_answer_on_a_port(ns):
         a.sh(f"ip neigh replace 10.99.99.99 lladdr {mac} dev pth-a")
         out = a.sh("busybox ping -c 2 -W 1 10.99.99.99", check=False)
         assert " 0 packets received" in out, out
+        assert "host_stack=cut-off" in h.port("pth-v")["detail"]
+        assert "bpf" in sh("tc filter show dev pth-v ingress")
         h.quit()
+        assert "ingress" not in sh("tc qdisc show dev pth-v")
     finally:
         sh("ip addr del 10.99.99.99/32 dev lo")
 
