@@ -57,6 +57,7 @@ def test_too_long_frames_are_dropped_with_their_reason(tmp_path):
 
 def test_hot_plug_and_removal_many_times():
     h = PortHost("a,dpdk,dpdk-devargs=net_null0", "b,dpdk,dpdk-devargs=net_null1;no-rx=1")
+    h.wait(lambda s: s["b"]["tx"] > 0)  # the poll thread has opened what it needs
     fds = len(os.listdir(f"/proc/{h.proc.pid}/fd"))
     for i in range(50):
         before = h.port("a")["rx"]

@@ -170,7 +170,7 @@ class Guest:
         self.wait(lambda: r.used_now() != before)
         r.take_used()
 
-    def receive(self, pair=0, seconds=2):
+    def receive(self, pair=0, seconds=5):
         """(header bytes, frame), mergeable chains joined; the buffers go back."""
         r = self.rings[2 * pair]
         end = time.monotonic() + seconds
@@ -191,7 +191,7 @@ class Guest:
         return out[:self.hdr_bytes], out[self.hdr_bytes:]
 
     @staticmethod
-    def wait(condition, seconds=3):
+    def wait(condition, seconds=5):
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, "the switch did not react"
