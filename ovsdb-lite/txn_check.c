@@ -158,71 +158,69 @@ static struct ovsdb_error *check_deleted(const struct ovsdb_txn_row *r)
 
 /* --- pass 3: garbage -------------------------------------------------------------------------- */
 
-static struct ovsdb_error *drop_ref(struct ovsdb_txn *t, struct ovsdb_txn_row *src, int column,
-				    const struct ovsdb_base_type *base, const struct uuid *dst,
-				    int delta)
+typedef VEC(struct ovsdb_txn_row *) row_queue;
+
+static void enqueue(row_queue *q, struct ovsdb_txn_row *r)
 {
-	return count_ref(t, src, column, base, dst, -1);
+	if (r->queued)
+		return;
+	r->queued = true;
+	vec_push(q, r);
+}
+
+/* One reference less from r, which goes away; who loses it may be garbage as well. */
+static void release_ref(struct ovsdb_txn *t, const struct ovsdb_txn_row *r,
+			const struct ovsdb_base_type *base, const struct uuid *dst, row_queue *q)
+{
+	struct ovsdb_table *table = &t->db->tables[base->ref->number];
+
+	if (table == r->row->table && uuid_eq(dst, ovsdb_row_id(r->row)))
+		return; /* never counted */
+	struct ovsdb_row *row = ovsdb_table_find(table, dst);
+	if (!row)
+		row = txn_find_deleted(t, table, dst);
+	if (!row)
+		return;
+	struct ovsdb_txn_row *d = txn_stage(t, row);
+	d->ref_delta--;
+	enqueue(q, d);
+}
+
+static void release_refs(struct ovsdb_txn *t, const struct ovsdb_txn_row *r, row_queue *q)
+{
+	const struct ovsdb_table_schema *s = r->row->table->schema;
+
+	for (size_t i = 0; i < s->n_strong; i++) {
+		const struct ovsdb_type *type = &s->columns[s->strong[i]].type;
+		const struct ovsdb_datum *d = r->row->fields[s->strong[i]];
+
+		for (uint32_t k = 0; k < d->n; k++) {
+			if (type->key.ref_kind == OVSDB_REF_STRONG)
+				release_ref(t, r, &type->key, &d->atoms[k].uuid, q);
+			if (type->value.ref_kind == OVSDB_REF_STRONG)
+				release_ref(t, r, &type->value, &d->atoms[d->n + k].uuid, q);
+		}
+	}
 }
 
 /* Rows the transaction touched are the only ones whose count can have reached zero; collecting one
- * stages those it referred to, which puts them behind it in t->rows or on the list again. */
+ * puts those it referred to on the queue. */
 static void collect_garbage(struct ovsdb_txn *t)
 {
-	VEC(struct ovsdb_txn_row *) work = {0};
+	row_queue q = {0};
 
-	for (size_t i = 0; i < t->rows.len; i++) {
-		t->rows.at[i]->queued = true;
-		vec_push(&work, t->rows.at[i]);
-	}
-	while (work.len) {
-		struct ovsdb_txn_row *r = work.at[--work.len];
-		const struct ovsdb_table_schema *s = r->row->table->schema;
-		size_t known = t->rows.len;
+	for (size_t i = 0; i < t->rows.len; i++)
+		enqueue(&q, t->rows.at[i]);
+	while (q.len) {
+		struct ovsdb_txn_row *r = q.at[--q.len];
 
 		r->queued = false;
-		if (s->is_root || r->deleted || refs_of(r) > 0)
+		if (r->row->table->schema->is_root || r->deleted || refs_of(r) > 0)
 			continue;
-		/* Only rows' own view matters here: old is already accounted for. */
-		for (size_t i = 0; i < s->n_strong; i++) {
-			const struct ovsdb_type *type = &s->columns[s->strong[i]].type;
-			const struct ovsdb_datum *d = r->row->fields[s->strong[i]];
-
-			for (uint32_t k = 0; k < d->n; k++) {
-				if (type->key.ref_kind == OVSDB_REF_STRONG)
-					drop_ref(t, r, s->strong[i], &type->key, &d->atoms[k].uuid,
-						 -1);
-				if (type->value.ref_kind == OVSDB_REF_STRONG)
-					drop_ref(t, r, s->strong[i], &type->value,
-						 &d->atoms[d->n + k].uuid, -1);
-			}
-		}
+		release_refs(t, r, &q);
 		ovsdb_txn_delete(t, r->row);
-		for (size_t i = known; i < t->rows.len; i++) {
-			t->rows.at[i]->queued = true;
-			vec_push(&work, t->rows.at[i]);
-		}
-		for (size_t i = 0; i < s->n_strong; i++) {
-			const struct ovsdb_type *type = &s->columns[s->strong[i]].type;
-			const struct ovsdb_datum *d = r->row->fields[s->strong[i]];
-
-			for (uint32_t k = 0; k < 2 * d->n; k++) {
-				const struct ovsdb_base_type *b =
-					k < d->n ? &type->key : &type->value;
-				struct ovsdb_row *dst;
-
-				if (b->ref_kind != OVSDB_REF_STRONG)
-					continue;
-				dst = ovsdb_table_find(&t->db->tables[b->ref->number],
-						       &d->atoms[k].uuid);
-				if (dst && dst->staged && !dst->staged->queued) {
-					dst->staged->queued = true;
-					vec_push(&work, dst->staged);
-				}
-			}
-		}
 	}
-	vec_free(&work);
+	vec_free(&q);
 }
 
 /* --- pass 4: maxRows -------------------------------------------------------------------------- */
