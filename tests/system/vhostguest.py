@@ -27,7 +27,9 @@ HDR = struct.Struct("<BBHHHHH")  # flags, gso_type, hdr_len, gso_size, csum_star
 
 
 class Ring:
-    """One virtqueue of `size` in guest memory at `base`; buffers behind it."""
+    """One virtqueue of `size` in guest memory at `base`; buffers behind it. Indices go through "@H",
+    which is one store; "<H" writes byte by byte, and a switch that looks between 0x00ff and 0x0100
+    sees an impossible index."""
 
     def __init__(self, guest, index, size, base):
         self.g, self.index, self.size, self.base = guest, index, size, base
@@ -48,11 +50,11 @@ class Ring:
         for h in heads:
             struct.pack_into("<H", self.g.mem, self.avail + 4 + 2 * (self.avail_idx % self.size), h)
             self.avail_idx = (self.avail_idx + 1) & 0xFFFF
-        struct.pack_into("<H", self.g.mem, self.avail + 2, self.avail_idx)
+        struct.pack_into("@H", self.g.mem, self.avail + 2, self.avail_idx)
         os.eventfd_write(self.kick, 1)
 
     def used_now(self):
-        return struct.unpack_from("<H", self.g.mem, self.used + 2)[0]
+        return struct.unpack_from("@H", self.g.mem, self.used + 2)[0]
 
     def take_used(self):
         """(id, length) of the next used entry, or None."""
