@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Child processes of a run: start on given cores, watch, stop by their own id, never by name."""
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -80,6 +81,11 @@ def wait_for(condition, timeout_s, what, child=None, step_s=0.005):
         if time.monotonic() >= end:
             raise Failed(f"{what}: nothing after {timeout_s} s")
         time.sleep(step_s)
+
+
+def forget_dpdk(prefix):
+    """Removes what a DPDK process leaves below /var/run: a directory per --file-prefix."""
+    shutil.rmtree(os.path.join("/var/run/dpdk", prefix), ignore_errors=True)
 
 
 def accepts(path):

@@ -50,7 +50,7 @@ class Switch:
         self.children = []
         self.ports = {}
         self.shm_names = {}
-        self.run_dir = None
+        self.run_dir = self.tag = None
         self.starts = 0
 
     # -- what a subclass provides ------------------------------------------------------------------
@@ -126,6 +126,8 @@ class Switch:
         self.ports = {}
         for name in self.shm_names.values():
             shm.remove(name)
+        if self.tag:
+            process.forget_dpdk(self.tag)
 
     def log(self, name):
         return os.path.join(self.run_dir, name + ".log")

@@ -51,7 +51,8 @@ class Generator:
         s = self.settings
         core = s.main_core
         self.names = [f"{switch.tag}.gen{i}" for i in (0, 1)]
-        args = ["dpdk-testpmd", "--file-prefix", switch.tag + "-gen", "--lcores",
+        self.prefix = switch.tag + "-gen"
+        args = ["dpdk-testpmd", "--file-prefix", self.prefix, "--lcores",
                 f"0@{core},1@{core}", "--main-lcore", "0", "--no-pci",
                 "-d", "libsluice_bench.so", "-m", "256"]
         args += ["--single-file-segments"] if s.huge else ["--no-huge"]
@@ -104,5 +105,6 @@ class Generator:
             except (OSError, subprocess.TimeoutExpired):
                 pass
         self.child.stop()
+        process.forget_dpdk(self.prefix)
         for name in self.names:
             shm.remove(name)

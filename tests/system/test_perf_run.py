@@ -45,8 +45,9 @@ def perf_run(tmp_path, switch, *what):
         env=dict(os.environ, TMPDIR=str(tmp_path)))
     out, errors = process.communicate(timeout=240)
     assert process.returncode == 0, out + errors
-    left = [f for f in os.listdir("/dev/shm") if f.startswith(f"sluice-perf-{process.pid}-")]
-    assert not left
+    for where in ("/dev/shm", "/var/run/dpdk"):
+        left = [f for f in os.listdir(where) if f.startswith(f"sluice-perf-{process.pid}-")]
+        assert not left, (where, left)
     assert not [d for d in os.listdir(tmp_path) if d.startswith("sluice-perf-")]
     marker = f"sluice-perf-{process.pid}-"
     assert not [pid for pid in os.listdir("/proc") if pid.isdigit() and marker in cmdline(pid)]

@@ -15,7 +15,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.environ.get("SLUICE_BUILD", os.path.join(ROOT, "build"))
 sys.path.insert(0, os.path.join(ROOT, "perf"))
 
-from harness import shm  # noqa: E402
+from harness import process, shm  # noqa: E402
 
 PLUGIN = os.path.join(BUILD, "lib", "libsluice_bench.so")
 
@@ -34,6 +34,7 @@ class Testpmd:
 
     def __init__(self, source, sink="", queues=1, extra=()):
         tag = f"sluice-test-{os.getpid()}-{time.monotonic_ns()}"
+        self.tag = tag
         self.names = (f"{tag}-0", f"{tag}-1")
         self.process = subprocess.Popen(
             ["/usr/bin/dpdk-testpmd", "--file-prefix", tag, "-l", "0,1", "--main-lcore", "0",
@@ -76,6 +77,7 @@ class Testpmd:
         self.stop()
         for name in self.names:
             shm.remove(name)
+        process.forget_dpdk(self.tag)
 
     def run(self, limit, timeout_s=10):
         """Lets `limit` packets per queue through and waits until none is on the way."""
@@ -233,6 +235,7 @@ def test_bad_arguments_get_one_clear_error(args, reason):
          "--vdev", f"net_bench0,{args}", "--", "--total-num-mbufs=2048"],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         timeout=30, env=dict(os.environ, LD_LIBRARY_PATH=os.path.dirname(PLUGIN)))
+    process.forget_dpdk(f"sluice-test-{os.getpid()}-bad")
     lines = [l for l in done.stdout.splitlines() if l.startswith("net_bench: ")]
     assert done.returncode != 0
     assert len(lines) == 1 and reason in lines[0], done.stdout
