@@ -95,7 +95,6 @@ static void state_changed(struct ovsdb_client *c, enum ovsdb_client_state state,
 	case OVSDB_CLIENT_CONNECTED:
 		if (!ovsdb_client_singleton(c, "Open_vSwitch"))
 			make_root(c);
-		d->identified = false;
 		reconcile_soon(d);
 		break;
 	case OVSDB_CLIENT_LOCKED:

@@ -45,15 +45,6 @@ static uint64_t statistics_interval_ms(const struct sluiced *d)
 	return (uint64_t)knob_int(KNOB_STATS_UPDATE_INTERVAL, text);
 }
 
-/* Once per connection of the database: its row may have been made only just now. */
-static void identify(struct sluiced *d)
-{
-	struct writeback w = reconcile_writeback(d);
-	if (!d->identified)
-		writeback_commit_identity(&w);
-	d->identified = true;
-}
-
 static void reconfigure(evutil_socket_t fd, short what, void *aux)
 {
 	struct sluiced *d = aux;
@@ -66,7 +57,6 @@ static void reconfigure(evutil_socket_t fd, short what, void *aux)
 	rows_read(d->db, d->options->dummy, &desired, &d->notes);
 	d->seq = desired.generation;
 	config_sort(&desired);
-	identify(d);
 	switches_update(d->switches, &desired);
 	start_args_write(d);
 	engine_set_desired(d->engine, &desired, d->seq);
@@ -108,8 +98,10 @@ static void applied(uint64_t seq, void *aux)
 		return;
 	}
 	switches_ports_changed(d->switches);
-	if (ovsdb_client_is_connected(d->db))
-		writeback_commit(&w, seq);
+	if (!ovsdb_client_is_connected(d->db))
+		return;
+	writeback_commit_identity(&w); /* by now the datapath's version is known */
+	writeback_commit(&w, seq);
 }
 
 static void ports_changed(void *aux)

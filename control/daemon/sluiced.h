@@ -44,7 +44,6 @@ struct sluiced {
 	struct event *statistics;
 	struct list waiters; /* commands that wait for cur_cfg */
 	uint64_t seq;        /* next_cfg of the configuration handed to the engine */
-	bool identified;     /* versions and types have been written since the database connected */
 	bool stopping;
 	bool cleanup; /* exit --cleanup: take bridges out of the datapath */
 };

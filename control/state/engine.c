@@ -466,6 +466,8 @@ static void go(struct engine *e)
 		apply(e);
 		return;
 	}
+	if (!e->plan.ops.len)
+		forget_problems(e);
 	schedule_retry(e);
 	e->step_failed = false;
 	plan_free(&e->plan);

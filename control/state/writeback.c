@@ -234,8 +234,8 @@ void writeback_commit_identity(const struct writeback *w)
 	size_t n = SL_MIN(port_type_count(), SL_ARRAY_SIZE(types));
 	const char *dpdk = engine_info(w->engine)->dpdk_version;
 	struct ovsdb_client_txn *t;
+	static char name[64], version[64]; /* of the host: they do not change */
 	struct uuid u;
-	char name[64], version[64];
 
 	if (!root)
 		return;
@@ -243,8 +243,10 @@ void writeback_commit_identity(const struct writeback *w)
 	t = ovsdb_client_txn_create(w->db);
 	for (size_t i = 0; i < n; i++)
 		types[i] = port_type_name(i);
-	os_release("ID", name, sizeof name);
-	os_release("VERSION_ID", version, sizeof version);
+	if (!name[0]) {
+		os_release("ID", name, sizeof name);
+		os_release("VERSION_ID", version, sizeof version);
+	}
 	ovsdb_client_txn_set_strings(t, u, "Open_vSwitch", "iface_types", types, n);
 	ovsdb_client_txn_set_strings(t, u, "Open_vSwitch", "datapath_types", datapaths,
 				     SL_ARRAY_SIZE(datapaths));
