@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/daemon/link_watch.h"
 #include "control/daemon/sluiced.h"
 #include "control/daemon/start_args.h"
 #include "control/daemon/switches.h"
@@ -158,11 +159,13 @@ void reconcile_create(struct sluiced *d)
 	d->switches = switches_create(d);
 	d->engine = engine_create(d->base, path, "sluiced " SLUICE_VERSION, switches_events(),
 				  &engine_ops, d);
+	d->links = link_watch_create(d->base, d->engine);
 	free(path);
 }
 
 void reconcile_destroy(struct sluiced *d)
 {
+	link_watch_destroy(d->links);
 	switches_destroy(d->switches);
 	d->switches = NULL;
 	engine_destroy(d->engine);

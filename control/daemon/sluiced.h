@@ -9,6 +9,7 @@
 
 struct event;
 struct event_base;
+struct link_watch;
 struct ovsdb_client;
 struct ovsdb_server;
 struct pidfile;
@@ -33,6 +34,7 @@ struct sluiced {
 	struct ovsdb_client *db;
 	struct rows_notes notes;
 	struct engine *engine;
+	struct link_watch *links;
 	struct switches *switches; /* one OpenFlow switch per bridge */
 
 	struct unixctl *control[3]; /* as ovs-vswitchd, as ovsdb-server, sluiced.sock */

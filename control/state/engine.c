@@ -24,6 +24,9 @@ LOG_MODULE(engine);
 
 enum { REREAD_DELAY_MS = 500, STATUS_DELAY_MS = 2, STATUS_BY_NAME_MAX = 16 };
 
+/* Type of a port in `actual` whose device has gone. */
+#define LOST "lost"
+
 enum state { DOWN, READING, IDLE, APPLYING };
 
 struct engine {
@@ -71,6 +74,17 @@ static void kick_in(struct event *ev, uint64_t ms)
 
 /* ---- statuses ---- */
 
+/* A port whose device has gone is as good as one of another type: the plan makes it again, and it
+ * fails with back-off as long as the device stays away. */
+static void note_lost(struct engine *e, const char *name, const struct port_status *st)
+{
+	struct config_port *there = st->lost ? config_find_port(&e->actual, name) : NULL;
+	if (!there)
+		return;
+	config_set_str(&there->type, LOST);
+	kick_in(e->kick, 0);
+}
+
 static void announce(struct engine *e)
 {
 	if (e->status_pending)
@@ -94,8 +108,10 @@ static void got_statuses(struct attrs a, bool more, const struct err *error, voi
 			if (it->id != ATTR_OBJECT)
 				continue;
 			p = port_states_find(&e->ports, name);
-			if (p)
+			if (p) {
 				port_status_read(&p->status, object);
+				note_lost(e, name, &p->status);
+			}
 		}
 	if (more)
 		return;
@@ -161,6 +177,7 @@ static void got_actual(struct config *actual, const struct actual_port *ports, s
 					   ? config_find_port(&e->actual, p->name)->port_flags
 					   : 0;
 		p->status = ports[i].status;
+		note_lost(e, p->name, &p->status);
 	}
 	e->state = IDLE;
 	kick_in(e->kick, 0);
@@ -174,9 +191,16 @@ static void read_actual(struct engine *e)
 
 /* ---- an attempt ---- */
 
+static bool is_lost(const struct engine *e, const struct config_port *p)
+{
+	const struct config_port *there = config_find_port(&e->actual, p->name);
+	return there && !strcmp(there->type, LOST);
+}
+
 static bool in_target(const struct engine *e, const struct config_port *p)
 {
-	return !port_state_holds_back(port_states_find(&e->ports, p->name), p, clock_mono_ms());
+	return !is_lost(e, p) &&
+	       !port_state_holds_back(port_states_find(&e->ports, p->name), p, clock_mono_ms());
 }
 
 /* desired, but a port that is held back stays as it is. */
@@ -194,7 +218,7 @@ static void make_target(struct engine *e)
 			continue;
 		there = config_find_port(&e->actual, p->name);
 		config_port_free(p);
-		if (there)
+		if (there && strcmp(there->type, LOST))
 			t->ports.at[i] = config_port_copy(there);
 		else
 			vec_remove(&t->ports, i);
@@ -415,8 +439,11 @@ static void apply(struct engine *e)
 
 static void assign_numbers(struct engine *e)
 {
-	VEC_FOR_EACH (p, &e->desired.ports)
+	VEC_FOR_EACH (p, &e->desired.ports) {
+		if ((*p)->ofport)
+			(*p)->ofport_last = (*p)->ofport; /* it may be gone for a while */
 		(*p)->ofport = 0;
+	}
 	ofport_assign(&e->desired, &e->actual);
 }
 
@@ -592,6 +619,16 @@ int engine_port_mod(struct engine *e, const char *name, uint32_t config, uint32_
 	p->flags = (p->flags & ~mask) | (config & mask);
 	kick_in(e->kick, 0);
 	return 0;
+}
+
+void engine_retry(struct engine *e, const char *name)
+{
+	struct port_state *p = port_states_find(&e->ports, name);
+	if (!p || !p->failed)
+		return;
+	p->retry_at_ms = 0;
+	p->retry_delay_ms = PORT_RETRY_FIRST_MS;
+	kick_in(e->kick, 0);
 }
 
 struct api_client *engine_client(const struct engine *e)

@@ -45,6 +45,9 @@ const struct port_state *engine_port(const struct engine *e, const char *name);
 /* Sets the OFPPC_* bits of `mask`; -ENODEV: no such port. */
 int engine_port_mod(struct engine *e, const char *name, uint32_t config, uint32_t mask);
 
+/* Something has changed about a port that failed (its device has appeared): try it now. */
+void engine_retry(struct engine *e, const char *name);
+
 struct api_client *engine_client(const struct engine *e);        /* NULL while down */
 const struct datapath_info *engine_info(const struct engine *e); /* of the last datapath seen */
 /* "" while the datapath is there, else why not. */

@@ -110,4 +110,5 @@ void port_status_read(struct port_status *st, struct attrs object)
 	st->n_txq = (uint16_t)attrs_u64(a, ATTR_N_TXQ, 0);
 	snprintf(st->state, sizeof st->state, "%s", attrs_str(a, ATTR_STATE, ""));
 	snprintf(st->detail, sizeof st->detail, "%s", attrs_str(a, ATTR_DETAIL, ""));
+	st->lost = !strcmp(st->state, "lost") || strstr(st->detail, "error=removed");
 }

@@ -10,6 +10,7 @@ enum { PORT_RETRY_FIRST_MS = 500, PORT_RETRY_MAX_MS = 30000 };
 
 struct port_status {
 	bool known;   /* the datapath has the port */
+	bool lost;    /* … but its device has gone: it must be made again */
 	uint32_t id;  /* datapath port number */
 	uint32_t mtu; /* 0: unknown */
 	uint8_t mac[6];

@@ -45,10 +45,10 @@ class Switch:
     def __exit__(self, kind, *exc):
         try:
             self.stop_sluiced(expect=0 if kind is None else None)
-            if self.datapath.proc:
-                self.datapath.__exit__(kind, *exc)
         finally:
             self.log.close()
+            if self.datapath.proc:
+                self.datapath.__exit__(kind, *exc)
             if kind is None:
                 shutil.rmtree(self.dir, ignore_errors=True)
 

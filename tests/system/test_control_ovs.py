@@ -2,6 +2,7 @@
 """The switch driven by Open vSwitch's own clients, as people and libvirt drive it."""
 import statistics
 import subprocess
+import time
 
 import pytest
 
@@ -51,6 +52,29 @@ def test_a_device_that_is_not_there_says_so_and_stops_no_other():
             assert sw.get("Interface", "control-no0", "ofport") == "2"
         finally:
             subprocess.run(["ip", "link", "del", "control-no0"], check=True)
+
+
+def test_a_device_goes_and_comes_back():
+    def pair(*what):
+        subprocess.run(["ip", "link", *what, "control-v0",
+                        *(["type", "veth", "peer", "name", "control-v1"] if what[0] == "add"
+                          else [])], check=True)
+
+    with Switch() as sw:
+        pair("add")
+        sw.vsctl("add-br", "br-control", "--", "add-port", "br-control", "control-v0")
+        number = sw.get("Interface", "control-v0", "ofport")
+        pair("del")
+        wait_until(lambda: "no such network interface" in sw.get("Interface", "control-v0",
+                                                                 "error"))
+        assert set(sw.ports()) == {"br-control"}
+        time.sleep(2)  # the back-off has grown; the kernel's news cut it short
+        pair("add")
+        ms = elapsed_ms(lambda: wait_until(lambda: "control-v0" in sw.ports()))
+        assert ms < 500
+        wait_until(lambda: sw.get("Interface", "control-v0", "error") == "[]")
+        assert sw.get("Interface", "control-v0", "ofport") == number
+        pair("del")
 
 
 def test_unsupported_types_and_bonds_are_refused_with_a_reason(sw):
