@@ -291,7 +291,10 @@ void act_put_set_mpls_ttl(struct act_encoding *e, const struct action *a)
 enum ofp_err act_get_dec_nw_ttl(struct act_decoding *d, struct ofcur *body)
 {
 	(void)body;
-	action_buf_put(d->out, ACTION_DEC_TTL, sizeof(struct action_dec_ttl));
+	/* controller 0 hears of expired ones */
+	struct action_dec_ttl *a =
+		action_buf_put(d->out, ACTION_DEC_TTL, sizeof *a + sizeof a->ids[0]);
+	a->n_ids = 1;
 	return OFPERR_OK;
 }
 

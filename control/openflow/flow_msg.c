@@ -123,6 +123,10 @@ static enum ofp_err get11(struct ofcur *c, uint8_t version, struct flow_mod *fm)
 			return OFPERR_FMFC_BAD_TABLE_ID;
 		if (version == OFP11)
 			fm->flags |= OFPFF12_RESET_COUNTS;
+	}
+	/* a modify of 1.1 that does not select by cookie sets it, and adds, as in 1.0 */
+	bool modify11 = version == OFP11 && fm->command <= OFPFC_MODIFY_STRICT && !fm->cookie_mask;
+	if (fm->command == OFPFC_ADD || modify11) {
 		fm->new_cookie = fm->cookie;
 		fm->sets_cookie = true;
 		fm->cookie = fm->cookie_mask = 0;

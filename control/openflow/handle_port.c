@@ -200,11 +200,11 @@ static void put_queue_config(const struct ofswitch_queue *q, void *aux)
 		return;
 	size_t at = w->b->len;
 	ofbuf_u32(w->b, q->queue_id);
-	if (w->version > OFP10)
+	if (w->version >= OFP12)
 		ofbuf_u32(w->b, q->ofport);
 	size_t len_at = w->b->len;
 	ofbuf_u16(w->b, 0);
-	ofbuf_zeros(w->b, w->version > OFP10 ? 6 : 2);
+	ofbuf_zeros(w->b, w->version >= OFP12 ? 6 : 2);
 	put_rates(w->b, true);
 	ofbuf_set_u16(w->b, len_at, (uint16_t)(w->b->len - at));
 }
