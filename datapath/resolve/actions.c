@@ -25,9 +25,26 @@ static void set_field(struct resolver *r, const struct action_set_field *a)
 	fields_write(r, f, &v, &m);
 }
 
+/* OpenFlow 1.0 has one "transport port" for all protocols. */
+static const struct field_info *port_field(struct resolver *r, uint16_t field)
+{
+	bool src = field == FIELD_TCP_SRC || field == FIELD_UDP_SRC || field == FIELD_SCTP_SRC;
+	bool dst = field == FIELD_TCP_DST || field == FIELD_UDP_DST || field == FIELD_SCTP_DST;
+
+	if (!src && !dst)
+		return &fields[field];
+	switch (READ(r, key.ip_proto)) {
+	case 17:
+		return &fields[src ? FIELD_UDP_SRC : FIELD_UDP_DST];
+	case 132:
+		return &fields[src ? FIELD_SCTP_SRC : FIELD_SCTP_DST];
+	}
+	return &fields[src ? FIELD_TCP_SRC : FIELD_TCP_DST];
+}
+
 static void set_addr(struct resolver *r, const struct action_set_addr *a)
 {
-	const struct field_info *f = &fields[a->field];
+	const struct field_info *f = port_field(r, a->field);
 	union field_value v, m;
 
 	memcpy(v.b, a->value, SL_MIN(a->n_bytes, sizeof a->value));

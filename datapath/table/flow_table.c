@@ -125,7 +125,7 @@ static void publish_table(void *p)
 	struct table_step *s = p;
 
 	s->ft->config = s->config;
-	s->ft->used = true;
+	__atomic_store_n(&s->ft->used, true, __ATOMIC_RELAXED);
 	free(s);
 }
 
@@ -268,7 +268,7 @@ static void publish_add(void *p)
 {
 	struct rule_step *s = p;
 
-	s->ts->at[s->r->table]->used = true;
+	__atomic_store_n(&s->ts->at[s->r->table]->used, true, __ATOMIC_RELAXED);
 }
 
 static void done_add(void *p)

@@ -195,7 +195,8 @@ static inline void apply_set(struct flow_key *k, const struct prog_set *s)
 
 static inline void record(struct run *run, uint32_t port, const struct flow_key *k)
 {
-	assert_true(run->n < RUN_OUTPUTS_MAX);
+	if (run->n >= RUN_OUTPUTS_MAX)
+		fail_msg("too many outputs");
 	run->out[run->n].port = port;
 	run->out[run->n++].key = *k;
 }
