@@ -2,7 +2,7 @@
 /* resolve-host: tables and resolve on a pipe, for test_resolve_differential.py. A line in, a line
  * out: "bridge PORTS [PORT:TAG…]" starts anew, with access ports where tags are given; "flow TEXT";
  * "group ID TYPE BUCKET|BUCKET…" (0 all, 2 indirect); "packet PORT HEX" answers
- * "port flow;port flow…" sorted; "extract HEX" the flow of those bytes. */
+ * "port flow;port flow…" sorted, or "vlan_stack"; "extract HEX" the flow of those bytes. */
 #include "datapath/base/str.h"
 #include "datapath/flow/extract.h"
 #include "datapath/resolve/frozen.h"
@@ -111,6 +111,10 @@ static void send_packet(char *args)
 	all.n = 0;
 	collect(&k, &all, RECIRC_ROUNDS);
 	tables_run(test_now_ms);
+	if (result.drop == DROP_VLAN_STACK) {
+		printf("vlan_stack\n");
+		return;
+	}
 	for (unsigned i = 0; i < all.n; i++) {
 		struct str s = STR_INIT;
 
