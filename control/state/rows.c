@@ -351,6 +351,7 @@ void rows_read(const struct ovsdb_client *db, enum rows_dummy dummy, struct conf
 	const struct ovsdb_row *root = ovsdb_client_singleton(db, "Open_vSwitch");
 	if (!root)
 		return;
+	note_inert(notes, "Open_vSwitch", ".", root);
 	note_knobs(notes, "Open_vSwitch", ".", root);
 	read_poll(root, out);
 	out->generation = (uint64_t)ovsdb_row_int(root, "next_cfg", 0);

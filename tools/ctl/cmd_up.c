@@ -268,8 +268,10 @@ int cmd_up(struct command_call *c)
 		printf("memory: %u MB of hugepages are free, %u are used\n", mb, need);
 	else
 		printf("memory: without hugepages%s\n",
-		       command_option(c, "no-huge") ? ""
-						    : " (not enough are free; see sluice doctor)");
+		       command_option(c, "no-huge")
+			       ? ""
+			       : " (too few are free: echo 128 >/proc/sys/vm/nr_hugepages "
+				 "reserves some)");
 	fflush(stdout);
 	if (command_option(c, "foreground"))
 		return run_supervisor(c, huge);
