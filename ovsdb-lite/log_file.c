@@ -19,12 +19,16 @@
 LOG_MODULE(ovsdb_log);
 
 enum { SHA1_BYTES = 20, SHA1_HEX = 40, HEADER_MAX = 128 };
+enum { RESERVE_BYTES = 256 << 10, KEEP_BELOW = 64 << 10 };
 static const char magic[] = "OVSDB JSON ";
 
 struct ovsdb_log {
 	char *path;
 	int fd, lock_fd;
 	off_t size;          /* end of the last good record: where the next one goes */
+	struct str pending;  /* its last bytes, not written yet: [size - pending.len, size) */
+	off_t reserved;      /* file system blocks up to here are ours; >= size if pending */
+	bool cannot_reserve; /* not this file system */
 	const char *map;     /* while reading */
 	size_t map_len, pos; /* pos: next record to read */
 	size_t n_records;
@@ -137,8 +141,14 @@ void ovsdb_log_close(struct ovsdb_log *log)
 	if (!log)
 		return;
 	ovsdb_log_end_reading(log);
-	if (log->fd >= 0)
+	if (log->fd >= 0) {
+		ovsdb_log_flush(log);
+		/* gives back what was reserved beyond the end */
+		if (log->reserved > log->size && ftruncate(log->fd, log->size) < 0)
+			log_warn("%s: truncate: %s", log->path, strerror(errno));
 		close(log->fd);
+	}
+	str_free(&log->pending);
 	if (log->lock_fd >= 0)
 		close(log->lock_fd);
 	free(log->path);
@@ -250,6 +260,58 @@ static int write_all(int fd, struct iovec *iov, int n, off_t at)
 	return 0;
 }
 
+/* Is there space for n more bytes that nobody can take away? */
+static bool reserve(struct ovsdb_log *log, size_t n)
+{
+	off_t end = log->size + (off_t)n;
+
+	if (end <= log->reserved)
+		return true;
+	if (log->cannot_reserve)
+		return false;
+	if (fallocate(log->fd, FALLOC_FL_KEEP_SIZE, log->size, (off_t)n + RESERVE_BYTES) < 0) {
+		log->cannot_reserve = errno == EOPNOTSUPP || errno == ENOSYS;
+		return false;
+	}
+	log->reserved = end + RESERVE_BYTES;
+	return true;
+}
+
+int ovsdb_log_flush(struct ovsdb_log *log)
+{
+	struct iovec iov = {log->pending.s, log->pending.len};
+	off_t at = log->size - (off_t)log->pending.len;
+
+	if (log->broken)
+		return -EIO;
+	if (!log->pending.len)
+		return 0;
+	int rc = write_all(log->fd, &iov, 1, at);
+	if (rc) {
+		log->broken = true;
+		log_err("%s: write failed: %s: transactions are refused from now on", log->path,
+			strerror(-rc));
+	}
+	str_clear(&log->pending);
+	return rc;
+}
+
+static int write_now(struct ovsdb_log *log, struct iovec iov[3], size_t n, struct err *e)
+{
+	int rc = ovsdb_log_flush(log);
+
+	if (!rc)
+		rc = write_all(log->fd, iov, 3, log->size);
+	if (rc) {
+		if (ftruncate(log->fd, log->size) < 0)
+			log->broken = true;
+		log->reserved = 0;
+		return err_set(e, -rc, "%s: write failed: %s", log->path, strerror(-rc));
+	}
+	log->size += (off_t)n;
+	return 0;
+}
+
 int ovsdb_log_append(struct ovsdb_log *log, const char *text, size_t len, struct err *e)
 {
 	char header[HEADER_MAX], hex[SHA1_HEX + 1];
@@ -259,24 +321,28 @@ int ovsdb_log_append(struct ovsdb_log *log, const char *text, size_t len, struct
 			       log->path);
 	sha1(text, len, "\n", 1, hex);
 	int n = snprintf(header, sizeof header, "%s%zu %s\n", magic, len + 1, hex);
-	struct iovec iov[3] = {
-		{header, (size_t)n},
-		{(void *)text, len},
-		{(char[]){'\n'}, 1},
-	};
-	int rc = write_all(log->fd, iov, 3, log->size);
-	if (rc) {
-		if (ftruncate(log->fd, log->size) < 0)
-			log->broken = true;
-		return err_set(e, -rc, "%s: write failed: %s", log->path, strerror(-rc));
+	size_t total = (size_t)n + len + 1;
+	if (total > KEEP_BELOW || log->pending.len > KEEP_BELOW || !reserve(log, total)) {
+		struct iovec iov[3] = {
+			{header, (size_t)n},
+			{(void *)text, len},
+			{(char[]){'\n'}, 1},
+		};
+
+		return write_now(log, iov, total, e);
 	}
-	log->size += n + (off_t)len + 1;
+	str_put(&log->pending, header, (size_t)n);
+	str_put(&log->pending, text, len);
+	str_putc(&log->pending, '\n');
+	log->size += (off_t)total;
 	return 0;
 }
 
 int ovsdb_log_sync(struct ovsdb_log *log)
 {
-	return fdatasync(log->fd) < 0 ? -errno : 0;
+	int rc = ovsdb_log_flush(log);
+
+	return rc ? rc : fdatasync(log->fd) < 0 ? -errno : 0;
 }
 
 int ovsdb_log_fd(const struct ovsdb_log *log)
@@ -303,6 +369,9 @@ int ovsdb_log_copy_tail(struct ovsdb_log *log, off_t from, struct ovsdb_log *to,
 {
 	char buf[65536];
 
+	if (ovsdb_log_flush(log) < 0 || ovsdb_log_flush(to) < 0)
+		return err_set(e, EIO, "%s: write failed", log->path);
+	to->reserved = 0;
 	while (from < log->size) {
 		size_t want = SL_MIN(sizeof buf, (size_t)(log->size - from));
 		ssize_t n = pread(log->fd, buf, want, from);
@@ -335,7 +404,9 @@ static void sync_directory(const char *path)
 
 int ovsdb_log_replace(struct ovsdb_log *log, struct ovsdb_log *snapshot, struct err *e)
 {
-	if (fsync(snapshot->fd) < 0 || rename(snapshot->path, log->path) < 0) {
+	ovsdb_log_flush(log); /* the old file may have been linked elsewhere */
+	if (ovsdb_log_flush(snapshot) < 0 || fsync(snapshot->fd) < 0 ||
+	    rename(snapshot->path, log->path) < 0) {
 		int rc = err_set(e, errno, "%s: replacing the file failed: %s", log->path,
 				 strerror(errno));
 		unlink(snapshot->path);
@@ -347,6 +418,7 @@ int ovsdb_log_replace(struct ovsdb_log *log, struct ovsdb_log *snapshot, struct 
 	close(log->fd);
 	log->fd = snapshot->fd;
 	log->size = snapshot->size;
+	log->reserved = snapshot->reserved;
 	log->broken = false;
 	snapshot->fd = -1;
 	ovsdb_log_close(snapshot);

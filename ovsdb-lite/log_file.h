@@ -27,8 +27,13 @@ int ovsdb_log_read(struct ovsdb_log *log, const char **text, size_t *len, struct
 void ovsdb_log_end_reading(struct ovsdb_log *log);
 
 /* Appends one record (text without the newline). On failure the file is cut back to what it was:
- * -ENOSPC, -EIO … Not synced. */
+ * -ENOSPC, -EIO … Not synced. Where the file system can set space aside, the record may stay in
+ * memory until flush(), which then cannot run out of space: a pass of the event loop over many
+ * clients costs one write. Nobody may be told of the record before flush(). */
 int ovsdb_log_append(struct ovsdb_log *log, const char *text, size_t len, struct err *e);
+/* Writes what append() kept; cheap when there is nothing. A failure (the device broke) is logged,
+ * and every later append fails. */
+int ovsdb_log_flush(struct ovsdb_log *log);
 int ovsdb_log_sync(struct ovsdb_log *log); /* blocking; -errno */
 
 int ovsdb_log_fd(const struct ovsdb_log *log);

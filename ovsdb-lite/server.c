@@ -47,6 +47,16 @@ void server_defer(struct ovsdb_server *s)
 	event_active(s->deferred, EV_TIMEOUT, 1);
 }
 
+/* What clients are about to hear of is in the files first. */
+static void flush_logs(void *aux)
+{
+	struct ovsdb_server *s = aux;
+
+	VEC_FOR_EACH (d, &s->dbs)
+		if ((*d)->storage)
+			ovsdb_log_flush(ovsdb_storage_log((*d)->storage));
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *aux)
 {
 	struct ovsdb_server *s = aux;
@@ -288,6 +298,8 @@ struct ovsdb_server *ovsdb_server_create(struct event_base *base,
 	s->base = base;
 	set_limits(&s->limits, limits);
 	stream_hub_init(&s->hub, base);
+	s->hub.before_write = flush_logs;
+	s->hub.aux = s;
 	list_init(&s->sessions);
 	list_init(&s->remotes);
 	uuid_generate(&s->id);

@@ -103,8 +103,13 @@ static void reply(struct session *c, struct served_db *d, const json_t *id, stru
 		session_reply(c, id, x->results.s, x->results.len);
 		return;
 	}
+	int rc = ovsdb_log_flush(ovsdb_storage_log(d->storage));
 	struct transaction *tr = transaction_new(c, d, id);
 	tr->results = str_steal(&x->results);
+	if (rc < 0) {
+		on_synced(rc, tr);
+		return;
+	}
 	syncer_request(d->syncer, ovsdb_log_fd(ovsdb_storage_log(d->storage)), on_synced, tr);
 }
 

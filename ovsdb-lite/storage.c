@@ -305,7 +305,7 @@ static void child_main(struct ovsdb_log *snapshot, const struct ovsdb_db *db, in
 	int n;
 
 	if (write_snapshot(snapshot, db, "compacting database online", &e) == 0 &&
-	    ovsdb_log_sync(snapshot) == 0)
+	    ovsdb_log_sync(snapshot) == 0) /* which flushes */
 		n = snprintf(line, sizeof line, "ok %lld", (long long)ovsdb_log_size(snapshot));
 	else
 		n = snprintf(line, sizeof line, "%s", *e.text ? e.text : "sync failed");

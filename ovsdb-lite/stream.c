@@ -408,6 +408,8 @@ void stream_flush(struct stream *s)
 	if (s->is_dead || s->is_closed)
 		return;
 	list_remove(&s->dirty_node);
+	if (s->backlog && s->hub->before_write)
+		s->hub->before_write(s->hub->aux);
 	while (s->backlog) {
 		ssize_t n = s->ssl ? transmit_tls(s) : transmit_plain(s);
 

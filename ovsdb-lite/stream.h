@@ -28,6 +28,9 @@ struct stream_hub {
 	struct event_base *base;
 	struct event *flush;
 	struct list dirty;
+	/* Called before anything is written; NULL = nothing to do. Must be cheap. */
+	void (*before_write)(void *aux);
+	void *aux;
 };
 void stream_hub_init(struct stream_hub *h, struct event_base *base);
 void stream_hub_destroy(struct stream_hub *h); /* after its streams */
