@@ -6,10 +6,11 @@ import re
 import signal
 import subprocess
 import tempfile
+import time
 
 import pytest
 
-from control_process import SLUICE, Failed, Switch, wait_until
+from control_process import SLUICE, Failed, Switch, elapsed_ms, wait_until
 
 
 def run(*argv, **kwargs):
@@ -177,3 +178,26 @@ def test_what_is_made_from_tables_is_current():
     r = subprocess.run([os.path.join(top, "tools", "dev", "make-docs"), "--check",
                         os.path.dirname(os.path.dirname(SLUICE))], capture_output=True, text=True)
     assert r.returncode == 0, r.stdout + r.stderr
+
+
+def test_a_dead_daemon_is_started_again_within_50_ms(place):
+    _, env = place
+    up(env)
+    supervisor = pids(env)["supervisor"]
+
+    def children():
+        with open(f"/proc/{supervisor}/task/{supervisor}/children") as f:
+            return set(map(int, f.read().split()))
+
+    def restart(pid):
+        before = children()
+        os.kill(pid, signal.SIGKILL)
+        return elapsed_ms(lambda: wait_until(lambda: children() - before, every=0.001))
+
+    times = []
+    for _ in range(3):
+        wait_until(lambda: "sluiced" in pids(env))
+        times.append(restart(pids(env)["sluiced"]))
+        time.sleep(1.1)  # not a crash loop
+    times.append(restart(pids(env)["datapath"]))
+    assert sorted(times)[1] < 50, times  # the machine may be busy
