@@ -94,9 +94,14 @@ static void put_update_nx(struct ofbuf *b, const struct flow_monitor *mon, uint8
 	ofbuf_u8(b, 0);
 	ofbuf_u64(b, fs->cookie);
 	size_t match = b->len;
-	oxm_match_put(b, &fs->match, version);
-	ofbuf_set_u16(b, len_at, (uint16_t)(b->len - match));
-	ofbuf_pad(b, match, 8);
+	if (mon->dialect == DIALECT_ONF) {
+		ofp_match_put(b, &fs->match, version);
+		ofbuf_set_u16(b, len_at, load_be16(b->data + match + 2));
+	} else {
+		oxm_match_put(b, &fs->match, version);
+		ofbuf_set_u16(b, len_at, (uint16_t)(b->len - match));
+		ofbuf_pad(b, match, 8);
+	}
 	if (mon->flags & OFPFMF_INSTRUCTIONS)
 		ofp_rule_actions_put(b, version, fs->actions, fs->actions_len);
 }
@@ -264,7 +269,10 @@ static enum ofp_err get_entry(struct ofcur *c, uint8_t version, uint8_t dialect,
 		struct ofcur match = ofcur_sub(c, SL_ALIGN_UP((size_t)match_len, 8));
 		if (match.short_read)
 			return OFPERR_BRC_BAD_LEN;
-		err = oxm_match_get(match.p, match_len, true, &mon->select.match, NULL);
+		/* the extension of 1.3 has a whole struct ofp_match there */
+		err = dialect == DIALECT_ONF
+			      ? ofp_match_get(&match, version, &mon->select.match)
+			      : oxm_match_get(match.p, match_len, true, &mon->select.match, NULL);
 	}
 	uint16_t known = dialect == DIALECT_14 ? 0x7f : 0x3f;
 	if (!err && (mon->flags & ~known || !(mon->flags & (OFPFMF_ADD | OFPFMF_REMOVED |

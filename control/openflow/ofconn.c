@@ -288,8 +288,8 @@ static void close_now(struct ofconn *c, const char *why)
 static void on_drained(struct bufferevent *bev, void *aux)
 {
 	struct ofconn *c = aux;
-	(void)bev;
-	if (c->closing)
+	/* deferred: more may have been written since */
+	if (c->closing && !evbuffer_get_length(bufferevent_get_output(bev)))
 		close_now(c, "closed by us");
 }
 
