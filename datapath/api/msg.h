@@ -81,6 +81,13 @@ enum api_mod {
 	API_MOD_REMOVE_BUCKET
 };
 
+/* One entry of TLV_MAP: a Geneve option and the tun_metadata field that it fills. */
+struct api_tlv_map {
+	uint16_t class;
+	uint8_t type, length; /* bytes, a multiple of 4 */
+	uint16_t index;
+};
+
 struct msg_header {
 	uint32_t length;
 	uint16_t type;

@@ -16,7 +16,9 @@ struct op {
 	struct attrs a; /* points into the transaction's messages */
 	uint16_t type;  /* enum api_op */
 	uint32_t index;
-	struct config *staged; /* BRIDGE_SET, PORT_SET: the configuration after this operation */
+	/* Of operations on bridges and ports: the configuration before (where it matters) and
+	 * after. References. */
+	struct config *base, *staged;
 };
 
 /* What operations leave for the end of the transaction. */
@@ -52,6 +54,9 @@ int op_apply_pin(const struct op *op, struct err *e);
 /* The poll threads as before the transaction, and queue pinning too. */
 void op_undo_poll(struct op_effects *fx);
 void op_undo_pins(void);
+
+/* Gives back the room of a bridge's option map when t commits; `c` NULL: none. */
+void op_release_tlv_map(struct txn *t, const struct config *c);
 
 /* Shared checks. `what` names the operation in the text. */
 int op_check_attrs(const struct op *op, const uint16_t *allowed, struct err *e);

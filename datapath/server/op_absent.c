@@ -19,6 +19,5 @@ static int refuse(const struct op *op, struct err *e)
 	{                                                                                          \
 		return refuse(op, e);                                                              \
 	}
-ABSENT_OP(TLV_MAP_SET)
 ABSENT_OP(CT_FLUSH)
 ABSENT_OP(POLICY_SET)

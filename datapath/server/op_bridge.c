@@ -125,7 +125,10 @@ int op_stage_BRIDGE_DEL(struct op *op, struct op_effects *fx, struct err *e)
 		return rc;
 	if (!registry_bridge(l.bridge))
 		return err_set(e, ENOENT, "bridge %s: not found", l.bridge);
-	registry_stage_delete(&registry_stage_bridge(l.bridge, e)->o);
+	struct object *o = &registry_stage_bridge(l.bridge, e)->o;
+	op->base = o->staged;
+	op->base->refs++;
+	registry_stage_delete(o);
 	registry_for_each_port(take_off, &l);
 	fx->config_changed = true;
 	return 0;
@@ -133,5 +136,6 @@ int op_stage_BRIDGE_DEL(struct op *op, struct op_effects *fx, struct err *e)
 
 int op_apply_BRIDGE_DEL(struct op *op, struct op_effects *fx, struct err *e)
 {
+	op_release_tlv_map(&fx->txn, op->base);
 	return bridge_del(&fx->txn, attrs_str(op->a, ATTR_NAME, ""), e);
 }

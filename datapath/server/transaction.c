@@ -62,8 +62,10 @@ static void destroy(struct transaction *t)
 {
 	VEC_FOR_EACH (p, &t->parts)
 		free(p->data);
-	VEC_FOR_EACH (op, &t->ops)
+	VEC_FOR_EACH (op, &t->ops) {
+		config_put(op->base);
 		config_put(op->staged);
+	}
 	vec_free(&t->parts);
 	vec_free(&t->ops);
 	free(t);

@@ -47,8 +47,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (!e.code)
 			port_changes_plan(&failed_op, &e);
 		port_changes_undo(undone);
-		for (uint32_t i = 0; i < n; i++)
+		for (uint32_t i = 0; i < n; i++) {
+			config_put(ops[i].base);
 			config_put(ops[i].staged);
+		}
 		assert(registry_is_idle() && !registry_n_ports());
 	}
 	free(copy);

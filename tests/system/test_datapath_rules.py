@@ -194,3 +194,23 @@ def test_100000_rules_in_one_transaction_in_parts(dp):
     assert dp.call("rules_sum", dict(bridge="br0"))["count"] == n
     dp.transaction([rule(DELETE, table=255)])
     assert dp.call("rules_sum", dict(bridge="br0"))["count"] == 0
+
+
+def test_tlv_map(dp):
+    def tlv_map(*entries):
+        return b"".join(struct.pack("=HBBH", *e) for e in entries)
+
+    one = tlv_map((0x102, 1, 8, 0), (0x102, 2, 4, 5))
+    dp.transaction([("tlv_map_set", dict(bridge="br0", tlv_map=one))])
+    assert dp.dump("bridges")[0]["tlv_map"] == one
+    # Another bridge cannot have the same field with another length; nothing changes.
+    refused(dp, [("bridge_set", dict(name="br1")),
+                 ("tlv_map_set", dict(bridge="br1", tlv_map=tlv_map((0x103, 1, 12, 0))))])
+    assert len(dp.dump("bridges")) == 1
+    for bad in (b"x", tlv_map((1, 1, 4, 64)), tlv_map((1, 1, 4, 0), (1, 2, 4, 0)), tlv_map((1, 1, 3, 1))):
+        refused(dp, [("tlv_map_set", dict(bridge="br0", tlv_map=bad))])
+    # The bridge's end gives the room back, and so does an aborted transaction.
+    refused(dp, [("tlv_map_set", dict(bridge="br0", tlv_map=tlv_map((1, 1, 16, 9)))), rule(bridge="br9")])
+    dp.transaction([("bridge_del", dict(name="br0"))])
+    dp.transaction([("bridge_set", dict(name="br1")),
+                    ("tlv_map_set", dict(bridge="br1", tlv_map=tlv_map((0x103, 1, 12, 0), (1, 1, 8, 9))))])
