@@ -22,13 +22,14 @@ static struct miss_queue *queue_of(struct poll_thread *t, uint32_t port_id)
 	return q;
 }
 
+/* `full`: the reason when it does not fit. */
 static void enqueue(struct poll_thread *t, uint32_t port_id, struct rte_mbuf *m,
-		    struct port_counters *c)
+		    struct port_counters *c, enum drop_reason full)
 {
 	struct miss_queue *q = queue_of(t, port_id);
 
 	if (!q || q->n == MISS_QUEUE_PKTS) {
-		exec_drop(t->exec, m, port_id, DROP_MISS_BUDGET);
+		exec_drop(t->exec, m, port_id, full);
 		return;
 	}
 	q->pkt[(q->head + q->n++) % MISS_QUEUE_PKTS] = m;
@@ -64,6 +65,11 @@ static void resolve_one(struct poll_thread *t, struct port_cache *pc, struct bur
 		counter_add(&c->misses, 1);
 	t->cache->misses++;
 	resolve(t->resolver, &req, r);
+	if (SL_UNLIKELY(r->again) && !p->s.recirc_id) {
+		/* A learn action found somebody else changing rules: not now. */
+		enqueue(t, pc->port_id, p->m, c, DROP_LEARN_CONTENTION);
+		return;
+	}
 	struct megaflow *mf = flow_cache_install(t->cache, pc, &b->key[i], b->lines[i], r, stale,
 						 (uint32_t)t->version, t->now_ms);
 	if (mf) {
@@ -118,7 +124,7 @@ void miss_handle(struct poll_thread *t, struct port_cache *pc, struct burst *b,
 
 	for (unsigned k = 0; k < n; k++) {
 		if (wait) {
-			enqueue(t, pc->port_id, b->pkt[which[k]], c);
+			enqueue(t, pc->port_id, b->pkt[which[k]], c, DROP_MISS_BUDGET);
 			continue;
 		}
 		settle_fresh(t, pc, b, which[k]);
