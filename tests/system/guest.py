@@ -45,10 +45,12 @@ class Guest:
                 "-m", f"{memory_mb}M", "-nodefaults", "-no-user-config", "-nographic", "-no-reboot",
                 "-object", f"memory-backend-memfd,id=mem,size={memory_mb}M,share=on",
                 "-numa", "node,memdev=mem", "-serial", "stdio", "-kernel", kernel, "-initrd", initramfs,
-                "-append", f"console=ttyS0 quiet panic=1 {append}"] + [a for n in nics for a in n] + list(extra)
+                "-append", f"console=ttyS0 quiet panic=1 no_timer_check {append}"] + [a for n in nics for a in n] + list(extra)
         self.log = b""
+        # QEMU's own complaints (a switch that went away) must not mix with the guest's console.
+        self.complaints = tempfile.TemporaryFile()
         self.proc = subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                     stderr=subprocess.STDOUT)
+                                     stderr=self.complaints)
         os.set_blocking(self.proc.stdout.fileno(), False)
 
     def _read_until(self, pattern, timeout):
@@ -60,8 +62,9 @@ class Guest:
                 return text, m
             left = end - time.monotonic()
             if left <= 0 or self.proc.poll() is not None:
-                raise AssertionError(f"{self.name}: no {pattern!r} within {timeout} s; "
-                                     f"exit {self.proc.poll()}; said: {(self.log + text)[-2000:]!r}")
+                self.complaints.seek(0)
+                raise AssertionError(f"{self.name}: no {pattern!r} within {timeout} s; exit {self.proc.poll()}; "
+                                     f"said: {(self.log + text)[-2000:]!r}; QEMU: {self.complaints.read()[-500:]!r}")
             ready, _, _ = select.select([self.proc.stdout], [], [], min(left, 0.5))
             if ready:
                 more = self.proc.stdout.read() or b""
@@ -101,6 +104,7 @@ class Guest:
         self.proc.wait()
         self.proc.stdin.close()
         self.proc.stdout.close()
+        self.complaints.close()
 
     def __enter__(self):
         return self
