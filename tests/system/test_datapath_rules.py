@@ -192,8 +192,7 @@ def test_100000_rules_in_one_transaction_in_parts(dp):
         dp.send_raw(dpapi.encode_message("transaction", body, dp.seq))
     assert dp.read_message()[1] == dpapi.REPLY
     assert dp.call("rules_sum", dict(bridge="br0"))["count"] == n
-    dp.transaction([rule(DELETE, table=255)])
-    assert dp.call("rules_sum", dict(bridge="br0"))["count"] == 0
+    assert len(dp.dump("rules", bridge="br0", match=match_ip_dst(n // 2))) == 1
 
 
 def test_tlv_map(dp):
