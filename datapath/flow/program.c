@@ -65,6 +65,14 @@ void program_format(const struct program *p, struct str *out)
 			str_printf(out, "(0x%04x,%u)", be16_to_cpu(op->a),
 				   be16_to_cpu((be16_t)op->b) & VLAN_VID_MASK);
 			break;
+		case OP_CT: {
+			const struct prog_ct *c = (const struct prog_ct *)&p->word[i + 1];
+
+			str_printf(out, "(zone=%u%s%s)", c->zone,
+				   op->a & PROG_CT_COMMIT ? ",commit" : "",
+				   op->a & PROG_CT_NAT ? ",nat" : "");
+			break;
+		}
 		case OP_SET:
 		case OP_POP_VLAN:
 		case OP_DEC_TTL:
@@ -76,6 +84,7 @@ void program_format(const struct program *p, struct str *out)
 		case OP_CONTROLLER:
 		case OP_GROUP_SELECT:
 		case OP_CHECK_LEN:
+		case OP_CT_CLEAR:
 		case OP_N:
 			break;
 		}

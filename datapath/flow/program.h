@@ -61,7 +61,8 @@ struct prog_select {
 		*fields; /* NULL: symmetric 5-tuple; pinned by the megaflow's credits */
 };
 
-/* Data of OP_CT; what follows it in the program runs on the packet after tracking. */
+/* Data of OP_CT, whose `a` has the flags; what follows it in the program runs on the packet after
+ * tracking. */
 enum {
 	PROG_CT_COMMIT = 1,
 	PROG_CT_FORCE = 2,

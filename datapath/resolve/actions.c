@@ -424,36 +424,6 @@ static void controller(struct resolver *r, const struct action_controller *a)
 							.pause = a->pause});
 }
 
-/* ---- connection tracking: the packet goes round; see docs/openflow.md for what is executed ----
- */
-static void ct(struct resolver *r, const struct action_ct *a)
-{
-	uint16_t zone = a->zone;
-	struct scope s;
-
-	if (a->has_zone_src)
-		zone = (uint16_t)fields_read_u64(r, &a->zone_src);
-	TRACE(r, ct, zone, a->commit, a->recirc_table);
-	if (a->recirc_table == 255)
-		return;
-	if (!resolve_scope_begin(r, &s))
-		return;
-	resolve_recirc(r, resolve_freeze(r, a->recirc_table), a->recirc_table);
-	resolve_scope_end(r, &s);
-}
-
-void resolve_clear_ct(struct resolver *r)
-{
-	r->cur.flow.key.ct_state = 0;
-	r->cur.flow.key.ct_zone = 0;
-	r->cur.flow.key.ct_mark = 0;
-	WROTE(r, key.ct_state);
-	WROTE(r, key.ct_zone);
-	WROTE(r, key.ct_mark);
-	memset(&r->cur.flow.line[FLOW_LINE_CT], 0, FLOW_LINE_BYTES);
-	written_bytes(r, FLOW_LINE_CT * FLOW_LINE_BYTES, FLOW_LINE_BYTES);
-}
-
 static void delete_field(struct resolver *r, const struct action_delete_field *a)
 {
 	const struct field_info *f = &fields[a->field];
@@ -573,10 +543,10 @@ void resolve_action(struct resolver *r, const struct action *a)
 		r->exit = r->exit_all = true;
 		break;
 	case ACTION_CT:
-		ct(r, (const void *)a);
+		resolve_ct(r, (const void *)a);
 		break;
 	case ACTION_CT_CLEAR:
-		resolve_clear_ct(r);
+		resolve_ct_clear(r);
 		break;
 	case ACTION_DELETE_FIELD:
 		delete_field(r, (const void *)a);

@@ -9,7 +9,6 @@
 /* actions.c */
 void resolve_action(struct resolver *r, const struct action *a);
 void resolve_stack_load(struct resolver *r, const uint8_t *data, size_t len);
-void resolve_clear_ct(struct resolver *r);
 
 /* walk.c. boundary: a continuation taken inside does not reach beyond this list. */
 void resolve_list(struct resolver *r, const uint8_t *list, size_t len, uint8_t table,
@@ -38,6 +37,11 @@ void resolve_meter(struct resolver *r, uint32_t meter_id);
 uint32_t resolve_hash_fields(struct resolver *r, uint16_t fields, uint16_t basis);
 void resolve_multipath(struct resolver *r, const struct action_multipath *a);
 void resolve_bundle(struct resolver *r, const struct action_bundle *a);
+
+/* ct.c */
+void resolve_ct(struct resolver *r, const struct action_ct *a);
+/* The ct_clear action. */
+void resolve_ct_clear(struct resolver *r);
 
 /* learn.c */
 void resolve_learn(struct resolver *r, const struct action_learn *a);

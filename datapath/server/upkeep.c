@@ -3,6 +3,7 @@
 
 #include "datapath/base/clock.h"
 #include "datapath/base/log.h"
+#include "datapath/conntrack/conntrack.h"
 #include "datapath/poll/poll.h"
 #include "datapath/resolve/frozen.h"
 #include "datapath/server/conn.h"
@@ -110,11 +111,17 @@ static void every_second(uint64_t now_ms)
 	port_watch_refresh();
 }
 
+static void expire_connections(uint64_t now_ms)
+{
+	conntrack_upkeep((uint32_t)now_ms);
+}
+
 void upkeep_start(void)
 {
-	static struct loop_timer second;
+	static struct loop_timer second, connections;
 
 	table_events_sink(&sink);
 	loop_each(tables_run);
 	loop_timer_start(&second, 1000, every_second);
+	loop_timer_start(&connections, 10, expire_connections);
 }

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* All connections by tuple: 256 shards, each a hash table that grows bucket by bucket (linear
+ * hashing, so that no packet waits for a rehash), with its own memory and its own lock.
+ *
+ * Look-ups are lock-free on poll threads between two quiescent reports, and on the main thread.
+ * Inserting and removing take the locks of the two shards concerned, lower number first. No other
+ * lock is taken inside. */
+#pragma once
+#include "datapath/conntrack/conn.h"
+
+enum { CONN_SHARDS = 256 };
+
+/* NULL: none. May return one that has expired. */
+struct conn_node *conn_table_find(const struct ct_tuple *t);
+struct conn_node *conn_table_find_hashed(const struct ct_tuple *t, uint64_t hash);
+
+/* Makes a connection with these tuples out of *init (all but nodes, lock and links are taken from
+ * it). 0; -EEXIST: the original tuple is taken; -EADDRINUSE: the reply tuple is; -ENOMEM. */
+int conn_table_insert(const struct ct_tuple *orig, const struct ct_tuple *reply,
+		      const struct conn *init, struct conn **out);
+/* Unlinks; false: somebody else was faster. The memory is reused after a grace period. */
+bool conn_table_remove(struct conn *c);
+uint64_t conn_table_bytes(void); /* memory of connections and buckets */
+
+/* Main thread. Where a walk over all connections stands; zero begins. What comes or goes meanwhile
+ * may or may not be met. */
+struct conn_cursor {
+	uint32_t shard, chunk;
+};
+/* Up to CONN_CHUNK live connections of the next chunk; false: at the end. */
+enum { CONN_CHUNK = 32 };
+bool conn_table_next(struct conn_cursor *at, struct conn *out[CONN_CHUNK], unsigned *n);
+/* Passes on what was removed to the grace period. About every 10 ms. */
+void conn_table_reclaim(void);
+
+/* For tests: chains, counts and live bits agree. No writer may run. */
+bool conn_table_check_invariants(void);

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* From a packet to its connection and its ct_state. The order of things, and which bits come out,
+ * follow Open vSwitch's userspace tracker (tests/system/test_conntrack.py compares). */
+#include "datapath/conntrack/conntrack.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "datapath/conntrack/ct_fragment.h"
+#include "datapath/core/limits.h"
+#include "datapath/core/rcu.h"
+#include "datapath/core/thread.h"
+#include "datapath/flow/action.h"
+
+enum { RECENT_LOG = 12, RECENT = 1 << RECENT_LOG };
+
+/* W: its thread  R: main, relaxed (the counters) */
+struct ct_thread {
+	struct conn_node *recent[RECENT]; /* last node found for a cheap hash */
+	struct conntrack_stats stats;
+	struct ct_fragments fragments;
+};
+
+static struct ct_thread *threads[THREADS_ALL];
+static bool window_check = true;                         /* W: main  R: any */
+static struct ct_timeouts *timeouts_of[CT_ZONE_MAX + 1]; /* W: main (release)  R: any, RCU */
+static struct ct_timeouts *timeouts_default;             /* likewise; NULL: built in */
+
+#define COUNT(t, what)                                                                             \
+	__atomic_store_n(&(t)->stats.what,                                                         \
+			 __atomic_load_n(&(t)->stats.what, __ATOMIC_RELAXED) + 1,                  \
+			 __ATOMIC_RELAXED)
+
+int conntrack_thread_create(unsigned idx)
+{
+	struct ct_thread *t;
+
+	if (threads[idx])
+		return 0;
+	t = calloc(1, sizeof *t);
+	if (!t)
+		return -ENOMEM;
+	__atomic_store_n(&threads[idx], t, __ATOMIC_RELEASE);
+	return 0;
+}
+
+static const struct ct_timeouts *timeouts(uint32_t context)
+{
+	struct ct_timeouts *t = NULL;
+
+	if (context <= CT_ZONE_MAX)
+		t = rcu_load(&timeouts_of[context]);
+	if (!t)
+		t = rcu_load(&timeouts_default);
+	return t ? t : &ct_timeouts_default;
+}
+
+int conntrack_set_timeouts(int zone, const struct ct_timeouts *t)
+{
+	struct ct_timeouts **at = zone < 0 ? &timeouts_default : &timeouts_of[zone & CT_ZONE_MAX];
+	struct ct_timeouts *old = *at, *new = NULL;
+
+	if (t) {
+		new = malloc(sizeof *new);
+		if (!new)
+			return -ENOMEM;
+		*new = *t;
+	}
+	rcu_store(at, new);
+	rcu_free_later(old);
+	return 0;
+}
+
+void conntrack_set_window_check(bool on)
+{
+	__atomic_store_n(&window_check, on, __ATOMIC_RELAXED);
+}
+
+bool conntrack_window_check(void)
+{
+	return __atomic_load_n(&window_check, __ATOMIC_RELAXED);
+}
+
+/* ---- finding ---- */
+static inline struct conn_node *find_recent(struct ct_thread *t, const struct ct_tuple *k)
+{
+	struct conn_node **slot = &t->recent[ct_tuple_mix(k) % RECENT], *n = *slot;
+
+	if (SL_LIKELY(n && ct_tuple_equal(&n->tuple, k) && conn_node_is_live(n)))
+		return n;
+	n = conn_table_find(k);
+	if (n)
+		*slot = n;
+	return n;
+}
+
+struct conn_node *conntrack_lookup(unsigned thread_idx, const struct ct_tuple *k)
+{
+	return find_recent(threads[thread_idx], k);
+}
+
+void conntrack_remove(struct conn *c)
+{
+	uint32_t context = c->node[CONN_ORIG].tuple.context, port_id = c->port_id;
+
+	if (!conn_table_remove(c))
+		return;
+	ct_limits_answered(c);
+	ct_limits_unbook(context, port_id);
+}
+
+/* NULL: none that is still alive. *dir is the packet's direction. */
+static struct conn *find(struct ct_thread *t, const struct ct_packet *p, bool translated,
+			 uint32_t now_ms, unsigned *dir)
+{
+	/* A packet that was translated before is known by the tuple that would answer it. */
+	struct ct_tuple k = translated ? ct_tuple_reverse(&p->tuple) : p->tuple;
+	struct conn_node *n = find_recent(t, &k);
+	struct conn *c;
+
+	if (!n)
+		return NULL;
+	c = conn_of(n);
+	if (SL_UNLIKELY(conn_left_ms(c, now_ms) <= 0)) {
+		conntrack_remove(c);
+		COUNT(t, expired);
+		return NULL;
+	}
+	*dir = n->dir ^ translated;
+	return c;
+}
+
+/* ---- a new connection ---- */
+static int insert(const struct conntrack_request *q, const struct ct_packet *p, struct conn *init,
+		  struct conn **out)
+{
+	struct ct_nat_search s;
+	struct ct_tuple reply = ct_tuple_reverse(&p->tuple);
+	int rc;
+
+	if (!q->nat || !(q->nat->flags & (NAT_SRC | NAT_DST)))
+		return conn_table_insert(&p->tuple, &reply, init, out);
+	init->nat = q->nat->flags;
+	ct_nat_begin(&s, q->nat, &p->tuple);
+	while (ct_nat_next(&s, &reply)) {
+		if (conn_table_find(&reply))
+			continue;
+		rc = conn_table_insert(&p->tuple, &reply, init, out);
+		if (rc != -EADDRINUSE)
+			return rc;
+	}
+	return -EADDRNOTAVAIL;
+}
+
+/* *out: the new connection, or NULL when somebody else has just made it. */
+static enum drop_reason create(struct ct_thread *t, const struct conntrack_request *q,
+			       const struct ct_packet *p, struct conn **out)
+{
+	struct conn init = {.port_id = (uint16_t)q->port_id}, *victim;
+	enum drop_reason why = ct_limits_book(q->context, q->port_id, &victim);
+	int rc;
+
+	*out = NULL;
+	if (victim) {
+		conntrack_remove(victim);
+		COUNT(t, evicted);
+	}
+	if (why != DROP_NONE) {
+		COUNT(t, refused);
+		return why;
+	}
+	tracker_begin(&init, p, timeouts(q->context), q->now_ms);
+	rc = insert(q, p, &init, out);
+	if (!rc) {
+		COUNT(t, created);
+		ct_limits_add_half_open(*out);
+		return DROP_NONE;
+	}
+	ct_limits_unbook(q->context, q->port_id);
+	if (rc == -EADDRNOTAVAIL) {
+		COUNT(t, nat_exhausted);
+		return DROP_CT_NAT_EXHAUSTED;
+	}
+	if (rc == -EADDRINUSE)
+		return DROP_CT_TUPLE_TAKEN;
+	return rc == -ENOMEM ? DROP_CT_NO_MEMORY : DROP_NONE;
+}
+
+/* ---- a packet of a known connection ---- */
+static enum tracker_verdict update(struct conn *c, const struct conntrack_request *q,
+				   const struct ct_packet *p, unsigned dir)
+{
+	const struct ct_timeouts *t = timeouts(q->context);
+	enum tracker_verdict v;
+	bool was_open = c->phase >= CONN_BIDIR;
+
+	if (tracker_is_decisive(p) && q->sum_ok && !q->sum_ok(q->aux))
+		return TRACKER_INVALID;
+	/* Nothing to learn: no state to move, no window to keep. */
+	if (was_open && p->tuple.proto != 6 && p->tuple.proto != 132) {
+		v = TRACKER_OK;
+	} else {
+		rte_spinlock_lock(&c->lock);
+		v = tracker_update(c, p, dir, conntrack_window_check(), t);
+		rte_spinlock_unlock(&c->lock);
+	}
+	if (v == TRACKER_OK || v == TRACKER_NEW)
+		conn_touch(c, dir, q->now_ms);
+	if (SL_UNLIKELY(!was_open && c->phase >= CONN_BIDIR))
+		ct_limits_answered(c);
+	return v;
+}
+
+/* ---- what the packet carries away ---- */
+static void write_mark(struct conn *c, const struct conntrack_request *q)
+{
+	uint64_t v[2], m[2];
+
+	rte_spinlock_lock(&c->lock);
+	if (q->set_mark)
+		__atomic_store_n(&c->mark, (c->mark & ~q->mark_mask) | (q->mark & q->mark_mask),
+				 __ATOMIC_RELAXED);
+	if (q->set_label) {
+		memcpy(v, q->label, sizeof v);
+		memcpy(m, q->label_mask, sizeof m);
+		for (unsigned i = 0; i < 2; i++)
+			__atomic_store_n(&c->label[i], (c->label[i] & ~m[i]) | (v[i] & m[i]),
+					 __ATOMIC_RELAXED);
+	}
+	rte_spinlock_unlock(&c->lock);
+}
+
+static void fill_meta(struct conntrack_meta *m, uint32_t context, const struct conn *c,
+		      const struct ct_tuple *packet)
+{
+	uint64_t label[2] = {0, 0};
+
+	m->state |= CT_STATE_TRK;
+	m->context = context;
+	m->mark = c ? __atomic_load_n(&c->mark, __ATOMIC_RELAXED) : 0;
+	for (unsigned i = 0; c && i < 2; i++)
+		label[i] = __atomic_load_n(&c->label[i], __ATOMIC_RELAXED);
+	memcpy(m->label, label, sizeof m->label);
+	if (c)
+		m->orig = c->node[CONN_ORIG].tuple;
+	else if (packet)
+		m->orig = *packet;
+	else
+		memset(&m->orig, 0, sizeof m->orig);
+}
+
+static void translate(const struct conn *c, unsigned dir, const struct ct_packet *p,
+		      struct conntrack_meta *m, struct ct_rewrite *rw)
+{
+	if (m->state & (CT_STATE_SNAT | CT_STATE_DNAT))
+		return; /* already, by an earlier ct() */
+	m->state |= ct_nat_state(c, dir);
+	ct_nat_rewrite(c, dir, rw);
+	rw->related = p->related;
+	rw->inner_l3 = p->inner_l3;
+	rw->inner_l4 = p->inner_l4;
+}
+
+static enum drop_reason begin(struct ct_thread *t, const struct conntrack_request *q,
+			      const struct ct_packet *p, struct conntrack_meta *m,
+			      struct ct_rewrite *rw, struct conn **out)
+{
+	enum drop_reason why;
+
+	if (!tracker_may_begin(p) || (q->sum_ok && !q->sum_ok(q->aux))) {
+		m->state = CT_STATE_INV;
+		COUNT(t, invalid);
+		return DROP_NONE;
+	}
+	m->state = CT_STATE_NEW;
+	if (!q->commit)
+		return DROP_NONE;
+	why = create(t, q, p, out);
+	if (*out && q->nat)
+		translate(*out, CONN_ORIG, p, m, rw);
+	return why;
+}
+
+/* True: the connection stays; false: the packet begins another. */
+static bool follow(struct ct_thread *t, struct conn *c, const struct conntrack_request *q,
+		   const struct ct_packet *p, unsigned dir, struct conntrack_meta *m)
+{
+	enum tracker_verdict v;
+
+	if (p->related) {
+		if (q->sum_ok && !q->sum_ok(q->aux)) {
+			m->state = CT_STATE_INV;
+			return true;
+		}
+		m->state |= CT_STATE_REL | (dir == CONN_REPLY ? CT_STATE_RPL : 0);
+		return true;
+	}
+	v = update(c, q, p, dir);
+	switch (v) {
+	case TRACKER_OK:
+		m->state = (uint8_t)((m->state & ~CT_STATE_NEW) | CT_STATE_EST |
+				     (dir == CONN_REPLY ? CT_STATE_RPL : 0));
+		break;
+	case TRACKER_NEW:
+		m->state |= CT_STATE_NEW;
+		break;
+	case TRACKER_INVALID:
+		m->state = CT_STATE_INV;
+		COUNT(t, invalid);
+		break;
+	case TRACKER_REPLACE:
+		conntrack_remove(c);
+		return false;
+	}
+	return true;
+}
+
+enum drop_reason conntrack_run(const struct conntrack_request *q, struct conntrack_meta *m,
+			       struct ct_rewrite *rw)
+{
+	struct ct_thread *t = threads[q->thread_idx];
+	struct ct_packet p;
+	struct conn *c;
+	enum drop_reason why = DROP_NONE;
+	unsigned dir = CONN_ORIG;
+	bool translated;
+
+	rw->any = false;
+	if (SL_UNLIKELY(!t)) {
+		if (conntrack_thread_create(q->thread_idx))
+			return DROP_CT_NO_MEMORY;
+		t = threads[q->thread_idx];
+	}
+	if (m->state && m->context != q->context)
+		m->state = 0;
+	translated = m->state & (CT_STATE_SNAT | CT_STATE_DNAT);
+	if (!ct_packet_parse(&p, q->data, q->len, q->pkt_len, q->ofs, q->context) ||
+	    !ct_fragment_track(&t->fragments, &p, q->now_ms)) {
+		m->state = CT_STATE_INV;
+		COUNT(t, invalid);
+		fill_meta(m, q->context, NULL, NULL);
+		return DROP_NONE;
+	}
+	c = find(t, &p, translated, q->now_ms, &dir);
+	if (c && q->force && dir == CONN_REPLY) {
+		conntrack_remove(c);
+		c = NULL;
+	}
+	if (c && follow(t, c, q, &p, dir, m)) {
+		if (q->nat)
+			translate(c, dir, &p, m, rw);
+	} else {
+		c = NULL;
+		why = begin(t, q, &p, m, rw, &c);
+	}
+	if (why != DROP_NONE)
+		return why;
+	if (c && (q->set_mark || q->set_label))
+		write_mark(c, q);
+	fill_meta(m, q->context, c, &p.tuple);
+	return DROP_NONE;
+}
+
+void conntrack_stats(struct conntrack_stats *out)
+{
+	memset(out, 0, sizeof *out);
+	for (unsigned i = 0; i < THREADS_ALL; i++) {
+		const struct ct_thread *t = __atomic_load_n(&threads[i], __ATOMIC_ACQUIRE);
+		const uint64_t *from = t ? (const uint64_t *)&t->stats : NULL;
+		uint64_t *to = (uint64_t *)out;
+
+		for (unsigned k = 0; from && k < sizeof *out / 8; k++)
+			to[k] += __atomic_load_n(&from[k], __ATOMIC_RELAXED);
+	}
+}

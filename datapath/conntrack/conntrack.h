@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The connection tracker, as ct() and the policy use it.
+ *
+ * conntrack_run() belongs to poll threads (and the main thread, which injects packets); the rest is
+ * the main thread's. Connections live in this process: they survive sluiced. */
+#pragma once
+#include "datapath/conntrack/conn_table.h"
+#include "datapath/conntrack/ct_limits.h"
+#include "datapath/conntrack/ct_nat.h"
+#include "datapath/conntrack/tracker.h"
+#include "datapath/core/drop.h"
+#include "datapath/flow/extract.h"
+
+struct conntrack_request {
+	/* The packet: its contiguous front, its whole length, where its headers are. Borrowed. */
+	const uint8_t *data;
+	uint32_t len, pkt_len;
+	const struct flow_offsets *ofs;
+	/* Is the transport checksum right? Asked only of packets that begin or end something. */
+	bool (*sum_ok)(void *aux);
+	void *aux;
+	uint32_t context; /* OpenFlow zone, or above CT_ZONE_MAX */
+	uint32_t port_id; /* datapath port it came in by; 0: none */
+	uint32_t now_ms;  /* clock_mono_ms(), truncated */
+	unsigned thread_idx;
+	bool commit, force, set_mark, set_label;
+	uint32_t mark, mark_mask;
+	uint8_t label[16], label_mask[16];
+	const struct ct_nat *nat; /* NULL: no nat() in this ct() */
+};
+
+/* What a packet carries from one ct() to the next; all 0: untracked. */
+struct conntrack_meta {
+	uint8_t state; /* CT_STATE_* */
+	uint32_t context, mark;
+	uint8_t label[16];
+	struct ct_tuple orig; /* original direction; family 0: none */
+};
+
+/* DROP_NONE: m is what the packet now carries, and rw what is to be written into it. */
+enum drop_reason conntrack_run(const struct conntrack_request *q, struct conntrack_meta *m,
+			       struct ct_rewrite *rw);
+
+/* The node of a tuple through the thread's cache of recent connections; NULL: none. It may have
+ * expired. */
+struct conn_node *conntrack_lookup(unsigned thread_idx, const struct ct_tuple *k);
+
+/* ---- main thread ---- */
+/* A thread's cache must exist before it runs; 0 or -ENOMEM. Poll threads may call it themselves. */
+int conntrack_thread_create(unsigned thread_idx);
+/* Expiry: looks at a bounded number of connections. About every 10 ms. */
+void conntrack_upkeep(uint32_t now_ms);
+/* Timeouts of a zone; zone < 0: of those without their own; t NULL: back to the default. */
+int conntrack_set_timeouts(int zone, const struct ct_timeouts *t);
+/* Are TCP windows checked? (ovs-appctl dpctl/ct-enable-tcp-seq-chk) */
+void conntrack_set_window_check(bool on);
+bool conntrack_window_check(void);
+
+struct conntrack_filter {
+	int64_t context; /* < 0: all OpenFlow zones */
+	bool has_mark;
+	uint32_t mark, mark_mask;
+	/* Fields of the original (or reply) tuple that must be equal; family 0: any. A zero
+	 * address, port or protocol is not compared. */
+	struct ct_tuple orig, reply;
+};
+bool conntrack_matches(const struct conn *c, const struct conntrack_filter *f);
+uint32_t conntrack_flush(const struct conntrack_filter *f); /* how many went */
+void conntrack_remove(struct conn *c);                      /* any thread that may read it */
+
+struct conntrack_stats {
+	uint64_t created, expired, evicted, invalid, nat_exhausted, refused;
+};
+void conntrack_stats(struct conntrack_stats *out);

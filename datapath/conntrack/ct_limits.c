@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A quarter of all connections may be half open, half of those by one port; three quarters of all
+ * may belong to one port. */
+#include "datapath/conntrack/ct_limits.h"
+
+#include "datapath/core/limits.h"
+
+struct port_share {
+	rte_spinlock_t lock;
+	uint32_t n;       /* atomic */
+	uint32_t n_half;  /* W: lock  R: any */
+	struct list half; /* oldest first; W: lock; next NULL: not used yet */
+} SL_CACHE_ALIGNED;
+
+static struct port_share ports[PORT_ID_MAX];
+static uint32_t max_conns = CT_MAX_DEFAULT, default_limit = CT_LIMIT_NONE;
+static uint32_t zone_limit[CT_ZONE_MAX + 1]; /* limit + 1; 0: not set */
+static uint32_t zone_count[CT_ZONE_MAX + 1]; /* atomic */
+static uint32_t n_conns, n_half_open;        /* atomic */
+static uint32_t biggest;                     /* port with many half-open ones; a hint */
+
+#define LOAD(x)    __atomic_load_n(&(x), __ATOMIC_RELAXED)
+#define ADD(x, by) __atomic_add_fetch(&(x), (by), __ATOMIC_RELAXED)
+#define SUB(x, by) __atomic_sub_fetch(&(x), (by), __ATOMIC_RELAXED)
+
+void ct_limits_set_max(uint32_t max)
+{
+	__atomic_store_n(&max_conns, SL_MIN(max, (uint32_t)CT_MAX_LARGEST), __ATOMIC_RELAXED);
+}
+
+uint32_t ct_limits_max(void)
+{
+	return LOAD(max_conns);
+}
+
+void ct_limits_set_zone(int zone, uint32_t limit)
+{
+	if (zone < 0)
+		__atomic_store_n(&default_limit, limit, __ATOMIC_RELAXED);
+	else if (zone <= CT_ZONE_MAX)
+		__atomic_store_n(&zone_limit[zone], limit + 1, __ATOMIC_RELAXED);
+}
+
+uint32_t ct_limits_zone(int zone)
+{
+	return zone < 0 ? LOAD(default_limit) : LOAD(zone_limit[zone & CT_ZONE_MAX]) - 1;
+}
+
+uint32_t ct_limits_zone_count(uint16_t zone)
+{
+	return LOAD(zone_count[zone]);
+}
+
+uint32_t ct_limits_count(void)
+{
+	return LOAD(n_conns);
+}
+
+uint32_t ct_limits_half_open(void)
+{
+	return LOAD(n_half_open);
+}
+
+static struct port_share *share_of(uint32_t port_id)
+{
+	return &ports[port_id % PORT_ID_MAX];
+}
+
+uint32_t ct_limits_port_count(uint32_t port_id)
+{
+	return LOAD(share_of(port_id)->n);
+}
+
+void ct_limits_rank(void)
+{
+	uint32_t best = 0;
+
+	for (uint32_t i = 1; i < PORT_ID_MAX; i++)
+		if (LOAD(ports[i].n_half) > LOAD(ports[best].n_half))
+			best = i;
+	__atomic_store_n(&biggest, best, __ATOMIC_RELAXED);
+}
+
+/* ---- half-open connections ---- */
+static void drop_from_list(struct port_share *s, struct conn *c)
+{
+	if (!c->half_open)
+		return;
+	list_remove(&c->half_link);
+	__atomic_store_n(&c->half_open, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->n_half, s->n_half - 1, __ATOMIC_RELAXED);
+	SUB(n_half_open, 1);
+}
+
+static struct conn *oldest_of(uint32_t port_id)
+{
+	struct port_share *s = share_of(port_id);
+	struct conn *c = NULL;
+
+	rte_spinlock_lock(&s->lock);
+	if (s->n_half) {
+		c = LIST_ITEM(s->half.next, struct conn, half_link);
+		drop_from_list(s, c);
+	}
+	rte_spinlock_unlock(&s->lock);
+	return c;
+}
+
+void ct_limits_add_half_open(struct conn *c)
+{
+	struct port_share *s = share_of(c->port_id);
+	uint32_t big;
+
+	rte_spinlock_lock(&s->lock);
+	if (!s->half.next)
+		list_init(&s->half);
+	/* It may have been answered or removed since it was linked. */
+	if (c->node[CONN_ORIG].live && c->phase < CONN_BIDIR && !c->half_open) {
+		list_push_back(&s->half, &c->half_link);
+		__atomic_store_n(&c->half_open, 1, __ATOMIC_RELAXED);
+		__atomic_store_n(&s->n_half, s->n_half + 1, __ATOMIC_RELAXED);
+		ADD(n_half_open, 1);
+	}
+	rte_spinlock_unlock(&s->lock);
+	big = LOAD(biggest);
+	if (LOAD(s->n_half) > LOAD(ports[big].n_half))
+		__atomic_store_n(&biggest, (uint32_t)(s - ports), __ATOMIC_RELAXED);
+}
+
+void ct_limits_answered(struct conn *c)
+{
+	struct port_share *s = share_of(c->port_id);
+
+	rte_spinlock_lock(&s->lock);
+	drop_from_list(s, c);
+	rte_spinlock_unlock(&s->lock);
+}
+
+/* ---- booking ---- */
+static bool zone_has_room(uint32_t context)
+{
+	uint32_t limit;
+
+	if (context > CT_ZONE_MAX)
+		return true;
+	limit = LOAD(zone_limit[context]) - 1;
+	if (limit == CT_LIMIT_NONE)
+		limit = LOAD(default_limit);
+	return limit == CT_LIMIT_NONE || LOAD(zone_count[context]) < limit;
+}
+
+static enum drop_reason book_half_open(uint32_t port_id, uint32_t max, struct conn **victim)
+{
+	uint32_t own = LOAD(share_of(port_id)->n_half), big = LOAD(biggest);
+
+	if (LOAD(n_conns) < max && LOAD(n_half_open) < SL_MAX(max / 4, 1u) &&
+	    own < SL_MAX(max / 8, 1u))
+		return DROP_NONE;
+	if (own >= SL_MAX(max / 8, 1u) || own >= LOAD(ports[big].n_half))
+		big = port_id;
+	*victim = oldest_of(big);
+	return *victim ? DROP_NONE : LOAD(n_conns) >= max ? DROP_CT_FULL : DROP_CT_HALF_OPEN;
+}
+
+enum drop_reason ct_limits_book(uint32_t context, uint32_t port_id, struct conn **victim)
+{
+	uint32_t max = LOAD(max_conns);
+	struct port_share *s = share_of(port_id);
+	enum drop_reason why;
+
+	*victim = NULL;
+	if (!zone_has_room(context))
+		return DROP_CT_ZONE_LIMIT;
+	if (LOAD(s->n) >= SL_MAX(max / 4 * 3, 1u)) {
+		*victim = oldest_of(port_id);
+		if (!*victim)
+			return DROP_CT_PORT_QUOTA;
+	} else {
+		why = book_half_open(port_id, max, victim);
+		if (why != DROP_NONE)
+			return why;
+	}
+	ADD(n_conns, 1);
+	ADD(s->n, 1);
+	if (context <= CT_ZONE_MAX)
+		ADD(zone_count[context], 1);
+	return DROP_NONE;
+}
+
+void ct_limits_unbook(uint32_t context, uint32_t port_id)
+{
+	SUB(n_conns, 1);
+	SUB(share_of(port_id)->n, 1);
+	if (context <= CT_ZONE_MAX)
+		SUB(zone_count[context], 1);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* How many connections there may be: in all, per zone, per ingress port, and half open (opened but
+ * not answered yet). Who wants a new one books it first; when the half-open pool is full, the
+ * oldest half-open connection of the port that holds the most makes room, so that a flood pushes
+ * out its own. An answered connection is never taken away from anybody.
+ *
+ * Any thread. Counts are atomic; a port's list of half-open connections has a lock, which is taken
+ * inside no other but conn.lock. */
+#pragma once
+#include "datapath/conntrack/conn.h"
+#include "datapath/core/drop.h"
+
+enum { CT_MAX_DEFAULT = 3000000, CT_MAX_LARGEST = 100000000 };
+enum { CT_LIMIT_NONE = 0xffffffff };
+
+/* Main thread. */
+void ct_limits_set_max(uint32_t max);
+uint32_t ct_limits_max(void);
+/* zone < 0: the default of zones without a limit of their own. CT_LIMIT_NONE: no limit. */
+void ct_limits_set_zone(int zone, uint32_t limit);
+uint32_t ct_limits_zone(int zone); /* as set, not the default */
+uint32_t ct_limits_zone_count(uint16_t zone);
+uint32_t ct_limits_count(void);
+uint32_t ct_limits_half_open(void);
+uint32_t ct_limits_port_count(uint32_t port_id);
+/* Main, about every second: finds the port that holds the most. */
+void ct_limits_rank(void);
+
+/* DROP_NONE: booked; *victim (NULL: none) is to be removed. Else why not. */
+enum drop_reason ct_limits_book(uint32_t context, uint32_t port_id, struct conn **victim);
+void ct_limits_unbook(uint32_t context, uint32_t port_id);
+/* A booked connection exists now; it waits for an answer. */
+void ct_limits_add_half_open(struct conn *c);
+void ct_limits_answered(struct conn *c); /* under conn.lock, or when nobody else has it */

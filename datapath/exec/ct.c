@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The connection tracking ops: asks the tracker, writes translations into the packet, and keeps
+ * what later look-ups match in the packet's state. Poll thread. */
+#include <netinet/in.h>
+#include <string.h>
+
+#include "datapath/conntrack/conntrack.h"
+#include "datapath/core/pool.h"
+#include "datapath/exec/ops.h"
+#include "datapath/exec/rewrite.h"
+#include "datapath/flow/field.h"
+#include "datapath/offload/checksum.h"
+#include "datapath/offload/offload.h"
+
+enum { ICMP_HEADER_BYTES = 8, TRACK_BYTES = 256 };
+
+/* ---- between packet_state and what the tracker keeps ---- */
+struct state_tuple { /* packet_state.ct_tuple: line 3 of the key behind ct_label */
+	uint8_t ipv6_src[16], ipv6_dst[16];
+	be32_t ip_src, ip_dst;
+	be16_t tp_src, tp_dst;
+	uint8_t ip_proto, pad[3];
+};
+_Static_assert(sizeof(struct state_tuple) == sizeof((struct packet_state *)0)->ct_tuple,
+	       "as in the key");
+
+static void put_meta(struct packet_state *s, const struct conntrack_meta *m)
+{
+	const struct ct_tuple *o = &m->orig;
+	struct state_tuple t = {0};
+	bool icmp = o->proto == IPPROTO_ICMP || o->proto == IPPROTO_ICMPV6;
+
+	s->ct_state = m->state;
+	s->ct_zone = (uint16_t)m->context;
+	s->ct_mark = m->mark;
+	memcpy(s->ct_label, m->label, sizeof s->ct_label);
+	if (o->family == 4) {
+		memcpy(&t.ip_src, o->src, 4);
+		memcpy(&t.ip_dst, o->dst, 4);
+	} else if (o->family == 6) {
+		memcpy(t.ipv6_src, o->src, 16);
+		memcpy(t.ipv6_dst, o->dst, 16);
+	}
+	t.ip_proto = o->proto;
+	t.tp_src = icmp ? cpu_to_be16(o->icmp_type) : o->src_port;
+	t.tp_dst = icmp ? cpu_to_be16(o->icmp_code) : o->dst_port;
+	memcpy(s->ct_tuple, &t, sizeof t);
+}
+
+/* ---- writing a translation ---- */
+static bool put(struct packet *p, uint8_t anchor, unsigned ofs, enum field_csum csum,
+		const void *value, unsigned n)
+{
+	struct prog_set s = {.anchor = anchor, .n_bytes = (uint8_t)n, .csum = (uint8_t)csum};
+
+	if (ofs > UINT8_MAX)
+		return false;
+	s.ofs = (uint8_t)ofs;
+	memcpy(s.value, value, n);
+	memset(s.mask, 0xff, n);
+	return rewrite_set(p, &s);
+}
+
+static bool put_addrs(struct packet *p, const struct ct_rewrite *rw)
+{
+	const struct ct_tuple *to = &rw->to, *from = &rw->from;
+	bool v4 = rw->family == 4, ok = true;
+	unsigned n = v4 ? 4 : 16;
+	enum field_csum csum = v4 ? CSUM_PSEUDO : CSUM_PSEUDO6;
+
+	if (memcmp(to->src, from->src, n))
+		ok &= put(p, HDR_L3, v4 ? 12 : 8, csum, to->src, n);
+	if (memcmp(to->dst, from->dst, n))
+		ok &= put(p, HDR_L3, v4 ? 16 : 24, csum, to->dst, n);
+	return ok;
+}
+
+static bool put_ports(struct packet *p, const struct ct_rewrite *rw)
+{
+	be16_t ports[2] = {rw->to.src_port, rw->to.dst_port};
+
+	if (!p->ofs.l4 || !ct_proto_has_ports(rw->proto) ||
+	    (rw->to.src_port == rw->from.src_port && rw->to.dst_port == rw->from.dst_port))
+		return true; /* later fragments have none */
+	return put(p, HDR_L4, 0, rw->proto == IPPROTO_SCTP ? CSUM_SCTP : CSUM_L4, ports,
+		   sizeof ports);
+}
+
+/* Some bytes of the packet inside an ICMP error, the outer checksum kept true. */
+static bool put_inner(struct packet *p, unsigned at, const void *value, unsigned n)
+{
+	return at >= p->ofs.l4 && put(p, HDR_L4, at - p->ofs.l4, CSUM_L4, value, n);
+}
+
+/* The packet inside goes the other way: its source is what the error's destination becomes. */
+static bool put_inner_headers(struct packet *p, const struct ct_rewrite *rw)
+{
+	const uint8_t *d = rte_pktmbuf_mtod(p->m, const uint8_t *);
+	struct ct_tuple to = ct_tuple_reverse(&rw->to);
+	bool v4 = rw->family == 4, ok;
+	unsigned n = v4 ? 4 : 16, addr = rw->inner_l3 + (v4 ? 12u : 8u);
+	uint8_t was[8], now[8];
+	be16_t ports[2] = {to.src_port, to.dst_port}, sum;
+
+	if (p->m->data_len < rw->inner_l4 + 4u || p->m->data_len < addr + 2 * n)
+		return false;
+	memcpy(was, d + addr, 8);
+	ok = put_inner(p, addr, to.src, n) && put_inner(p, addr + n, to.dst, n);
+	if (v4) {
+		memcpy(now, d + addr, 8);
+		memcpy(&sum, d + rw->inner_l3 + 10, 2);
+		sum = checksum_update(sum, was, now, 4);
+		ok = ok && put_inner(p, rw->inner_l3 + 10, &sum, 2);
+	}
+	if (ok && ct_proto_has_ports(rw->proto))
+		ok = put_inner(p, rw->inner_l4, ports, sizeof ports);
+	return ok;
+}
+
+static bool write_translation(struct packet *p, const struct ct_rewrite *rw)
+{
+	struct ct_rewrite outer = *rw;
+
+	if (!rw->related)
+		return put_addrs(p, rw) && put_ports(p, rw);
+	if (!put_inner_headers(p, rw))
+		return false;
+	/* A router on the way sends from an address of its own: only what is the connection's
+	 * is translated. */
+	outer.proto = 0;
+	return put_addrs(p, &outer);
+}
+
+/* ---- the ops ---- */
+static bool sum_ok(void *aux)
+{
+	struct rte_mbuf *m = aux;
+	struct headers h;
+
+	if (offload_pending(m) ||
+	    (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
+		return true;
+	headers_parse(m, &h);
+	return !h.l4_ok || checksum_l4_ok(m, &h);
+}
+
+static void fill_request(struct conntrack_request *q, const struct prog_ct *c, uint16_t flags,
+			 struct ct_nat *nat)
+{
+	q->context = c->zone;
+	q->commit = flags & PROG_CT_COMMIT;
+	q->force = flags & PROG_CT_FORCE;
+	q->set_mark = flags & PROG_CT_MARK;
+	q->set_label = flags & PROG_CT_LABEL;
+	q->mark = c->mark;
+	q->mark_mask = c->mark_mask;
+	memcpy(q->label, c->label, sizeof q->label);
+	memcpy(q->label_mask, c->label_mask, sizeof q->label_mask);
+	if (!(flags & PROG_CT_NAT))
+		return;
+	*nat = (struct ct_nat){.flags = c->nat_flags,
+			       .family = c->nat_family,
+			       .port_min = c->nat_port_min,
+			       .port_max = c->nat_port_max};
+	memcpy(nat->addr_min, c->nat_min, sizeof nat->addr_min);
+	memcpy(nat->addr_max, c->nat_max, sizeof nat->addr_max);
+	q->nat = nat;
+}
+
+enum exec_next exec_CT(struct exec *x, struct packet *p, const union prog_word *w, bool last)
+{
+	const struct prog_ct *c = (const struct prog_ct *)&w[1];
+	struct conntrack_meta meta = {.state = p->s.ct_state, .context = p->s.ct_zone};
+	struct ct_rewrite rw;
+	struct ct_nat nat;
+	enum drop_reason why;
+
+	if (p->m->nb_segs > 1 && p->m->data_len < TRACK_BYTES) {
+		pool_linearise(p->m, SL_MIN(p->m->pkt_len, (uint32_t)TRACK_BYTES));
+		p->has_ofs = false;
+	}
+	rewrite_parse(p);
+	struct conntrack_request q = {
+		.data = rte_pktmbuf_mtod(p->m, const uint8_t *),
+		.len = p->m->data_len,
+		.pkt_len = p->m->pkt_len,
+		.ofs = &p->ofs,
+		.sum_ok = sum_ok,
+		.aux = p->m,
+		.port_id = p->s.in_port,
+		.now_ms = (uint32_t)x->now_ms,
+		.thread_idx = x->thread_idx,
+	};
+	fill_request(&q, c, w->op.a, &nat);
+	why = conntrack_run(&q, &meta, &rw);
+	if (why != DROP_NONE)
+		return exec_dropped(x, p, why);
+	put_meta(&p->s, &meta);
+	if (rw.any && !write_translation(p, &rw))
+		return exec_dropped(x, p, DROP_CT_REWRITE);
+	return EXEC_ON;
+}
+
+enum exec_next exec_CT_CLEAR(struct exec *x, struct packet *p, const union prog_word *w, bool last)
+{
+	p->s.ct_state = 0;
+	p->s.ct_zone = 0;
+	p->s.ct_mark = 0;
+	memset(p->s.ct_label, 0, sizeof p->s.ct_label);
+	memset(p->s.ct_tuple, 0, sizeof p->s.ct_tuple);
+	return EXEC_ON;
+}
