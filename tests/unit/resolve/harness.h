@@ -273,6 +273,9 @@ static inline void run_ops(struct run *run, const union prog_word *w, uint32_t n
 			i = end;
 			break;
 		}
+		case OP_CT: /* keys here have no connections */
+		case OP_CT_CLEAR:
+			break;
 		case OP_CHECK_LEN:
 			i += op->b; /* test packets are short */
 			break;
