@@ -118,6 +118,37 @@ static void refused(struct batch_request *b, struct attrs a, const struct err *e
 	}
 }
 
+/* §7.4.6: group and meter mods that worked are told to the other controllers that asked for it. */
+static void forward(struct ofconn *from, const struct quoted_request *q)
+{
+	enum { REASON_GROUP_MOD, REASON_METER_MOD };
+	unsigned reason = q->bytes[1] == OFPT13_METER_MOD ? REASON_METER_MOD : REASON_GROUP_MOD;
+	if (q->bytes[1] != OFPT11_GROUP_MOD && q->bytes[1] != OFPT13_METER_MOD)
+		return;
+	LIST_FOR_EACH (c, struct ofconn, node, &from->sw->conns) {
+		if (c == from || c->version < OFP14 || c->version != q->bytes[0] ||
+		    !ofconn_wants(c, ASYNC_REQUESTFORWARD, reason))
+			continue;
+		struct ofbuf b = {0};
+		size_t at = ofbuf_begin(&b, c->version, OFPT14_REQUESTFORWARD, 0);
+		ofbuf_put(&b, q->bytes, q->n);
+		ofbuf_end(&b, at);
+		ofconn_send_free(c, &b);
+	}
+}
+
+static void on_objects_changed(struct batch_request *b, const struct err *err)
+{
+	shadow_refresh_soon(b->r.sw);
+	if (err)
+		return;
+	if (b->singly)
+		forward(b->r.conn, &b->batch.requests.at[b->next]);
+	else
+		VEC_FOR_EACH (q, &b->batch.requests)
+			forward(b->r.conn, q);
+}
+
 static void on_batch_reply(struct ofrequest *r, struct attrs a, bool more, const struct err *err)
 {
 	struct batch_request *b = SL_CONTAINER_OF(r, struct batch_request, r);
@@ -128,7 +159,7 @@ static void on_batch_reply(struct ofrequest *r, struct attrs a, bool more, const
 	else if (b->done)
 		b->done(r->conn, NULL, OFPERR_OK, b->aux);
 	if (b->batch.has_objects)
-		shadow_refresh_soon(r->sw);
+		on_objects_changed(b, err);
 	if (b->done)
 		return;
 	size_t next = b->singly ? b->next + 1 : 0;
