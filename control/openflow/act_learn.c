@@ -39,10 +39,10 @@ static enum ofp_err get_immediate(struct ofcur *body, unsigned n_bits, uint8_t *
 static enum ofp_err get_spec(struct act_decoding *d, struct ofcur *body, uint16_t head,
 			     size_t learn_at)
 {
-	struct {
+	union {
 		struct learn_spec s;
-		uint8_t value[FIELD_MAX_BYTES];
-	} spec = {0};
+		uint8_t bytes[sizeof(struct learn_spec) + FIELD_MAX_BYTES];
+	} spec = {.bytes = {0}};
 	unsigned n_bits = head & SPEC_N_BITS_MASK;
 	size_t value_bytes = 0;
 	enum ofp_err err = OFPERR_OK;
@@ -56,7 +56,7 @@ static enum ofp_err get_spec(struct act_decoding *d, struct ofcur *body, uint16_
 		return OFPERR_BAC_BAD_ARGUMENT;
 	if (spec.s.src_is_value) {
 		value_bytes = SL_DIV_ROUND_UP(n_bits, 8);
-		err = get_immediate(body, n_bits, spec.value, value_bytes);
+		err = get_immediate(body, n_bits, spec.s.value, value_bytes);
 	} else {
 		err = get_subfield(body, n_bits, &spec.s.src);
 	}

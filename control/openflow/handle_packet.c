@@ -16,10 +16,20 @@ static void on_sent(struct ofrequest *r, struct attrs a, bool more, const struct
 		ofconn_send_quoted_error(r->conn, &r->quoted, ofrequest_error(a, err));
 }
 
-static enum ofp_err send_plain(struct ofconn *c, const struct ofmsg *m, struct msg *api)
+/* Whatever is wrong with a continuation, the controller can only drop it. */
+static void on_resumed(struct ofrequest *r, struct attrs a, bool more, const struct err *err)
+{
+	(void)a;
+	if (!more && err && r->conn)
+		ofconn_send_quoted_error(r->conn, &r->quoted, OFPERR_NXR_STALE);
+}
+
+static enum ofp_err send_plain(struct ofconn *c, const struct ofmsg *m, struct msg *api,
+			       void (*on_reply)(struct ofrequest *, struct attrs, bool,
+						const struct err *))
 {
 	struct ofrequest *r = xzalloc(sizeof *r);
-	r->on_reply = on_sent;
+	r->on_reply = on_reply;
 	return ofrequest_send(r, c->sw, c, m, api, false) ? OFPERR_OK : OFPERR_BRC_EPERM;
 }
 
@@ -42,7 +52,7 @@ enum ofp_err handle_packet_out(struct ofconn *c, const struct ofmsg *m)
 	msg_put_bytes(&api, ATTR_PACKET, po.packet, po.packet_len);
 	msg_put_bytes(&api, ATTR_REGS, &po.match.value.regs, sizeof po.match.value.regs);
 	packet_out_free(&po);
-	return send_plain(c, m, &api);
+	return send_plain(c, m, &api, on_sent);
 }
 
 enum ofp_err handle_resume(struct ofconn *c, const struct ofmsg *m)
@@ -60,7 +70,7 @@ enum ofp_err handle_resume(struct ofconn *c, const struct ofmsg *m)
 	msg_put_bytes(&api, ATTR_PACKET, pi.packet, pi.packet_len);
 	/* what the controller changed: values with masks */
 	api_put_match(&api, ATTR_MATCH, &pi.metadata);
-	return send_plain(c, m, &api);
+	return send_plain(c, m, &api, on_resumed);
 }
 
 /* ---- packet-in ---- */
