@@ -69,18 +69,19 @@ static ssize_t take_line(void *cookie, const char *buf, size_t len)
 
 	while (n && buf[n - 1] == '\n')
 		n--;
+	/* One level down: what DPDK calls an error is a device that a user misspelt, and its
+	 * warnings are about page sizes that nobody asked for. */
 	switch (rte_log_cur_msg_loglevel()) {
 	case RTE_LOG_EMERG:
 	case RTE_LOG_ALERT:
 	case RTE_LOG_CRIT:
-	case RTE_LOG_ERR:
 		log_err("%.*s", n, buf);
 		break;
-	case RTE_LOG_WARNING:
+	case RTE_LOG_ERR:
 		log_warn("%.*s", n, buf);
 		break;
+	case RTE_LOG_WARNING:
 	case RTE_LOG_NOTICE:
-	case RTE_LOG_INFO:
 		log_info("%.*s", n, buf);
 		break;
 	default:
