@@ -6,6 +6,7 @@
 
 #include "control/daemon/ask.h"
 #include "control/daemon/sluiced.h"
+#include "control/daemon/start_args.h"
 #include "ovsdb-lite/client.h"
 #include "ovsdb-lite/unixctl.h"
 
@@ -18,6 +19,11 @@ static json_t *notes_json(const struct sluiced *d)
 		json_array_append_new(list,
 				      json_pack("{s:s, s:s, s:s}", "table", "datapath", "name",
 						problems[i].subject, "text", problems[i].text));
+	if (start_args_are_newer(d))
+		json_array_append_new(
+			list, json_pack("{s:s, s:s, s:s}", "table", "datapath", "name", "", "text",
+					"restart needed: settings of its next start have "
+					"changed"));
 	VEC_FOR_EACH (n, &d->notes.notes)
 		json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "table", n->table, "name",
 						      n->name, "text", n->text));

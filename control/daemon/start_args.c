@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "control/daemon/sluiced.h"
@@ -105,4 +106,16 @@ void start_args_write(struct sluiced *d)
 	}
 	str_free(&text);
 	free(path);
+}
+
+bool start_args_are_newer(const struct sluiced *d)
+{
+	char *path = xasprintf("%s/datapath.args", d->options->dbdir);
+	struct stat st;
+	uint64_t changed_ms = 0;
+	if (!stat(path, &st))
+		changed_ms =
+			(uint64_t)st.st_mtim.tv_sec * 1000 + (uint64_t)st.st_mtim.tv_nsec / 1000000;
+	free(path);
+	return engine_client(d->engine) && changed_ms > engine_info(d->engine)->started_ms;
 }

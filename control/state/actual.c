@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datapath/base/clock.h"
+
 struct reading {
 	struct api_client *client;
 	struct config config;
@@ -35,6 +37,7 @@ static void got_status(struct attrs a, bool more, const struct err *error, void 
 	snprintf(r->info.dpdk_version, sizeof r->info.dpdk_version, "%s",
 		 attrs_str(a, ATTR_DPDK_VERSION, ""));
 	r->info.hugepages = attrs_u64(a, ATTR_HUGEPAGES, 0);
+	r->info.started_ms = clock_wall_ms() - attrs_u64(a, ATTR_UPTIME_MS, 0);
 	r->info.pid = (uint32_t)attrs_u64(a, ATTR_PID, 0);
 	r->config.generation = attrs_u64(a, ATTR_GENERATION, 0);
 	cores = attrs_bytes(a, ATTR_CORES, &len);

@@ -9,6 +9,7 @@
 struct datapath_info {
 	uint64_t boot_id;
 	uint32_t pid;
+	uint64_t started_ms; /* wall clock */
 	char dpdk_version[64];
 	bool hugepages;
 };

@@ -201,3 +201,16 @@ def test_a_dead_daemon_is_started_again_within_50_ms(place):
         time.sleep(1.1)  # not a crash loop
     times.append(restart(pids(env)["datapath"]))
     assert sorted(times)[1] < 50, times  # the machine may be busy
+
+
+def test_settings_of_the_next_start_are_taken_at_the_next_start(place):
+    directory, env = place
+    up(env)
+    subprocess.run(["ovs-vsctl", "--timeout=10", "set", "Open_vSwitch", ".",
+                    "other_config:dpdk-socket-mem=96"], env=env, check=True)
+    first = pids(env)["datapath"]
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: pids(env).get("datapath", first) != first)
+    with open(f"/proc/{pids(env)['datapath']}/cmdline") as f:
+        words = f.read().split("\0")
+    assert words[words.index("--memory") + 1] == "96"

@@ -197,6 +197,10 @@ def test_settings_of_the_next_start_are_written(sw):
              "other_config:dpdk-lcore-mask=0x2", "other_config:dpdk-extra=-d x.so")
     with open(sw.dir + "/datapath.args") as f:
         assert f.read() == "--memory\n192\n--main-core\n1\n--eal\n-d x.so\n"
+    assert any("restart needed" in n["text"] for n in sw.status()["notes"])
+    sw.datapath.kill()
+    sw.datapath.start()
+    wait_until(lambda: not any("restart needed" in n["text"] for n in sw.status()["notes"]))
 
 
 def test_patch_ports(sw):

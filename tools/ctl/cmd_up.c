@@ -137,12 +137,19 @@ static void add_start_args(const struct command_call *c, words_t *w)
 	free(path);
 }
 
-static char **datapath_words(const struct command_call *c, bool huge)
+struct start { /* what the daemons' words are made from */
+	const struct command_call *c;
+	bool huge;
+};
+
+static char **datapath_words(const void *aux)
 {
+	const struct start *s = aux;
+	const struct command_call *c = s->c;
 	words_t w = {0};
 	vec_push(&w, beside("sluice-datapath"));
 	add_option(&w, "--rundir", c->rundir);
-	if (!huge)
+	if (!s->huge)
 		add(&w, "--no-huge");
 	add_option(&w, "--memory", command_option(c, "memory"));
 	add_option(&w, "--cores", command_option(c, "cores"));
@@ -155,8 +162,9 @@ static char **datapath_words(const struct command_call *c, bool huge)
 	return w.at;
 }
 
-static char **sluiced_words(const struct command_call *c)
+static char **sluiced_words(const void *aux)
 {
+	const struct command_call *c = ((const struct start *)aux)->c;
 	const char *dummy = command_option(c, "enable-dummy");
 	words_t w = {0};
 	vec_push(&w, beside("sluiced"));
@@ -175,12 +183,15 @@ static char **sluiced_words(const struct command_call *c)
 static int run_supervisor(const struct command_call *c, bool huge)
 {
 	const char *logs = command_option(c, "log-dir") ? command_option(c, "log-dir") : c->rundir;
+	const struct start start = {c, huge};
 	struct supervise_child children[] = {
 		{.name = "sluice-datapath",
-		 .argv = datapath_words(c, huge),
+		 .words = datapath_words,
+		 .aux = &start,
 		 .log_path = xasprintf("%s/sluice-datapath.log", logs)},
 		{.name = "sluiced",
-		 .argv = sluiced_words(c),
+		 .words = sluiced_words,
+		 .aux = &start,
 		 .log_path = xasprintf("%s/sluiced.log", logs)},
 	};
 	char *path = command_path(c, "sluice.pid");

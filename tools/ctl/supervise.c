@@ -21,7 +21,7 @@ LOG_MODULE(supervise);
 
 enum { QUICK_DEATH_MS = 1000, STOP_WAIT_MS = 10000 };
 
-static void exec_child(const struct supervise_child *c, pid_t parent)
+static void exec_child(const struct supervise_child *c, char **words)
 {
 	sigset_t none;
 	int fd = open(c->log_path, O_WRONLY | O_APPEND | O_CREAT, 0600);
@@ -34,18 +34,21 @@ static void exec_child(const struct supervise_child *c, pid_t parent)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	/* A datapath without supervisor goes on forwarding: no PR_SET_PDEATHSIG. */
 	setpgid(0, 0);
-	execv(c->argv[0], c->argv);
-	fprintf(stderr, "%s: %s\n", c->argv[0], strerror(errno));
+	execv(words[0], words);
+	fprintf(stderr, "%s: %s\n", words[0], strerror(errno));
 	_exit(127);
 }
 
 static void start(struct supervise_child *c)
 {
-	pid_t parent = getpid();
+	char **words = c->words(c->aux);
 	c->started_ms = clock_mono_ms();
 	c->pid = fork();
 	if (!c->pid)
-		exec_child(c, parent);
+		exec_child(c, words);
+	for (char **w = words; *w; w++)
+		free(*w);
+	free(words);
 	if (c->pid < 0) {
 		log_err("%s: fork: %s", c->name, strerror(errno));
 		c->pid = 0;

@@ -7,8 +7,11 @@
 enum { SUPERVISE_RESTART_MS = 20, SUPERVISE_CRASH_LOOP_MS = 1000 };
 
 struct supervise_child {
-	const char *name;     /* for messages */
-	char **argv;          /* NULL-terminated; argv[0] is the program */
+	const char *name; /* for messages */
+	/* Its words, NULL-terminated, made anew for every start; argv[0] is the program. Each word
+	 * and the array are freed. */
+	char **(*words)(const void *aux);
+	const void *aux;
 	const char *log_path; /* its output is appended here */
 	pid_t pid;            /* 0: not running */
 	uint64_t started_ms, start_at_ms;
