@@ -7,7 +7,6 @@
 
 #include "datapath/resolve/actions_priv.h"
 #include "datapath/table/flow_mod.h"
-#include "datapath/table/flow_table_priv.h"
 
 enum { LEARN_AGAIN_MS = 1000 };
 
@@ -144,52 +143,6 @@ static void build(struct resolver *r, const struct action_learn *a, struct learn
 	l->fm.actions_len = (uint32_t)l->actions.len;
 }
 
-static bool same_rule(const struct rule *have, const struct flow_mod *fm)
-{
-	return have->cookie == fm->cookie && have->idle_s == fm->idle_timeout_s &&
-	       have->hard_s == fm->hard_timeout_s && have->flags == fm->flags &&
-	       have->actions_len == fm->actions_len &&
-	       !memcmp(rule_actions(have), fm->actions, fm->actions_len);
-}
-
-static uint32_t learnt_so_far(const struct flow_tables *ts, uint8_t table, uint64_t cookie)
-{
-	const struct cookie_group *g = flow_cookie_find(ts, cookie);
-	uint32_t n = 0;
-
-	if (g)
-		LIST_FOR_EACH (rule, struct rule, cookie_node, &g->rules)
-			n += rule->table == table && rule_is_live(rule);
-	return n;
-}
-
-/* Under the lock. true: the rule is there afterwards. */
-static bool apply(struct resolver *r, const struct action_learn *a, struct learnt *l, struct txn *t)
-{
-	struct flow_tables *ts = r->bridge->tables;
-	struct flow_table *ft = ts->at[a->table < TABLE_ALL ? a->table : 0];
-	struct cls_key k;
-	struct rule *have;
-
-	cls_key_init(&k, l->mm);
-	have = ft ? classifier_find(&ft->cls, &k, a->priority) : NULL;
-	if (have && same_rule(have, &l->fm)) {
-		have->modified_ms = r->req->now_ms; /* its hard timeout starts anew */
-		txn_abort(t);
-		return true;
-	}
-	if (!have && a->limit && learnt_so_far(ts, a->table, l->fm.cookie) >= a->limit) {
-		txn_abort(t);
-		return false;
-	}
-	if (flow_mod(t, r->bridge, &l->fm, NULL, NULL, NULL)) {
-		txn_abort(t);
-		return false;
-	}
-	txn_commit(t);
-	return true;
-}
-
 void resolve_learn(struct resolver *r, const struct action_learn *a)
 {
 	struct learnt l;
@@ -201,7 +154,10 @@ void resolve_learn(struct resolver *r, const struct action_learn *a)
 	if (r->req->side_effects && !r->out->again) {
 		if (txn_try_begin(&t)) {
 			t.now_ms = r->req->now_ms;
-			learnt = apply(r, a, &l, &t);
+			if (flow_mod_learn(&t, r->bridge, &l.fm, a->limit, &learnt))
+				txn_commit(&t);
+			else
+				txn_abort(&t);
 		} else {
 			r->out->again = true;
 			r->out->cacheable = false;

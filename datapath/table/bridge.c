@@ -72,9 +72,9 @@ void bridge_port_config_init(struct bridge_port_config *c)
 
 struct bridge *bridge_find(const char *name)
 {
-	HMAP_FOR_EACH_WITH_HASH(b, struct bridge, name_node, hash_string(name), &bridges)
-	if (!strcmp(b->name, name))
-		return b;
+	HMAP_FOR_EACH_WITH_HASH (b, struct bridge, name_node, hash_string(name), &bridges)
+		if (!strcmp(b->name, name))
+			return b;
 	return NULL;
 }
 

@@ -205,10 +205,10 @@ static uint64_t hash_mask(const struct cls_key *k)
 
 static struct cls_subtable *find_subtable(const struct classifier *c, const struct cls_key *k)
 {
-	HMAP_FOR_EACH_WITH_HASH(s, struct cls_subtable, node, hash_mask(k), &c->subtables)
-	if (s->n_words == k->n && !memcmp(s->word, k->word, k->n) &&
-	    !memcmp(s->mask, k->mask, k->n * sizeof k->mask[0]))
-		return s;
+	HMAP_FOR_EACH_WITH_HASH (s, struct cls_subtable, node, hash_mask(k), &c->subtables)
+		if (s->n_words == k->n && !memcmp(s->word, k->word, k->n) &&
+		    !memcmp(s->mask, k->mask, k->n * sizeof k->mask[0]))
+			return s;
 	return NULL;
 }
 

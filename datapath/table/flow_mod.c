@@ -60,10 +60,10 @@ static uint64_t learn_hash(uint8_t table, uint64_t cookie)
 
 static struct learn_ref *learn_ref(struct flow_tables *ts, uint8_t table, uint64_t cookie)
 {
-	HMAP_FOR_EACH_WITH_HASH(l, struct learn_ref, node, learn_hash(table, cookie),
-				&ts->learn_refs)
-	if (l->table == table && l->cookie == cookie)
-		return l;
+	HMAP_FOR_EACH_WITH_HASH (l, struct learn_ref, node, learn_hash(table, cookie),
+				 &ts->learn_refs)
+		if (l->table == table && l->cookie == cookie)
+			return l;
 	return NULL;
 }
 
@@ -450,6 +450,45 @@ int flow_mod(struct txn *t, struct bridge *b, const struct flow_mod *fm, uint32_
 	if (n_changed)
 		*n_changed = n;
 	return r;
+}
+
+/* ---- learn actions ---- */
+static bool same_rule(const struct rule *have, const struct flow_mod *fm)
+{
+	return have->cookie == fm->cookie && have->idle_s == fm->idle_timeout_s &&
+	       have->hard_s == fm->hard_timeout_s && have->flags == fm->flags &&
+	       have->actions_len == fm->actions_len &&
+	       !memcmp(rule_actions(have), fm->actions, fm->actions_len);
+}
+
+static uint32_t count_cookie(const struct flow_tables *ts, uint8_t table, uint64_t cookie)
+{
+	const struct cookie_group *g = flow_cookie_find(ts, cookie);
+	uint32_t n = 0;
+
+	if (g)
+		LIST_FOR_EACH (r, struct rule, cookie_node, &g->rules)
+			n += r->table == table && rule_is_live(r);
+	return n;
+}
+
+bool flow_mod_learn(struct txn *t, struct bridge *b, const struct flow_mod *fm, uint32_t limit,
+		    bool *present)
+{
+	struct flow_table *ft = fm->table < TABLE_ALL ? b->tables->at[fm->table] : NULL;
+	struct rule *have;
+	struct cls_key k;
+
+	cls_key_init(&k, fm->match);
+	have = ft ? classifier_find(&ft->cls, &k, fm->priority) : NULL;
+	*present = true;
+	if (have && same_rule(have, fm)) {
+		have->modified_ms = t->now_ms;
+		return false;
+	}
+	*present = (have || !limit || count_cookie(b->tables, fm->table, fm->cookie) < limit) &&
+		   !flow_mod(t, b, fm, NULL, NULL, NULL);
+	return *present;
 }
 
 static void delete_users(struct txn *t, struct bridge *b,

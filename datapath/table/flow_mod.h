@@ -48,6 +48,12 @@ enum {
 int flow_mod(struct txn *t, struct bridge *b, const struct flow_mod *fm, uint32_t *n_changed,
 	     uint32_t *ofp, struct err *e);
 
+/* What a learn action asks. Adds the rule, unless the same one is there already (its hard timeout
+ * starts anew, nothing is published) or the table has `limit` rules (0: no limit) with the cookie.
+ * *present: the rule is there afterwards. true: commit, else abort. */
+bool flow_mod_learn(struct txn *t, struct bridge *b, const struct flow_mod *fm, uint32_t limit,
+		    bool *present);
+
 /* Rules that use a group or meter that goes. */
 void flow_mod_delete_group_users(struct txn *t, struct bridge *b, uint32_t group_id);
 void flow_mod_delete_meter_users(struct txn *t, struct bridge *b, uint32_t meter_id);

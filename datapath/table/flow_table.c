@@ -204,9 +204,9 @@ static void clear_slot(struct flow_table *ft, const struct rule *r)
 /* ---- cookies ---- */
 struct cookie_group *flow_cookie_find(const struct flow_tables *ts, uint64_t cookie)
 {
-	HMAP_FOR_EACH_WITH_HASH(g, struct cookie_group, node, hash_u64(cookie), &ts->cookies)
-	if (g->cookie == cookie)
-		return g;
+	HMAP_FOR_EACH_WITH_HASH (g, struct cookie_group, node, hash_u64(cookie), &ts->cookies)
+		if (g->cookie == cookie)
+			return g;
 	return NULL;
 }
 

@@ -194,8 +194,8 @@ static uint32_t *count_of(struct mac_table *t, uint32_t port_id)
 {
 	struct port_count *pc;
 
-	HMAP_FOR_EACH_WITH_HASH(it, struct port_count, node, port_id, &t->port_counts)
-	return &it->n;
+	HMAP_FOR_EACH_WITH_HASH (it, struct port_count, node, port_id, &t->port_counts)
+		return &it->n;
 	pc = xzalloc(sizeof *pc);
 	hmap_insert(&t->port_counts, &pc->node, port_id);
 	return &pc->n;
