@@ -341,6 +341,18 @@ void switches_bridge_made(struct switches *s, const char *bridge)
 		ofswitch_add_default_rules(sw->of, NULL, NULL);
 }
 
+struct ofswitch *switches_find(struct switches *s, const char *bridge)
+{
+	struct sw *sw = find(s, bridge);
+	return sw ? sw->of : NULL;
+}
+
+void switches_for_each(struct switches *s, void (*fn)(struct ofswitch *of, void *aux), void *aux)
+{
+	HMAP_FOR_EACH (sw, struct sw, node, &s->by_name)
+		fn(sw->of, aux);
+}
+
 struct switches *switches_create(struct sluiced *d)
 {
 	struct switches *s = xzalloc(sizeof *s);

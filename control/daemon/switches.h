@@ -19,3 +19,6 @@ void switches_event(struct switches *s, struct attrs event);
 /* A bridge is about to be made in the datapath: its rules, as far as this process knows them. */
 void switches_put_rules(struct switches *s, const char *bridge, struct msg *transaction);
 void switches_bridge_made(struct switches *s, const char *bridge);
+struct ofswitch;
+struct ofswitch *switches_find(struct switches *s, const char *bridge); /* NULL: none */
+void switches_for_each(struct switches *s, void (*fn)(struct ofswitch *of, void *aux), void *aux);
