@@ -65,7 +65,7 @@ enum conn_phase {
 	CONN_CLOSED, /* SCTP: aborted or shut down */
 };
 
-struct conn {
+struct ct_conn {
 	struct conn_node node[2];
 	/* line 2 */
 	rte_spinlock_t lock; /* of tracker state, mark and label */
@@ -78,21 +78,21 @@ struct conn {
 	uint8_t half_open;   /* 1: in its port's list; W: the port's lock  R: any */
 	uint8_t home;        /* shard whose memory it is; constant */
 	uint8_t pad[5];
-	struct list half_link;  /* under the port's lock */
-	struct conn *free_next; /* shard's free or dead list; under the shard's lock */
+	struct list half_link;     /* under the port's lock */
+	struct ct_conn *free_next; /* shard's free or dead list; under the shard's lock */
 	struct conn_side side[2];
 } SL_CACHE_ALIGNED;
-_Static_assert(sizeof(struct conn) == 5 * SL_CACHE_LINE, "five lines");
+_Static_assert(sizeof(struct ct_conn) == 5 * SL_CACHE_LINE, "five lines");
 
-static inline struct conn *conn_of(struct conn_node *n)
+static inline struct ct_conn *conn_of(struct conn_node *n)
 {
-	return (struct conn *)(void *)(n - n->dir);
+	return (struct ct_conn *)(void *)(n - n->dir);
 }
 static inline bool conn_node_is_live(const struct conn_node *n)
 {
 	return __atomic_load_n(&n->live, __ATOMIC_ACQUIRE);
 }
-static inline uint32_t conn_seen_ms(const struct conn *c, uint32_t now_ms)
+static inline uint32_t conn_seen_ms(const struct ct_conn *c, uint32_t now_ms)
 {
 	uint32_t a = now_ms - __atomic_load_n(&c->side[0].seen_ms, __ATOMIC_RELAXED);
 	uint32_t b = now_ms - __atomic_load_n(&c->side[1].seen_ms, __ATOMIC_RELAXED);
@@ -100,7 +100,7 @@ static inline uint32_t conn_seen_ms(const struct conn *c, uint32_t now_ms)
 	return SL_MIN(a, b); /* ago */
 }
 /* Milliseconds until it expires; <= 0: it has. Clocks of threads may differ by a little. */
-static inline int64_t conn_left_ms(const struct conn *c, uint32_t now_ms)
+static inline int64_t conn_left_ms(const struct ct_conn *c, uint32_t now_ms)
 {
 	uint32_t ago = conn_seen_ms(c, now_ms);
 
@@ -109,7 +109,7 @@ static inline int64_t conn_left_ms(const struct conn *c, uint32_t now_ms)
 	return (int64_t)__atomic_load_n(&c->timeout_ms, __ATOMIC_RELAXED) - ago;
 }
 /* A packet of direction `dir`: noted at most once a second, so that lines stay clean. */
-static inline void conn_touch(struct conn *c, unsigned dir, uint32_t now_ms)
+static inline void conn_touch(struct ct_conn *c, unsigned dir, uint32_t now_ms)
 {
 	uint32_t *seen = &c->side[dir].seen_ms;
 

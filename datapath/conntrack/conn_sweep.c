@@ -14,7 +14,7 @@ static uint32_t ranked_ms;
 
 void conntrack_upkeep(uint32_t now_ms)
 {
-	struct conn *c[CONN_CHUNK];
+	struct ct_conn *c[CONN_CHUNK];
 	unsigned n;
 
 	for (unsigned i = 0; i < CHUNKS_PER_UPKEEP; i++) {
@@ -49,7 +49,7 @@ static bool tuple_fits(const struct ct_tuple *want, const struct ct_tuple *have)
 	       (!want->dst_port || want->dst_port == have->dst_port);
 }
 
-bool conntrack_matches(const struct conn *c, const struct conntrack_filter *f)
+bool conntrack_matches(const struct ct_conn *c, const struct conntrack_filter *f)
 {
 	uint32_t context = c->node[CONN_ORIG].tuple.context;
 
@@ -64,7 +64,7 @@ bool conntrack_matches(const struct conn *c, const struct conntrack_filter *f)
 uint32_t conntrack_flush(const struct conntrack_filter *f)
 {
 	struct conn_cursor at = {0, 0};
-	struct conn *c[CONN_CHUNK];
+	struct ct_conn *c[CONN_CHUNK];
 	uint32_t gone = 0;
 	unsigned n;
 

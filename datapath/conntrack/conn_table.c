@@ -20,8 +20,8 @@ struct shard {
 	uint32_t n_nodes;   /* W: lock */
 	/* Segment 0 has FIRST_BUCKETS heads, segment i > 0 FIRST_BUCKETS << (i - 1); W: lock */
 	struct conn_node **segment[SEGMENTS];
-	struct conn *free, *dead; /* W: lock */
-	struct conn **chunk;      /* array; W: lock; old ones freed after a grace period */
+	struct ct_conn *free, *dead; /* W: lock */
+	struct ct_conn **chunk;      /* array; W: lock; old ones freed after a grace period */
 	uint32_t n_chunks, cap_chunks;
 	struct conn_node *first[FIRST_BUCKETS];
 } SL_CACHE_ALIGNED;
@@ -91,7 +91,7 @@ struct conn_node *conn_table_find(const struct ct_tuple *t)
 /* ---- memory, under the shard's lock ---- */
 static bool add_chunk(struct shard *s, uint8_t home)
 {
-	struct conn *c, **list;
+	struct ct_conn *c, **list;
 
 	if (s->n_chunks == s->cap_chunks) {
 		uint32_t cap = s->cap_chunks ? s->cap_chunks * 2 : CHUNKS_STEP;
@@ -121,9 +121,9 @@ static bool add_chunk(struct shard *s, uint8_t home)
 	return true;
 }
 
-static struct conn *take(struct shard *s, uint8_t home)
+static struct ct_conn *take(struct shard *s, uint8_t home)
 {
-	struct conn *c;
+	struct ct_conn *c;
 
 	if (!s->free && !add_chunk(s, home))
 		return NULL;
@@ -218,7 +218,7 @@ static void fill_node(struct conn_node *n, const struct ct_tuple *t, uint64_t ha
 }
 
 /* Takes over what is the connection's own; the slot keeps its place and links. */
-static void fill(struct conn *c, const struct conn *init)
+static void fill(struct ct_conn *c, const struct ct_conn *init)
 {
 	rte_spinlock_init(&c->lock);
 	c->mark = init->mark;
@@ -233,11 +233,11 @@ static void fill(struct conn *c, const struct conn *init)
 }
 
 int conn_table_insert(const struct ct_tuple *orig, const struct ct_tuple *reply,
-		      const struct conn *init, struct conn **out)
+		      const struct ct_conn *init, struct ct_conn **out)
 {
 	uint64_t h[2] = {ct_tuple_hash(orig), ct_tuple_hash(reply)};
 	unsigned a = shard_of(h[0]), b = shard_of(h[1]);
-	struct conn *c = NULL;
+	struct ct_conn *c = NULL;
 	int rc = 0;
 
 	lock_two(a, b);
@@ -259,7 +259,7 @@ int conn_table_insert(const struct ct_tuple *orig, const struct ct_tuple *reply,
 	return rc;
 }
 
-bool conn_table_remove(struct conn *c)
+bool conn_table_remove(struct ct_conn *c)
 {
 	unsigned a = c->node[CONN_ORIG].shard, b = c->node[CONN_REPLY].shard;
 	bool mine;
@@ -278,7 +278,7 @@ bool conn_table_remove(struct conn *c)
 
 static void give_back(void *p)
 {
-	struct conn *first = p, *last = p;
+	struct ct_conn *first = p, *last = p;
 	struct shard *s = &shards[first->home];
 
 	while (last->free_next)
@@ -293,7 +293,7 @@ void conn_table_reclaim(void)
 {
 	for (unsigned i = 0; i < CONN_SHARDS; i++) {
 		struct shard *s = &shards[i];
-		struct conn *dead;
+		struct ct_conn *dead;
 
 		if (!__atomic_load_n(&s->dead, __ATOMIC_RELAXED))
 			continue;
@@ -305,9 +305,9 @@ void conn_table_reclaim(void)
 	}
 }
 
-bool conn_table_next(struct conn_cursor *at, struct conn *out[CONN_CHUNK], unsigned *n)
+bool conn_table_next(struct conn_cursor *at, struct ct_conn *out[CONN_CHUNK], unsigned *n)
 {
-	struct conn *c;
+	struct ct_conn *c;
 
 	*n = 0;
 	for (; at->shard < CONN_SHARDS; at->shard++, at->chunk = 0) {

@@ -17,9 +17,9 @@ struct conn_node *conn_table_find_hashed(const struct ct_tuple *t, uint64_t hash
 /* Makes a connection with these tuples out of *init (all but nodes, lock and links are taken from
  * it). 0; -EEXIST: the original tuple is taken; -EADDRINUSE: the reply tuple is; -ENOMEM. */
 int conn_table_insert(const struct ct_tuple *orig, const struct ct_tuple *reply,
-		      const struct conn *init, struct conn **out);
+		      const struct ct_conn *init, struct ct_conn **out);
 /* Unlinks; false: somebody else was faster. The memory is reused after a grace period. */
-bool conn_table_remove(struct conn *c);
+bool conn_table_remove(struct ct_conn *c);
 uint64_t conn_table_bytes(void); /* memory of connections and buckets */
 
 /* Main thread. Where a walk over all connections stands; zero begins. What comes or goes meanwhile
@@ -29,7 +29,7 @@ struct conn_cursor {
 };
 /* Up to CONN_CHUNK live connections of the next chunk; false: at the end. */
 enum { CONN_CHUNK = 32 };
-bool conn_table_next(struct conn_cursor *at, struct conn *out[CONN_CHUNK], unsigned *n);
+bool conn_table_next(struct conn_cursor *at, struct ct_conn *out[CONN_CHUNK], unsigned *n);
 /* Passes on what was removed to the grace period. About every 10 ms. */
 void conn_table_reclaim(void);
 

@@ -99,7 +99,7 @@ struct conn_node *conntrack_lookup(unsigned thread_idx, const struct ct_tuple *k
 	return find_recent(threads[thread_idx], k);
 }
 
-void conntrack_remove(struct conn *c)
+void conntrack_remove(struct ct_conn *c)
 {
 	uint32_t context = c->node[CONN_ORIG].tuple.context, port_id = c->port_id;
 
@@ -110,13 +110,13 @@ void conntrack_remove(struct conn *c)
 }
 
 /* NULL: none that is still alive. *dir is the packet's direction. */
-static struct conn *find(struct ct_thread *t, const struct ct_packet *p, bool translated,
-			 uint32_t now_ms, unsigned *dir)
+static struct ct_conn *find(struct ct_thread *t, const struct ct_packet *p, bool translated,
+			    uint32_t now_ms, unsigned *dir)
 {
 	/* A packet that was translated before is known by the tuple that would answer it. */
 	struct ct_tuple k = translated ? ct_tuple_reverse(&p->tuple) : p->tuple;
 	struct conn_node *n = find_recent(t, &k);
-	struct conn *c;
+	struct ct_conn *c;
 
 	if (!n)
 		return NULL;
@@ -131,8 +131,8 @@ static struct conn *find(struct ct_thread *t, const struct ct_packet *p, bool tr
 }
 
 /* ---- a new connection ---- */
-static int insert(const struct conntrack_request *q, const struct ct_packet *p, struct conn *init,
-		  struct conn **out)
+static int insert(const struct conntrack_request *q, const struct ct_packet *p,
+		  struct ct_conn *init, struct ct_conn **out)
 {
 	struct ct_nat_search s;
 	struct ct_tuple reply = ct_tuple_reverse(&p->tuple);
@@ -154,9 +154,9 @@ static int insert(const struct conntrack_request *q, const struct ct_packet *p, 
 
 /* *out: the new connection, or NULL when somebody else has just made it. */
 static enum drop_reason create(struct ct_thread *t, const struct conntrack_request *q,
-			       const struct ct_packet *p, struct conn **out)
+			       const struct ct_packet *p, struct ct_conn **out)
 {
-	struct conn init = {.port_id = (uint16_t)q->port_id}, *victim;
+	struct ct_conn init = {.port_id = (uint16_t)q->port_id}, *victim;
 	enum drop_reason why = ct_limits_book(q->context, q->port_id, &victim);
 	int rc;
 
@@ -187,7 +187,7 @@ static enum drop_reason create(struct ct_thread *t, const struct conntrack_reque
 }
 
 /* ---- a packet of a known connection ---- */
-static enum tracker_verdict update(struct conn *c, const struct conntrack_request *q,
+static enum tracker_verdict update(struct ct_conn *c, const struct conntrack_request *q,
 				   const struct ct_packet *p, unsigned dir)
 {
 	const struct ct_timeouts *t = timeouts(q->context);
@@ -212,7 +212,7 @@ static enum tracker_verdict update(struct conn *c, const struct conntrack_reques
 }
 
 /* ---- what the packet carries away ---- */
-static void write_mark(struct conn *c, const struct conntrack_request *q)
+static void write_mark(struct ct_conn *c, const struct conntrack_request *q)
 {
 	uint64_t v[2], m[2];
 
@@ -230,7 +230,7 @@ static void write_mark(struct conn *c, const struct conntrack_request *q)
 	rte_spinlock_unlock(&c->lock);
 }
 
-static void fill_meta(struct conntrack_meta *m, uint32_t context, const struct conn *c,
+static void fill_meta(struct conntrack_meta *m, uint32_t context, const struct ct_conn *c,
 		      const struct ct_tuple *packet)
 {
 	uint64_t label[2] = {0, 0};
@@ -249,7 +249,7 @@ static void fill_meta(struct conntrack_meta *m, uint32_t context, const struct c
 		memset(&m->orig, 0, sizeof m->orig);
 }
 
-static void translate(const struct conn *c, unsigned dir, const struct ct_packet *p,
+static void translate(const struct ct_conn *c, unsigned dir, const struct ct_packet *p,
 		      struct conntrack_meta *m, struct ct_rewrite *rw)
 {
 	if (m->state & (CT_STATE_SNAT | CT_STATE_DNAT))
@@ -263,7 +263,7 @@ static void translate(const struct conn *c, unsigned dir, const struct ct_packet
 
 static enum drop_reason begin(struct ct_thread *t, const struct conntrack_request *q,
 			      const struct ct_packet *p, struct conntrack_meta *m,
-			      struct ct_rewrite *rw, struct conn **out)
+			      struct ct_rewrite *rw, struct ct_conn **out)
 {
 	enum drop_reason why;
 
@@ -282,7 +282,7 @@ static enum drop_reason begin(struct ct_thread *t, const struct conntrack_reques
 }
 
 /* True: the connection stays; false: the packet begins another. */
-static bool follow(struct ct_thread *t, struct conn *c, const struct conntrack_request *q,
+static bool follow(struct ct_thread *t, struct ct_conn *c, const struct conntrack_request *q,
 		   const struct ct_packet *p, unsigned dir, struct conntrack_meta *m)
 {
 	enum tracker_verdict v;
@@ -320,7 +320,7 @@ enum drop_reason conntrack_run(const struct conntrack_request *q, struct conntra
 {
 	struct ct_thread *t = threads[q->thread_idx];
 	struct ct_packet p;
-	struct conn *c;
+	struct ct_conn *c;
 	enum drop_reason why = DROP_NONE;
 	unsigned dir = CONN_ORIG;
 	bool translated;

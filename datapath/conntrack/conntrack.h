@@ -64,9 +64,9 @@ struct conntrack_filter {
 	 * address, port or protocol is not compared. */
 	struct ct_tuple orig, reply;
 };
-bool conntrack_matches(const struct conn *c, const struct conntrack_filter *f);
+bool conntrack_matches(const struct ct_conn *c, const struct conntrack_filter *f);
 uint32_t conntrack_flush(const struct conntrack_filter *f); /* how many went */
-void conntrack_remove(struct conn *c);                      /* any thread that may read it */
+void conntrack_remove(struct ct_conn *c);                   /* any thread that may read it */
 
 struct conntrack_stats {
 	uint64_t created, expired, evicted, invalid, nat_exhausted, refused;

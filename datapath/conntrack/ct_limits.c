@@ -82,7 +82,7 @@ void ct_limits_rank(void)
 }
 
 /* ---- half-open connections ---- */
-static void drop_from_list(struct port_share *s, struct conn *c)
+static void drop_from_list(struct port_share *s, struct ct_conn *c)
 {
 	if (!c->half_open)
 		return;
@@ -92,21 +92,21 @@ static void drop_from_list(struct port_share *s, struct conn *c)
 	SUB(n_half_open, 1);
 }
 
-static struct conn *oldest_of(uint32_t port_id)
+static struct ct_conn *oldest_of(uint32_t port_id)
 {
 	struct port_share *s = share_of(port_id);
-	struct conn *c = NULL;
+	struct ct_conn *c = NULL;
 
 	rte_spinlock_lock(&s->lock);
 	if (s->n_half) {
-		c = LIST_ITEM(s->half.next, struct conn, half_link);
+		c = LIST_ITEM(s->half.next, struct ct_conn, half_link);
 		drop_from_list(s, c);
 	}
 	rte_spinlock_unlock(&s->lock);
 	return c;
 }
 
-void ct_limits_add_half_open(struct conn *c)
+void ct_limits_add_half_open(struct ct_conn *c)
 {
 	struct port_share *s = share_of(c->port_id);
 	uint32_t big;
@@ -127,7 +127,7 @@ void ct_limits_add_half_open(struct conn *c)
 		__atomic_store_n(&biggest, (uint32_t)(s - ports), __ATOMIC_RELAXED);
 }
 
-void ct_limits_answered(struct conn *c)
+void ct_limits_answered(struct ct_conn *c)
 {
 	struct port_share *s = share_of(c->port_id);
 
@@ -149,7 +149,7 @@ static bool zone_has_room(uint32_t context)
 	return limit == CT_LIMIT_NONE || LOAD(zone_count[context]) < limit;
 }
 
-static enum drop_reason book_half_open(uint32_t port_id, uint32_t max, struct conn **victim)
+static enum drop_reason book_half_open(uint32_t port_id, uint32_t max, struct ct_conn **victim)
 {
 	uint32_t own = LOAD(share_of(port_id)->n_half), big = LOAD(biggest);
 
@@ -162,7 +162,7 @@ static enum drop_reason book_half_open(uint32_t port_id, uint32_t max, struct co
 	return *victim ? DROP_NONE : LOAD(n_conns) >= max ? DROP_CT_FULL : DROP_CT_HALF_OPEN;
 }
 
-enum drop_reason ct_limits_book(uint32_t context, uint32_t port_id, struct conn **victim)
+enum drop_reason ct_limits_book(uint32_t context, uint32_t port_id, struct ct_conn **victim)
 {
 	uint32_t max = LOAD(max_conns);
 	struct port_share *s = share_of(port_id);

@@ -27,8 +27,8 @@ uint32_t ct_limits_port_count(uint32_t port_id);
 void ct_limits_rank(void);
 
 /* DROP_NONE: booked; *victim (NULL: none) is to be removed. Else why not. */
-enum drop_reason ct_limits_book(uint32_t context, uint32_t port_id, struct conn **victim);
+enum drop_reason ct_limits_book(uint32_t context, uint32_t port_id, struct ct_conn **victim);
 void ct_limits_unbook(uint32_t context, uint32_t port_id);
 /* A booked connection exists now; it waits for an answer. */
-void ct_limits_add_half_open(struct conn *c);
-void ct_limits_answered(struct conn *c); /* under conn.lock, or when nobody else has it */
+void ct_limits_add_half_open(struct ct_conn *c);
+void ct_limits_answered(struct ct_conn *c); /* under conn.lock, or when nobody else has it */

@@ -131,7 +131,7 @@ bool ct_nat_next(struct ct_nat_search *s, struct ct_tuple *reply)
 	return true;
 }
 
-uint8_t ct_nat_state(const struct conn *c, unsigned dir)
+uint8_t ct_nat_state(const struct ct_conn *c, unsigned dir)
 {
 	bool src = c->nat & NAT_SRC;
 
@@ -140,7 +140,7 @@ uint8_t ct_nat_state(const struct conn *c, unsigned dir)
 	return src == (dir == CONN_ORIG) ? CT_STATE_SNAT : CT_STATE_DNAT;
 }
 
-void ct_nat_rewrite(const struct conn *c, unsigned dir, struct ct_rewrite *rw)
+void ct_nat_rewrite(const struct ct_conn *c, unsigned dir, struct ct_rewrite *rw)
 {
 	rw->from = c->node[dir].tuple;
 	rw->to = ct_tuple_reverse(&c->node[!dir].tuple);

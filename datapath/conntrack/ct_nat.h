@@ -39,5 +39,5 @@ void ct_nat_begin(struct ct_nat_search *s, const struct ct_nat *nat, const struc
 bool ct_nat_next(struct ct_nat_search *s, struct ct_tuple *reply);
 
 /* The translation of a packet of direction `dir`, and the bits it adds to ct_state. */
-uint8_t ct_nat_state(const struct conn *c, unsigned dir);
-void ct_nat_rewrite(const struct conn *c, unsigned dir, struct ct_rewrite *rw);
+uint8_t ct_nat_state(const struct ct_conn *c, unsigned dir);
+void ct_nat_rewrite(const struct ct_conn *c, unsigned dir, struct ct_rewrite *rw);

@@ -40,7 +40,7 @@ bool tracker_is_decisive(const struct ct_packet *p)
 	return p->related || p->tuple.proto == IPPROTO_SCTP;
 }
 
-static uint32_t timeout_of(const struct conn *c, const struct ct_timeouts *t)
+static uint32_t timeout_of(const struct ct_conn *c, const struct ct_timeouts *t)
 {
 	const struct ct_tuple *k = &c->node[CONN_ORIG].tuple;
 	enum conn_phase phase = (enum conn_phase)c->phase;
@@ -65,7 +65,7 @@ static uint32_t timeout_of(const struct conn *c, const struct ct_timeouts *t)
 	return t->ms[CT_TIMEOUT_TCP_CLOSED];
 }
 
-void tracker_begin(struct conn *c, const struct ct_packet *p, const struct ct_timeouts *t,
+void tracker_begin(struct ct_conn *c, const struct ct_packet *p, const struct ct_timeouts *t,
 		   uint32_t now_ms)
 {
 	c->side[0].seen_ms = c->side[1].seen_ms = now_ms;
@@ -77,13 +77,13 @@ void tracker_begin(struct conn *c, const struct ct_packet *p, const struct ct_ti
 		c->timeout_ms = timeout_of(c, t);
 }
 
-static void set_phase(struct conn *c, enum conn_phase phase, const struct ct_timeouts *t)
+static void set_phase(struct ct_conn *c, enum conn_phase phase, const struct ct_timeouts *t)
 {
 	c->phase = (uint8_t)phase;
 	__atomic_store_n(&c->timeout_ms, timeout_of(c, t), __ATOMIC_RELAXED);
 }
 
-static enum tracker_verdict update_sctp(struct conn *c, const struct ct_packet *p,
+static enum tracker_verdict update_sctp(struct ct_conn *c, const struct ct_packet *p,
 					const struct ct_timeouts *t)
 {
 	if (c->phase == CONN_CLOSED)
@@ -93,7 +93,7 @@ static enum tracker_verdict update_sctp(struct conn *c, const struct ct_packet *
 	return TRACKER_OK;
 }
 
-enum tracker_verdict tracker_update(struct conn *c, const struct ct_packet *p, unsigned dir,
+enum tracker_verdict tracker_update(struct ct_conn *c, const struct ct_packet *p, unsigned dir,
 				    bool check_window, const struct ct_timeouts *t)
 {
 	if (p->tuple.proto == IPPROTO_TCP)
@@ -109,9 +109,7 @@ enum tracker_verdict tracker_update(struct conn *c, const struct ct_packet *p, u
 			set_phase(c, CONN_BIDIR, t);
 		return TRACKER_OK;
 	}
-	if (c->phase != CONN_FIRST)
-		return TRACKER_OK;
-	if (!is_icmp(&p->tuple))
+	if (c->phase == CONN_FIRST && !is_icmp(&p->tuple))
 		set_phase(c, CONN_MULTIPLE, t);
-	return TRACKER_NEW;
+	return c->phase < CONN_BIDIR ? TRACKER_NEW : TRACKER_OK;
 }

@@ -45,13 +45,13 @@ bool tracker_may_begin(const struct ct_packet *p);
 /* Does it change states, so that its checksum should be right? */
 bool tracker_is_decisive(const struct ct_packet *p);
 /* Fills state and timeout of a connection that begins. */
-void tracker_begin(struct conn *c, const struct ct_packet *p, const struct ct_timeouts *t,
+void tracker_begin(struct ct_conn *c, const struct ct_packet *p, const struct ct_timeouts *t,
 		   uint32_t now_ms);
-enum tracker_verdict tracker_update(struct conn *c, const struct ct_packet *p, unsigned dir,
+enum tracker_verdict tracker_update(struct ct_conn *c, const struct ct_packet *p, unsigned dir,
 				    bool check_window, const struct ct_timeouts *t);
 
 /* tracker_tcp.c */
 bool tracker_tcp_may_begin(const struct ct_packet *p);
-void tracker_tcp_begin(struct conn *c, const struct ct_packet *p, const struct ct_timeouts *t);
-enum tracker_verdict tracker_tcp_update(struct conn *c, const struct ct_packet *p, unsigned dir,
+void tracker_tcp_begin(struct ct_conn *c, const struct ct_packet *p, const struct ct_timeouts *t);
+enum tracker_verdict tracker_tcp_update(struct ct_conn *c, const struct ct_packet *p, unsigned dir,
 					bool check_window, const struct ct_timeouts *t);

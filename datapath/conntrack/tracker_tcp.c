@@ -51,7 +51,7 @@ static uint32_t length_of(const struct ct_packet *p)
 	return p->payload_bytes + !!(p->flags & TCP_SYN) + !!(p->flags & TCP_FIN);
 }
 
-void tracker_tcp_begin(struct conn *c, const struct ct_packet *p, const struct ct_timeouts *t)
+void tracker_tcp_begin(struct ct_conn *c, const struct ct_packet *p, const struct ct_timeouts *t)
 {
 	struct conn_side *src = &c->side[CONN_ORIG], *dst = &c->side[CONN_REPLY];
 
@@ -172,7 +172,7 @@ static enum ct_timeout timeout_of(const struct conn_side *a, const struct conn_s
 	return hi >= CONN_TCP_CLOSING ? CT_TIMEOUT_TCP_CLOSING : CT_TIMEOUT_TCP_ESTABLISHED;
 }
 
-static void advance(struct conn *c, struct conn_side *src, struct conn_side *dst, uint8_t flags,
+static void advance(struct ct_conn *c, struct conn_side *src, struct conn_side *dst, uint8_t flags,
 		    const struct ct_timeouts *t)
 {
 	uint32_t ms;
@@ -193,7 +193,7 @@ static void advance(struct conn *c, struct conn_side *src, struct conn_side *dst
 		c->phase = CONN_BIDIR;
 }
 
-enum tracker_verdict tracker_tcp_update(struct conn *c, const struct ct_packet *p, unsigned dir,
+enum tracker_verdict tracker_tcp_update(struct ct_conn *c, const struct ct_packet *p, unsigned dir,
 					bool check_window, const struct ct_timeouts *t)
 {
 	struct conn_side *src = &c->side[dir], *dst = &c->side[!dir];

@@ -12,7 +12,7 @@
 #include "datapath/offload/checksum.h"
 #include "datapath/offload/offload.h"
 
-enum { ICMP_HEADER_BYTES = 8, TRACK_BYTES = 256 };
+enum { TRACK_BYTES = 256 };
 
 /* ---- between packet_state and what the tracker keeps ---- */
 struct state_tuple { /* packet_state.ct_tuple: line 3 of the key behind ct_label */
@@ -92,28 +92,52 @@ static bool put_inner(struct packet *p, unsigned at, const void *value, unsigned
 	return at >= p->ofs.l4 && put(p, HDR_L4, at - p->ofs.l4, CSUM_L4, value, n);
 }
 
+/* The transport checksum of the packet inside, when it was quoted that far; 0: none. */
+static unsigned inner_sum_at(const struct packet *p, const struct ct_rewrite *rw)
+{
+	unsigned at = rw->inner_l4;
+
+	if (rw->proto == IPPROTO_UDP)
+		at += 6;
+	else if (rw->proto == IPPROTO_TCP)
+		at += 16;
+	else
+		return 0;
+	return at + 2 <= p->m->data_len ? at : 0;
+}
+
 /* The packet inside goes the other way: its source is what the error's destination becomes. */
 static bool put_inner_headers(struct packet *p, const struct ct_rewrite *rw)
 {
 	const uint8_t *d = rte_pktmbuf_mtod(p->m, const uint8_t *);
 	struct ct_tuple to = ct_tuple_reverse(&rw->to);
 	bool v4 = rw->family == 4, ok;
-	unsigned n = v4 ? 4 : 16, addr = rw->inner_l3 + (v4 ? 12u : 8u);
-	uint8_t was[8], now[8];
+	unsigned n = v4 ? 4 : 16, addr = rw->inner_l3 + (v4 ? 12u : 8u), at;
+	uint8_t was[36], now[36]; /* addresses and ports */
 	be16_t ports[2] = {to.src_port, to.dst_port}, sum;
 
 	if (p->m->data_len < rw->inner_l4 + 4u || p->m->data_len < addr + 2 * n)
 		return false;
-	memcpy(was, d + addr, 8);
+	memcpy(was, d + addr, 2 * n);
+	memcpy(was + 2 * n, d + rw->inner_l4, 4);
 	ok = put_inner(p, addr, to.src, n) && put_inner(p, addr + n, to.dst, n);
-	if (v4) {
-		memcpy(now, d + addr, 8);
-		memcpy(&sum, d + rw->inner_l3 + 10, 2);
-		sum = checksum_update(sum, was, now, 4);
-		ok = ok && put_inner(p, rw->inner_l3 + 10, &sum, 2);
-	}
 	if (ok && ct_proto_has_ports(rw->proto))
 		ok = put_inner(p, rw->inner_l4, ports, sizeof ports);
+	memcpy(now, d + addr, 2 * n);
+	memcpy(now + 2 * n, d + rw->inner_l4, 4);
+	if (ok && v4) {
+		memcpy(&sum, d + rw->inner_l3 + 10, 2);
+		sum = checksum_update(sum, was, now, 4);
+		ok = put_inner(p, rw->inner_l3 + 10, &sum, 2);
+	}
+	at = inner_sum_at(p, rw);
+	if (ok && at) {
+		memcpy(&sum, d + at, 2);
+		if (sum || rw->proto == IPPROTO_TCP) {
+			sum = checksum_update(sum, was, now, n + 2);
+			ok = put_inner(p, at, &sum, 2);
+		}
+	}
 	return ok;
 }
 

@@ -19,5 +19,4 @@ static int refuse(const struct op *op, struct err *e)
 	{                                                                                          \
 		return refuse(op, e);                                                              \
 	}
-ABSENT_OP(CT_FLUSH)
 ABSENT_OP(POLICY_SET)

@@ -140,10 +140,10 @@ static void open_tcp(void)
 	assert_int_equal(ct_limits_half_open(), 0);
 }
 
-static struct conn *only(void)
+static struct ct_conn *only(void)
 {
 	struct conn_cursor at = {0, 0};
-	struct conn *c[CONN_CHUNK], *found = NULL;
+	struct ct_conn *c[CONN_CHUNK], *found = NULL;
 	unsigned n;
 
 	while (conn_table_next(&at, c, &n))
@@ -409,7 +409,7 @@ static void many(void **state)
 
 	for (uint32_t i = 0; i < N; i++) {
 		struct ct_tuple t = {.context = 9, .proto = 17, .family = 4}, r;
-		struct conn init = {.timeout_ms = 1000}, *c;
+		struct ct_conn init = {.timeout_ms = 1000}, *c;
 
 		store_be32(t.src, i);
 		store_be32(t.dst, UINT32_MAX);

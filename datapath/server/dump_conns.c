@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* CONNS, CT_INFO. */
+#include <stdlib.h>
+
+#include "datapath/base/clock.h"
+#include "datapath/server/ct_attrs.h"
+#include "datapath/server/dump.h"
+#include "datapath/server/request.h"
+
+struct conn_dump {
+	struct dump d;
+	struct conntrack_filter filter;
+	struct conn_cursor at;
+};
+
+static bool step(struct dump *d, struct msg *m)
+{
+	/* A reply message need not be full: with few connections most chunks have none. */
+	enum { CHUNKS_PER_STEP = 4096 };
+	struct conn_dump *s = SL_CONTAINER_OF(d, struct conn_dump, d);
+	uint32_t now_ms = (uint32_t)clock_mono_ms();
+	struct ct_conn *c[CONN_CHUNK];
+	unsigned n;
+
+	for (unsigned i = 0; i < CHUNKS_PER_STEP && dump_has_room(m); i++) {
+		if (!conn_table_next(&s->at, c, &n))
+			return false;
+		for (unsigned k = 0; k < n; k++)
+			if (conntrack_matches(c[k], &s->filter) && conn_left_ms(c[k], now_ms) > 0)
+				ct_attrs_put(m, c[k], now_ms);
+	}
+	return true;
+}
+
+static void free_conns(struct dump *d)
+{
+	free(SL_CONTAINER_OF(d, struct conn_dump, d));
+}
+
+void request_CONNS(struct conn *c, struct attrs a)
+{
+	struct conn_dump *s = xzalloc(sizeof *s);
+	struct err e = {0};
+
+	s->d = (struct dump){step, free_conns};
+	if (ct_attrs_filter(a, &s->filter, &e)) {
+		conn_reply_error(c, &e, NULL, NULL);
+		free(s);
+		return;
+	}
+	conn_dump(c, &s->d);
+}
+
+/* ---- counts and limits ---- */
+static void put_limit(struct msg *m, int zone, uint32_t limit)
+{
+	size_t at = msg_nest_begin(m, ATTR_OBJECT);
+
+	if (zone >= 0)
+		msg_put_u16(m, ATTR_CT_ZONE, (uint16_t)zone);
+	msg_put_u32(m, ATTR_CT_LIMIT, limit);
+	msg_put_u32(m, ATTR_CT_COUNT,
+		    zone < 0 ? ct_limits_count() : ct_limits_zone_count((uint16_t)zone));
+	msg_nest_end(m, at);
+}
+
+void request_CT_INFO(struct conn *c, struct attrs a)
+{
+	struct msg *m = conn_reply_begin(c);
+	struct conntrack_stats s;
+	char detail[256];
+	uint64_t zone;
+
+	conntrack_stats(&s);
+	msg_put_u32(m, ATTR_CT_COUNT, ct_limits_count());
+	msg_put_u32(m, ATTR_CT_MAX, ct_limits_max());
+	msg_put_u32(m, ATTR_CT_HALF_OPEN, ct_limits_half_open());
+	msg_put_u8(m, ATTR_CT_WINDOW_CHECK, conntrack_window_check());
+	msg_put_u64(m, ATTR_MEMORY_BYTES, conn_table_bytes());
+	snprintf(detail, sizeof detail,
+		 "created=%llu expired=%llu evicted=%llu refused=%llu invalid=%llu "
+		 "nat_exhausted=%llu",
+		 (unsigned long long)s.created, (unsigned long long)s.expired,
+		 (unsigned long long)s.evicted, (unsigned long long)s.refused,
+		 (unsigned long long)s.invalid, (unsigned long long)s.nat_exhausted);
+	msg_put_str(m, ATTR_DETAIL, detail);
+	put_limit(m, -1, ct_limits_zone(-1));
+	if (attrs_get_u64(a, ATTR_CT_ZONE, &zone))
+		put_limit(m, (int)zone, ct_limits_zone((int)zone));
+	else
+		for (int i = 0; i <= CT_ZONE_MAX; i++)
+			if (ct_limits_zone(i) != CT_LIMIT_NONE)
+				put_limit(m, i, ct_limits_zone(i));
+	conn_reply_end(c);
+}

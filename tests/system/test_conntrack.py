@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""ct() end to end: the same rules and frames through Sluice and through Open vSwitch's userspace
+datapath on dummy ports. Every packet leaves by p3 with its ct_state (bits 0-7) and ct_mark (16-47)
+written into its Ethernet source, so that bytes compare states, marks, translations and checksums.
+
+Where the two are meant to differ: a full zone and an exhausted translation drop the packet here
+(as the Linux kernel does) and pass it untracked there; nat without a range commits a connection
+without a translation here (as the kernel does) and none there; later fragments are tracked by the first one
+here and put together there."""
+import logging
+import os
+import struct
+import time
+
+import pytest
+
+logging.getLogger("scapy.runtime").setLevel(logging.ERROR)
+from scapy.all import (ICMP, IP, TCP, UDP, Ether, ICMPv6DestUnreach, ICMPv6EchoReply,  # noqa: E402
+                       ICMPv6EchoRequest, ICMPv6ND_NS, IPv6, Raw)
+
+import dpapi  # noqa: E402
+from control_process import Switch  # noqa: E402
+from datapath_process import wait_until  # noqa: E402
+from test_resolve_differential import Ovs, SBIN  # noqa: E402
+
+C, S, N = "10.0.0.1", "10.0.0.2", "10.0.0.99"  # client, server, translated
+STAMP = "move:NXM_NX_CT_STATE[0..7]->NXM_OF_ETH_SRC[0..7]," \
+        "move:NXM_NX_CT_MARK[]->NXM_OF_ETH_SRC[16..47]"
+
+
+def rules(nat, zone=1):
+    """Client on p1, server on p2, all that comes out on p3."""
+    out = [f"table=1,priority=1,actions={STAMP},output:3"]
+    for l3 in ("ip", "ipv6"):
+        here = nat if nat in ("", ",nat") or (":" in nat.split("=")[1][:3]) == (l3 == "ipv6") else ""
+        out += [f"table=0,priority=10,{l3},actions=ct(table=1,zone={zone},nat)",
+                f"table=1,priority=10,{l3},ct_state=+new-inv,in_port=1,actions={STAMP},"
+                f"ct(commit,zone={zone}{here},exec(load:0x2a->NXM_NX_CT_MARK[])),output:3"]
+    return out
+
+
+class Ours:
+    """Sluice: rules through ovs-ofctl, then the frames through the datapath's own socket, for which
+    sluiced must let go of the writer's lease. Dying is how it does that best."""
+
+    def __init__(self):
+        self.sw = Switch("--enable-dummy")
+        self.sw.__enter__()
+        self.sw.dummies("p1", "p2", "p3")
+        for i in (1, 2, 3):
+            self.sw.vsctl("set", "Interface", f"p{i}", f"ofport_request={i}")
+        self.dp = None
+
+    def load(self, flows):
+        if self.dp:
+            self.dp.close()
+            self.dp = None
+            self.sw.start_sluiced()
+        self.sw.run("ovs-ofctl", "del-flows", "br0")
+        for f in flows:
+            self.sw.run("ovs-ofctl", "add-flow", "br0", f)
+        self.sw.kill_sluiced()
+        self.dp = dpapi.Datapath(os.path.join(self.sw.dir, "datapath.sock"), writer=True)
+        self.dp.transaction([("ct_flush", {})])
+        self.dp.frames_sent("p3")
+
+    def send(self, port, frame):
+        self.dp.call("dummy_receive", dict(port=f"p{port}", packet=frame))
+        got = []
+
+        def enough():
+            # The host's end of br0 talks too.
+            got.extend(f for f in self.dp.frames_sent("p3") if f[0] == 2)
+            return got
+        try:
+            wait_until(enough, timeout=1)
+        except AssertionError:
+            return None
+        return got[0]
+
+    def close(self):
+        if self.dp:
+            self.dp.close()
+            self.dp = None
+            self.sw.start_sluiced()
+        self.sw.__exit__(None)
+
+
+class Theirs:
+    def __init__(self, tmp):
+        self.ovs = Ovs(tmp)
+        self.pcap = os.path.join(str(tmp), "p3.pcap")
+        args = ["add-br", "br0", "--", "set", "bridge", "br0", "datapath-type=dummy",
+                "fail-mode=secure"]
+        for i in (1, 2, 3):
+            args += ["--", "add-port", "br0", f"p{i}", "--", "set", "interface", f"p{i}",
+                     "type=dummy", f"ofport_request={i}"]
+        self.ovs.vsctl(*args, "--", "set", "interface", "p3", f"options:tx_pcap={self.pcap}")
+        self.at = 24
+
+    def load(self, flows):
+        self.ovs.cmd(SBIN["ovs-ofctl"], "del-flows", "br0")
+        for f in flows:
+            self.ovs.cmd(SBIN["ovs-ofctl"], "add-flow", "br0", f)
+        self.ovs.appctl("dpctl/flush-conntrack")
+
+    def new(self):
+        with open(self.pcap, "rb") as f:
+            f.seek(self.at)
+            data = f.read()
+        if len(data) < 16:
+            return None
+        n = struct.unpack_from("<I", data, 8)[0]
+        if len(data) < 16 + n:
+            return None
+        self.at += 16 + n
+        return data[16:16 + n]
+
+    def send(self, port, frame):
+        self.ovs.appctl("netdev-dummy/receive", f"p{port}", frame.hex())
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            got = self.new()
+            if got:
+                return got
+            time.sleep(.002)
+        return None
+
+    def close(self):
+        self.ovs.close()
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    ours, theirs = Ours(), Theirs(tmp_path_factory.mktemp("ovs"))
+    yield ours, theirs
+    theirs.close()
+    ours.close()
+
+
+def frame(ip, to_server=True):
+    a, b = ("02:00:00:00:00:01", "02:00:00:00:00:02")
+    data = bytes(Ether(src=a if to_server else b, dst=b if to_server else a) / ip)
+    return data + bytes(max(0, 60 - len(data)))
+
+
+def tcp(flags, seq, ack, payload=b"", back=False, sport=1000, dport=80, window=8192, options=(),
+        client=C, server=S):
+    if back:
+        return 2, frame(IP(src=server, dst=client) / TCP(
+            sport=dport, dport=sport, flags=flags, seq=seq, ack=ack, window=window,
+            options=list(options)) / Raw(payload), False)
+    return 1, frame(IP(src=client, dst=server) / TCP(
+        sport=sport, dport=dport, flags=flags, seq=seq, ack=ack, window=window,
+        options=list(options)) / Raw(payload))
+
+
+def opened(client_back=C, **kw):
+    return [tcp("S", 100, 0, **kw), tcp("SA", 500, 101, back=True, client=client_back, **kw),
+            tcp("A", 101, 501, **kw)]
+
+
+def udp(back=False, client=C, sport=1000, dport=53, payload=b"x" * 20, server=S):
+    if back:
+        return 2, frame(IP(src=server, dst=client) / UDP(sport=dport, dport=sport) / payload, False)
+    return 1, frame(IP(src=client, dst=server) / UDP(sport=sport, dport=dport) / payload)
+
+
+def bad_checksum(port, data):
+    at = 14 + 20 + (16 if data[23] == 6 else 6)
+    return port, data[:at] + bytes([data[at] ^ 0x55]) + data[at + 1:]
+
+
+def error(inner, source="10.9.9.9", to=None, kind=3, code=1, port=2):
+    """An ICMP error about an inner frame, back to its sender."""
+    packet = inner[1][14:]
+    return port, frame(IP(src=source, dst=to or IP(packet).src) / ICMP(type=kind, code=code)
+                       / Raw(packet[:28]), False)
+
+
+V6C, V6S, V6N = "f0::1", "f0::2", "f0::99"
+WS = [("WScale", 7)]
+SCENARIOS = {
+    "open, talk, close": opened() + [
+        tcp("PA", 101, 501, b"hello"), tcp("A", 501, 106, back=True),
+        tcp("PA", 501, 106, b"world" * 10, back=True), tcp("A", 106, 551),
+        tcp("FA", 106, 551), tcp("A", 551, 107, back=True), tcp("FA", 551, 107, back=True),
+        tcp("A", 107, 552), tcp("A", 107, 552), tcp("S", 70000, 0),
+        tcp("SA", 800, 70001, back=True)],
+    "retransmits": [tcp("S", 100, 0), tcp("S", 100, 0), tcp("SA", 500, 101, back=True),
+                    tcp("SA", 500, 101, back=True), tcp("A", 101, 501), tcp("PA", 101, 501, b"x"),
+                    tcp("PA", 101, 501, b"x")],
+    "reset": opened() + [tcp("R", 101, 0), tcp("PA", 101, 501, b"x"), tcp("A", 501, 102, back=True),
+                         tcp("S", 5000, 0)],
+    "refused": [tcp("S", 100, 0), tcp("RA", 0, 101, back=True), tcp("S", 200, 0)],
+    "outside the window": opened() + [
+        tcp("A", 101 + 500000, 501, b"x"), tcp("A", 101, 501 + 500000, b"x"),
+        tcp("R", 101 + 9999, 0), tcp("RA", 102, 501), tcp("A", 50, 501, b"old"),
+        tcp("A", 101 + 8000, 501, b"ahead"), tcp("A", 101, 501, b"x" * 1400)],
+    "window scaling": [
+        tcp("S", 100, 0, options=WS), tcp("SA", 500, 101, back=True, options=WS),
+        tcp("A", 101, 501, window=500), tcp("A", 501 + 40000, 101, b"x", back=True),
+        tcp("A", 501 + 70000, 101, b"x", back=True), tcp("A", 501 + 900000, 101, b"x", back=True)],
+    "one end scales": [
+        tcp("S", 100, 0, options=WS), tcp("SA", 500, 101, back=True), tcp("A", 101, 501),
+        tcp("A", 501 + 20000, 101, b"x", back=True), tcp("A", 501 + 90000, 101, b"x", back=True)],
+    "odd flags": [tcp("SF", 1, 0), tcp("SR", 1, 0), tcp("", 1, 0), tcp("F", 1, 0), tcp("FPU", 1, 0),
+                  tcp("SA", 1, 1), tcp("R", 1, 0), tcp("S", 100, 0), tcp("SF", 100, 0),
+                  tcp("", 101, 0)],
+    "picked up": [tcp("A", 1000, 5000, b"x" * 100), tcp("A", 5000, 1100, b"y" * 900, back=True),
+                  tcp("A", 1100, 5900), tcp("PA", 1100, 5900, b"z")],
+    "simultaneous open": [tcp("S", 100, 0), tcp("S", 900, 0, back=True), tcp("SA", 100, 901),
+                          tcp("SA", 900, 101, back=True), tcp("A", 101, 901)],
+    "half closed": opened() + [tcp("FA", 101, 501), tcp("A", 501, 102, back=True),
+                               tcp("PA", 501, 102, b"more" * 100, back=True), tcp("A", 102, 901),
+                               tcp("FA", 901, 102, back=True), tcp("A", 102, 902)],
+    "checksums": [bad_checksum(*tcp("S", 100, 0)), tcp("S", 100, 0),
+                  bad_checksum(*udp()), udp()],
+    "udp": [udp(), udp(), udp(), udp(back=True), udp(back=True), udp()],
+    "udp answered at once": [udp(), udp(back=True), udp(), udp(back=True)],
+    "echo": [(1, frame(IP(src=C, dst=S) / ICMP(id=7, seq=1) / b"abc")),
+             (1, frame(IP(src=C, dst=S) / ICMP(id=7, seq=2) / b"abc")),
+             (2, frame(IP(src=S, dst=C) / ICMP(type=0, id=7, seq=1) / b"abc", False)),
+             (1, frame(IP(src=C, dst=S) / ICMP(id=7, seq=3) / b"abc")),
+             (2, frame(IP(src=S, dst=C) / ICMP(type=0, id=8, seq=1) / b"abc", False)),
+             (1, frame(IP(src=C, dst=S) / ICMP(type=13, id=7, seq=1) / bytes(12)))],
+    "errors": [udp(), error(udp()), error(udp(), kind=11, code=0), error(udp(sport=999)),
+               error(udp(), to="10.0.0.7"), udp(back=True), error(udp(), source=S, code=3),
+               error(udp(back=True), port=1)] + opened() + [error(tcp("A", 101, 501))],
+    "other protocols": [(1, frame(IP(src=C, dst=S, proto=47) / Raw(bytes(20)))),
+                        (1, frame(IP(src=C, dst=S, proto=47) / Raw(bytes(20)))),
+                        (2, frame(IP(src=S, dst=C, proto=47) / Raw(bytes(20)), False))],
+    "ipv6": [(1, frame(IPv6(src=V6C, dst=V6S) / UDP(sport=1, dport=2) / b"abc")),
+             (1, frame(IPv6(src=V6C, dst=V6S) / TCP(sport=1, dport=2, flags="S", seq=5))),
+             (2, frame(IPv6(src=V6S, dst=V6C) / TCP(sport=2, dport=1, flags="SA", seq=9, ack=6),
+                       False)),
+             (1, frame(IPv6(src=V6C, dst=V6S) / ICMPv6EchoRequest(id=3))),
+             (2, frame(IPv6(src=V6S, dst=V6C) / ICMPv6EchoReply(id=3), False)),
+             (1, frame(IPv6(src=V6C, dst=V6S) / ICMPv6ND_NS(tgt=V6S))),
+             (2, frame(IPv6(src="f0::9", dst=V6C) / ICMPv6DestUnreach() / Raw(
+                 bytes(IPv6(src=V6C, dst=V6S) / UDP(sport=1, dport=2) / b"abc")), False))],
+}
+SNAT, DNAT = f",nat(src={N})", ",nat(dst=10.0.0.77:8080)"
+NATTED = {
+    "snat tcp": (SNAT, opened(client_back=N) + [
+        tcp("PA", 101, 501, b"hello"), tcp("A", 501, 106, back=True, client=N),
+        tcp("A", 101 + 500000, 501), tcp("FA", 106, 501)]),
+    "snat udp": (SNAT, [udp(), udp(back=True, client=N), udp(),
+                        error((1, frame(IP(src=N, dst=S) / UDP(sport=1000, dport=53) / (b"x" * 20)))),
+                        udp(back=True)]),
+    "snat echo": (SNAT, [(1, frame(IP(src=C, dst=S) / ICMP(id=7) / b"abc")),
+                         (2, frame(IP(src=S, dst=N) / ICMP(type=0, id=7) / b"abc", False)),
+                         (1, frame(IP(src=C, dst=S) / ICMP(id=7) / b"abc"))]),
+    "dnat": (DNAT, [udp(dport=80), udp(back=True, server="10.0.0.77", dport=8080), udp(dport=80)]),
+    "snat of all zeros": (",nat(src=0.0.0.0)", [udp(), udp(back=True), udp()]),
+    "snat with one port": (f",nat(src={N}:5000-5000)",
+                           [udp(), udp(back=True, client=N, sport=5000), udp()]),
+    "nat66": (f",nat(src={V6N})", [
+        (1, frame(IPv6(src=V6C, dst=V6S) / UDP(sport=1, dport=2) / b"abc")),
+        (2, frame(IPv6(src=V6S, dst=V6N) / UDP(sport=2, dport=1) / b"abc", False)),
+        (1, frame(IPv6(src=V6C, dst=V6S) / UDP(sport=1, dport=2) / b"abc")),
+        (2, frame(IPv6(src="f0::9", dst=V6N) / ICMPv6DestUnreach() / Raw(
+            bytes(IPv6(src=V6N, dst=V6S) / UDP(sport=1, dport=2) / b"abc")), False))]),
+    "hairpin": (",nat(dst=10.0.0.1:1000)", [udp(dport=80)]),
+}
+
+
+def describe(data):
+    if data is None:
+        return "nothing"
+    state = data[11]
+    names = ["new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat"]
+    ether = Ether(data)
+    return "%s mark=%d %s" % ("+".join(n for i, n in enumerate(names) if state >> i & 1),
+                              int.from_bytes(data[6:10], "big"), ether.summary())
+
+
+def compare(pair, nat, packets):
+    ours, theirs = pair
+    for sw in pair:
+        sw.load(rules(nat))
+    for i, (port, data) in enumerate(packets):
+        a, b = ours.send(port, data), theirs.send(port, data)
+        assert a == b, "packet %d %s:\n  sluice: %s\n  ovs:    %s\n%s\n%s" % (
+            i, Ether(data).summary(), describe(a), describe(b), a and a.hex(), b and b.hex())
+        assert a is not None
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_states(pair, name):
+    compare(pair, "", SCENARIOS[name])
+
+
+@pytest.mark.parametrize("name", NATTED)
+def test_translations(pair, name):
+    compare(pair, *NATTED[name])
