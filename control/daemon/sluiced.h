@@ -68,6 +68,7 @@ void control_close(struct sluiced *d);
 void commands_fdb_register(struct sluiced *d, struct unixctl *ctl);
 void commands_dpif_register(struct sluiced *d, struct unixctl *ctl);
 void commands_openflow_register(struct sluiced *d, struct unixctl *ctl);
+void commands_ct_register(struct sluiced *d, struct unixctl *ctl);
 void commands_net_register(struct sluiced *d, struct unixctl *ctl);
 void commands_status_register(struct sluiced *d, struct unixctl *ctl);
 void commands_net_check(struct sluiced *d); /* the database has changed: answer who waited for it */

@@ -64,16 +64,15 @@ static void put_limit(struct msg *m, int zone, uint32_t limit)
 	msg_nest_end(m, at);
 }
 
-void request_CT_INFO(struct conn *c, struct attrs a)
+static void put_summary(struct msg *m)
 {
-	struct msg *m = conn_reply_begin(c);
 	struct conntrack_stats s;
+	size_t at = msg_nest_begin(m, ATTR_OBJECT);
 	char detail[256];
-	uint64_t zone;
 
 	conntrack_stats(&s);
-	msg_put_u32(m, ATTR_CT_COUNT, ct_limits_count());
 	msg_put_u32(m, ATTR_CT_MAX, ct_limits_max());
+	msg_put_u32(m, ATTR_CT_COUNT, ct_limits_count());
 	msg_put_u32(m, ATTR_CT_HALF_OPEN, ct_limits_half_open());
 	msg_put_u8(m, ATTR_CT_WINDOW_CHECK, conntrack_window_check());
 	msg_put_u64(m, ATTR_MEMORY_BYTES, conn_table_bytes());
@@ -84,12 +83,17 @@ void request_CT_INFO(struct conn *c, struct attrs a)
 		 (unsigned long long)s.evicted, (unsigned long long)s.refused,
 		 (unsigned long long)s.invalid, (unsigned long long)s.nat_exhausted);
 	msg_put_str(m, ATTR_DETAIL, detail);
+	msg_nest_end(m, at);
+}
+
+void request_CT_INFO(struct conn *c, struct attrs a)
+{
+	struct msg *m = conn_reply_begin(c);
+
+	put_summary(m);
 	put_limit(m, -1, ct_limits_zone(-1));
-	if (attrs_get_u64(a, ATTR_CT_ZONE, &zone))
-		put_limit(m, (int)zone, ct_limits_zone((int)zone));
-	else
-		for (int i = 0; i <= CT_ZONE_MAX; i++)
-			if (ct_limits_zone(i) != CT_LIMIT_NONE)
-				put_limit(m, i, ct_limits_zone(i));
+	for (int i = 0; i <= CT_ZONE_MAX; i++)
+		if (ct_limits_zone(i) != CT_LIMIT_NONE || ct_limits_zone_count((uint16_t)i))
+			put_limit(m, i, ct_limits_zone(i));
 	conn_reply_end(c);
 }

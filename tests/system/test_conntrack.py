@@ -294,3 +294,62 @@ def test_states(pair, name):
 @pytest.mark.parametrize("name", NATTED)
 def test_translations(pair, name):
     compare(pair, *NATTED[name])
+
+
+def texts(pair, *command):
+    """What ovs-appctl prints, sorted by line."""
+    ours, theirs = pair
+    _, error, b = theirs.ovs.ctl.transact(command[0], list(command[1:]))
+    r = ours.sw.run("ovs-appctl", *command, check=False)
+    return sorted((r.stdout or r.stderr).splitlines()), sorted((b or error or "").splitlines())
+
+
+def test_views(pair):
+    ours, theirs = pair
+    packets = opened() + [udp(), udp(back=True)] + SCENARIOS["echo"][:1] + SCENARIOS["ipv6"][:1]
+    for sw in pair:
+        sw.load(rules(""))
+    for p in packets:
+        assert ours.send(*p) == theirs.send(*p)
+    ours.dp.close()
+    ours.dp = None
+    ours.sw.start_sluiced()  # which finds the connections where they were
+    for command in (
+            ["dpctl/dump-conntrack"], ["dpctl/dump-conntrack", "-m"],
+            ["dpctl/dump-conntrack", "zone=1"], ["dpctl/dump-conntrack", "zone=2"],
+            ["dpctl/ct-stats-show"], ["dpctl/ct-get-nconns"], ["dpctl/ct-get-maxconns"],
+            ["dpctl/ct-get-tcp-seq-chk"], ["dpctl/ct-get-limits"],
+            ["dpctl/ct-set-limits", "default=10", "zone=5,limit=3"], ["dpctl/ct-get-limits"],
+            ["dpctl/ct-del-limits", "zone=5"], ["dpctl/ct-get-limits"],
+            ["dpctl/flush-conntrack", "zone=1", "ct_nw_src=10.0.0.1,ct_nw_dst=10.0.0.2,"
+             "ct_nw_proto=17,ct_tp_src=1000,ct_tp_dst=53"],
+            ["dpctl/dump-conntrack"], ["dpctl/ct-set-maxconns", "1000"],
+            ["dpctl/ct-get-maxconns"], ["dpctl/ct-set-maxconns", "3000000"],
+            ["dpctl/flush-conntrack"], ["dpctl/ct-get-nconns"]):
+        a, b = texts(pair, *command)
+        assert a == b, command
+        if command == ["dpctl/ct-get-maxconns"]:
+            conns = ours.sw.show("ct", "show")
+            stats = ours.sw.show("ct", "stats")
+    assert {c["proto"] for c in conns} == {"tcp", "icmp", "udp"}
+    assert next(s for s in stats if s["zone"] == "all")["connections"] == 3
+    ours.sw.sluice("ct", "limit", "default=4294967295")
+    ours.sw.sluice("ct", "flush", "zone=1")
+    for bad in (["ct", "show", "x"], ["ct", "limit", "zone=5"], ["ct", "flush", "zone=1", "a=b"]):
+        assert ours.sw.run(os.path.join(os.path.dirname(__import__("control_process").SLUICE),
+                                        "sluice"), *bad, check=False).returncode == 1
+    theirs.ovs.appctl("dpctl/ct-set-limits", "default=0")
+
+
+def test_openflow_flush(pair):
+    ours, _ = pair
+    ours.load(rules(""))
+    ours.send(*udp())
+    assert len(ours.dp.dump("conns")) == 1 and not ours.dp.dump("conns", ct_zone=2)
+    ours.dp.close()
+    ours.dp = None
+    ours.sw.start_sluiced()
+    ours.sw.run("ovs-ofctl", "ct-flush-zone", "br0", "2", check=False)
+    assert len(ours.sw.show("ct", "show")) == 1
+    ours.sw.run("ovs-ofctl", "ct-flush-zone", "br0", "1", check=False)
+    wait_until(lambda: not ours.sw.show("ct", "show"))

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The tracker: looking up established connections through the thread's cache and through the table,
+ * a whole established packet, and new connections. */
+#include <stdio.h>
+#include <string.h>
+
+#include "datapath/conntrack/conntrack.h"
+#include "perf/micro/bench.h"
+
+enum { CONNS_MAX = 1000000, PACKET_BYTES = 64 };
+
+struct set {
+	uint32_t n; /* connections */
+	uint32_t at;
+};
+
+static uint8_t packet[PACKET_BYTES];
+static struct flow_offsets ofs;
+
+static struct ct_tuple tuple_of(uint32_t i)
+{
+	struct ct_tuple t = {.context = 1, .proto = 17, .family = 4};
+
+	store_be32(t.src, 0x0a000000 + i);
+	store_be32(t.dst, 0x0b000000);
+	t.src_port = cpu_to_be16(1000);
+	t.dst_port = cpu_to_be16(53);
+	return t;
+}
+
+static void grow(uint32_t from, uint32_t to)
+{
+	for (uint32_t i = from; i < to; i++) {
+		struct ct_tuple t = tuple_of(i), r = ct_tuple_reverse(&t);
+		struct ct_conn init = {.timeout_ms = 1u << 30, .phase = CONN_BIDIR}, *c;
+
+		conn_table_insert(&t, &r, &init, &c);
+	}
+}
+
+static void recent(void *ctx, uint64_t n)
+{
+	struct set *s = ctx;
+
+	for (uint64_t i = 0; i < n; i++) {
+		struct ct_tuple t = tuple_of(s->at++ % s->n);
+
+		bench_use((uint64_t)conntrack_lookup(0, &t));
+	}
+}
+
+static void table(void *ctx, uint64_t n)
+{
+	struct set *s = ctx;
+
+	for (uint64_t i = 0; i < n; i++) {
+		struct ct_tuple t = tuple_of(s->at++ % s->n);
+
+		bench_use((uint64_t)conn_table_find(&t));
+	}
+}
+
+static void set_packet(uint32_t i)
+{
+	store_be32(packet + 26, 0x0a000000 + i);
+}
+
+static struct conntrack_request request(void)
+{
+	return (struct conntrack_request){.data = packet,
+					  .len = sizeof packet,
+					  .pkt_len = sizeof packet,
+					  .ofs = &ofs,
+					  .context = 1,
+					  .now_ms = 1000};
+}
+
+static void established(void *ctx, uint64_t n)
+{
+	struct set *s = ctx;
+	struct conntrack_request q = request();
+	struct ct_rewrite rw;
+
+	for (uint64_t i = 0; i < n; i++) {
+		struct conntrack_meta m = {0};
+
+		set_packet(s->at++ % s->n);
+		conntrack_run(&q, &m, &rw);
+		bench_use(m.state);
+	}
+}
+
+static void commit(void *ctx, uint64_t n)
+{
+	static uint32_t at;
+	struct conntrack_request q = request();
+	struct ct_rewrite rw;
+
+	q.context = 2;
+	q.commit = true;
+	for (uint64_t i = 0; i < n; i++) {
+		struct conntrack_meta m = {0};
+
+		set_packet(at++);
+		conntrack_run(&q, &m, &rw);
+		bench_use(m.state);
+	}
+}
+
+static void make_packet(void)
+{
+	struct flow_key key;
+
+	store_be16(packet + 12, 0x0800);
+	packet[14] = 0x45;
+	store_be16(packet + 16, PACKET_BYTES - 14);
+	packet[22] = 64;
+	packet[23] = 17;
+	store_be32(packet + 26, 0x0a000000);
+	store_be32(packet + 30, 0x0b000000);
+	store_be16(packet + 34, 1000);
+	store_be16(packet + 36, 53);
+	store_be16(packet + 38, PACKET_BYTES - 34);
+	flow_extract(packet, sizeof packet, sizeof packet, &key, &ofs);
+}
+
+int main(int argc, char **argv)
+{
+	static const uint32_t sizes[] = {1, 1000, 100000, CONNS_MAX};
+	uint32_t have = 0;
+
+	bench_init(argc, argv, "conntrack");
+	make_packet();
+	conntrack_thread_create(0);
+	for (unsigned i = 0; i < SL_ARRAY_SIZE(sizes); i++) {
+		struct set s = {.n = sizes[i]};
+		char name[64];
+
+		grow(have, sizes[i]);
+		have = sizes[i];
+		snprintf(name, sizeof name, "look-up, recent first, %u connections", s.n);
+		bench_run(name, recent, &s, 1000000);
+		snprintf(name, sizeof name, "look-up, table, %u connections", s.n);
+		bench_run(name, table, &s, 1000000);
+		snprintf(name, sizeof name, "established UDP packet, %u connections", s.n);
+		bench_run(name, established, &s, 1000000);
+	}
+	bench_run("new UDP connection", commit, NULL, 50000);
+	fprintf(stderr, "%llu bytes a connection at %u\n",
+		(unsigned long long)(conn_table_bytes() / (CONNS_MAX + 50000)), CONNS_MAX);
+	return bench_end();
+}
