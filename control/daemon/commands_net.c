@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The commands behind `sluice apply`, `export` and the port and bridge commands: one transaction on
- * the database each, answered when the datapath has tried it (cur_cfg has arrived), with the errors
- * of the ports concerned. */
+ * the database each, answered when the datapath has tried it (cur_cfg has arrived). When a port
+ * that was well, or is new, has an error then, the change is taken back as a whole, and the error
+ * is the answer. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,10 @@ struct waiter {
 	struct sluiced *d;
 	struct unixctl_call *call;
 	struct str text;   /* the answer when all is well */
-	VEC(char *) ports; /* whose errors matter */
+	struct str error;  /* the answer when the change has been taken back */
+	struct net asked;  /* whose ports' errors matter */
+	struct net before; /* what to go back to */
+	bool can_go_back;
 	int64_t cfg;
 };
 
@@ -27,23 +31,70 @@ static void answer(struct waiter *w, const char *error)
 		unixctl_error(w->call, error);
 	else
 		unixctl_reply(w->call, str_cstr(&w->text));
-	VEC_FOR_EACH (p, &w->ports)
-		free(*p);
-	vec_free(&w->ports);
+	net_free(&w->asked);
+	net_free(&w->before);
 	str_free(&w->text);
+	str_free(&w->error);
 	free(w);
+}
+
+static void commit(struct waiter *w, struct ovsdb_client_txn *t, const char *comment);
+
+static const char *error_of(struct sluiced *d, const char *port)
+{
+	const struct ovsdb_row *row = ovsdb_client_find(d->db, "Interface", "name", port);
+	return row ? ovsdb_row_string(row, "error", "") : "";
+}
+
+static void note_error(const struct waiter *w, const struct net_object *o, struct str *errors)
+{
+	const char *error = error_of(w->d, o->name);
+	struct err e = {0};
+	if (!error[0])
+		return;
+	net_err(&w->asked, o->where, &e, EIO, "%s", error);
+	str_printf(errors, "%s%s", errors->len ? "\n" : "", e.text);
+}
+
+/* Writes what was before. False: it stays as it is, because somebody has changed more meanwhile, or
+ * the difference cannot be said. */
+static bool go_back(struct waiter *w)
+{
+	const struct ovsdb_row *root = ovsdb_client_singleton(w->d->db, "Open_vSwitch");
+	struct ovsdb_client_txn *t;
+	struct str changes = STR_INIT;
+	struct err e = {0};
+	bool good;
+	if (!w->can_go_back || !root || ovsdb_row_int(root, "next_cfg", 0) != w->cfg)
+		return false;
+	t = ovsdb_client_txn_create(w->d->db);
+	good = !net_diff(&w->before, w->d->db, NET_RESTORE, "", t, &changes, &e);
+	str_free(&changes);
+	w->can_go_back = false;
+	if (good)
+		commit(w, t, "sluice apply: taken back");
+	else
+		ovsdb_client_txn_abort(t);
+	return good;
 }
 
 static void check_ports(struct waiter *w)
 {
 	struct str errors = STR_INIT;
-	VEC_FOR_EACH (p, &w->ports) {
-		const struct ovsdb_row *row = ovsdb_client_find(w->d->db, "Interface", "name", *p);
-		const char *error = row ? ovsdb_row_string(row, "error", "") : "";
-		if (error[0])
-			str_printf(&errors, "%s%s", errors.len ? "\n" : "", error);
+	VEC_FOR_EACH (b, &w->asked.bridges) {
+		note_error(w, &b->o, &errors);
+		VEC_FOR_EACH (p, &b->ports)
+			note_error(w, p, &errors);
 	}
-	answer(w, errors.len ? str_cstr(&errors) : NULL);
+	if (w->error.len) {
+		answer(w, str_cstr(&w->error));
+	} else if (!errors.len) {
+		answer(w, NULL);
+	} else {
+		str_puts(&w->error, str_cstr(&errors));
+		if (!go_back(w))
+			answer(w, str_cstr(&w->error));
+	}
 	str_free(&errors);
 }
 
@@ -75,7 +126,7 @@ static void committed(struct ovsdb_client *c, const struct ovsdb_client_txn_resu
 		commands_net_check(w->d);
 		break;
 	case OVSDB_TXN_UNCHANGED:
-		answer(w, NULL);
+		answer(w, w->error.len ? str_cstr(&w->error) : NULL);
 		break;
 	case OVSDB_TXN_TRY_AGAIN:
 		answer(w, "the database was changed by someone else meanwhile: try again");
@@ -154,17 +205,25 @@ static bool read_flags(const char *text, struct request *r)
 	return good;
 }
 
-static void remember_ports(struct waiter *w, const struct net *n)
+/* A port that has an error already is no reason to take anything back: its device went away, and
+ * the rest must be changeable all the same. Without a datapath every port has one. */
+static bool may_go_back(const struct waiter *w)
 {
-	VEC_FOR_EACH (b, &n->bridges) {
-		vec_push(&w->ports, xstrdup(b->o.name));
+	if (!engine_client(w->d->engine))
+		return false;
+	VEC_FOR_EACH (b, &w->asked.bridges) {
+		if (error_of(w->d, b->o.name)[0])
+			return false;
 		VEC_FOR_EACH (p, &b->ports)
-			vec_push(&w->ports, xstrdup(p->name));
+			if (error_of(w->d, p->name)[0])
+				return false;
 	}
+	return true;
 }
 
+/* Empties *n when it keeps it. */
 static void run_apply(struct sluiced *d, struct unixctl_call *call, const struct request *r,
-		      const struct net *n)
+		      struct net *n)
 {
 	struct ovsdb_client_txn *t = begin(d, call);
 	struct str text = STR_INIT;
@@ -180,7 +239,9 @@ static void run_apply(struct sluiced *d, struct unixctl_call *call, const struct
 		w = waiter_new(d, call);
 		w->text = text;
 		text = (struct str)STR_INIT;
-		remember_ports(w, n);
+		w->asked = *n;
+		*n = (struct net){0};
+		w->can_go_back = may_go_back(w) && !net_snapshot(&w->before, d->db, &e);
 		commit(w, t, "sluice apply");
 		return;
 	}

@@ -66,8 +66,14 @@ struct net_bridge {
 	VEC(struct net_object) ports;
 };
 
+struct net_owner { /* of a row of Bridge or Port */
+	const char *table;
+	char *name, *owner; /* owner NULL: nobody */
+};
+
 struct net {
-	char *file; /* for messages; "" when the text is not a file's */
+	char *file;                   /* for messages; "" when the text is not a file's */
+	VEC(struct net_owner) owners; /* NET_RESTORE: whose the rows are */
 	bool has_poll;
 	struct net_object poll;
 	VEC(struct net_bridge) bridges;
@@ -101,7 +107,8 @@ enum net_flags {
 	NET_PRUNE = 2,       /* take over and remove what others own */
 	NET_CREATE = 4,      /* every port, or bridge without ports, must be new */
 	NET_EXISTING = 8,    /* … must exist */
-	NET_NO_DEVICES = 16, /* do not look whether network devices exist */
+	NET_NO_DEVICES = 16, /* do not look whether network devices and cores exist */
+	NET_RESTORE = 32,    /* back to what net_snapshot() saw: everything, and whose it is */
 };
 /* Compares with the replica. Appends one line per difference to `text`; when `txn` is not NULL,
  * adds the operations to it. `owner` is written to what is made, and owns it. */
@@ -112,6 +119,9 @@ int net_delete(const struct ovsdb_client *db, enum net_scope scope, const char *
 	       struct ovsdb_client_txn *txn, struct err *e);
 /* The database as YAML that net_parse() reads. */
 void net_export(const struct ovsdb_client *db, struct str *out);
+/* All that net.yaml can say, for net_diff() with NET_RESTORE. *out is zeroed by the caller, who
+ * frees it with net_free(). -EINVAL: the database has something that a file may not say. */
+int net_snapshot(struct net *out, const struct ovsdb_client *db, struct err *e);
 /* Canonical text of a key in a row; NULL: not set. Caller frees. */
 char *net_row_value(const struct ovsdb_client *db, const struct ovsdb_row *row,
 		    const struct net_key *key, const char *sub);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "control/state/net.h"
 #include "control/state/net_column.h"
@@ -55,7 +56,8 @@ static const char *owner_of(const struct ovsdb_row *row)
 static bool mine(const struct walk *w, const struct ovsdb_row *row)
 {
 	const char *owner = owner_of(row);
-	return w->flags & (NET_PRUNE | NET_MERGE) || (owner && !strcmp(owner, w->owner));
+	return w->flags & (NET_PRUNE | NET_MERGE | NET_RESTORE) ||
+	       (owner && !strcmp(owner, w->owner));
 }
 
 static int not_mine(const struct walk *w, const struct net_object *o, const char *kind,
@@ -67,10 +69,43 @@ static int not_mine(const struct walk *w, const struct net_object *o, const char
 		       o->name, owner ? owner : "another tool such as ovs-vsctl", difference);
 }
 
+/* To whom a row goes that is made; NULL: nobody. */
+static const char *future_owner(const struct walk *w, const char *table, const char *name)
+{
+	if (!(w->flags & NET_RESTORE))
+		return w->owner;
+	VEC_FOR_EACH (o, &w->net->owners)
+		if (!strcmp(o->table, table) && !strcmp(o->name, name))
+			return o->owner;
+	return NULL;
+}
+
+static void write_owner(const struct walk *w, struct uuid row, const char *table, const char *name)
+{
+	const char *owner = future_owner(w, table, name);
+	if (owner)
+		ovsdb_client_txn_map_put(w->txn, row, table, "external_ids", OWNER_KEY, owner);
+}
+
+static void restore_owner(const struct walk *w, const struct ovsdb_row *row, const char *name)
+{
+	const char *table = ovsdb_row_table_name(row), *have = owner_of(row);
+	const char *owner = future_owner(w, table, name);
+	if (!w->txn || (have == owner) || (have && owner && !strcmp(have, owner)))
+		return;
+	if (owner)
+		write_owner(w, *ovsdb_row_uuid(row), table, name);
+	else
+		ovsdb_client_txn_map_delete(w->txn, *ovsdb_row_uuid(row), table, "external_ids",
+					    OWNER_KEY);
+}
+
 static void take_ownership(const struct walk *w, const struct ovsdb_row *row, const char *kind,
 			   const char *name)
 {
 	const char *owner = owner_of(row);
+	if (w->flags & NET_RESTORE)
+		restore_owner(w, row, name);
 	if (!(w->flags & NET_PRUNE) || (owner && !strcmp(owner, w->owner)))
 		return;
 	str_printf(w->text, "~ %s %s: owner %s -> %s\n", kind, name, owner ? owner : "(none)",
@@ -140,7 +175,7 @@ static int clear_entries(struct walk *w, const struct target *t, const struct ne
 	const struct ovsdb_row *row = row_for(t, k);
 	int rc = 0;
 	/* Other programs keep their own external_ids and other_config there. */
-	if (!row || strcmp(k->column, "options"))
+	if (!row || (strcmp(k->column, "options") && !(w->flags & NET_RESTORE)))
 		return 0;
 	for (size_t i = 0; i < ovsdb_row_n(row, k->column) && !rc; i++) {
 		const char *sub = ovsdb_row_map_at(row, k->column, i, NULL);
@@ -199,7 +234,7 @@ static struct uuid insert_port(struct walk *w, const struct net_object *o, const
 		ovsdb_client_txn_set_string(w->txn, iface, "Interface", "type", type);
 	ovsdb_client_txn_set_string(w->txn, port, "Port", "name", o->name);
 	ovsdb_client_txn_set_refs(w->txn, port, "Port", "interfaces", &iface, 1);
-	ovsdb_client_txn_map_put(w->txn, port, "Port", "external_ids", OWNER_KEY, w->owner);
+	write_owner(w, port, "Port", o->name);
 	write_settings(w, o, "Interface", iface);
 	write_settings(w, o, "Port", port);
 	return port;
@@ -210,7 +245,7 @@ static int check_device(const struct walk *w, const struct net_object *o, const 
 	const struct net_setting *set = net_setting_find(o, "type", NULL);
 	const char *type = set ? set->value : NULL;
 	bool system = (!type && strcmp(o->name, bridge)) || (type && !strcmp(type, "system"));
-	if (w->flags & NET_NO_DEVICES || !system || if_nametoindex(o->name))
+	if (w->flags & (NET_NO_DEVICES | NET_RESTORE) || !system || if_nametoindex(o->name))
 		return 0;
 	return net_err(w->net, o->where, w->e, ENODEV,
 		       "port %s: there is no network device of this name%s", o->name,
@@ -220,7 +255,7 @@ static int check_device(const struct walk *w, const struct net_object *o, const 
 static int check_peer(const struct walk *w, const struct net_object *o)
 {
 	const struct net_setting *peer = net_setting_find(o, "peer", NULL);
-	if (!peer || !peer->value || find(w, "Interface", peer->value))
+	if (w->flags & NET_RESTORE || !peer || !peer->value || find(w, "Interface", peer->value))
 		return 0;
 	VEC_FOR_EACH (b, &w->net->bridges)
 		VEC_FOR_EACH (p, &b->ports)
@@ -243,6 +278,21 @@ static int add_port(struct walk *w, const struct net_object *o, const char *brid
 		ovsdb_client_txn_add_ref(
 			w->txn, bridge_row, "Bridge", "ports",
 			insert_port(w, o, strcmp(o->name, bridge) ? NULL : "internal"));
+	return 0;
+}
+
+static int check_cores(const struct walk *w)
+{
+	const struct net_setting *cores = net_setting_find(&w->net->poll, "cores", NULL);
+	uint8_t bits[NET_CORE_MAX / 8 + 1] = {0};
+	long n = sysconf(_SC_NPROCESSORS_CONF);
+	if (w->flags & (NET_NO_DEVICES | NET_RESTORE) || !cores || !cores->value || n <= 0 ||
+	    !net_ranges_parse(cores->value, bits, NET_CORE_MAX))
+		return 0;
+	for (unsigned i = (unsigned)n; i <= NET_CORE_MAX; i++)
+		if (bits[i / 8] & 1u << i % 8)
+			return net_err(w->net, cores->where, w->e, ENODEV,
+				       "poll: cores: this machine has no core %u", i);
 	return 0;
 }
 
@@ -316,7 +366,7 @@ static struct uuid add_bridge(struct walk *w, const struct net_bridge *b)
 		return row;
 	row = ovsdb_client_txn_insert(w->txn, "Bridge");
 	ovsdb_client_txn_set_string(w->txn, row, "Bridge", "name", b->o.name);
-	ovsdb_client_txn_map_put(w->txn, row, "Bridge", "external_ids", OWNER_KEY, w->owner);
+	write_owner(w, row, "Bridge", b->o.name);
 	write_settings(w, &b->o, "Bridge", row);
 	ovsdb_client_txn_add_ref(w->txn, w->root, "Open_vSwitch", "bridges", row);
 	VEC_FOR_EACH (p, &b->ports)
@@ -424,6 +474,8 @@ int net_diff(const struct net *n, const struct ovsdb_client *db, unsigned flags,
 	if (!(flags & NET_MERGE))
 		rc = remove_rest(&w);
 	if (!rc && n->has_poll)
+		rc = check_cores(&w);
+	if (!rc && n->has_poll)
 		rc = compare(&w, &t, NET_POLL);
 	VEC_FOR_EACH (b, &n->bridges)
 		if (!rc)
@@ -453,4 +505,23 @@ int net_delete(const struct ovsdb_client *db, enum net_scope scope, const char *
 		ovsdb_client_txn_remove_ref(txn, *ovsdb_row_uuid(on), "Bridge", "ports",
 					    *ovsdb_row_uuid(row));
 	return 0;
+}
+
+int net_snapshot(struct net *out, const struct ovsdb_client *db, struct err *e)
+{
+	static const char *const tables[] = {"Bridge", "Port"};
+	struct str text = STR_INIT;
+	int rc;
+	net_export(db, &text);
+	rc = net_parse(out, "", str_cstr(&text), text.len, true, e);
+	str_free(&text);
+	out->has_poll = true;
+	for (size_t i = 0; i < SL_ARRAY_SIZE(tables) && !rc; i++)
+		OVSDB_CLIENT_FOR_EACH (row, db, tables[i]) {
+			const char *owner = owner_of(row);
+			struct net_owner o = {tables[i], xstrdup(ovsdb_row_string(row, "name", "")),
+					      owner ? xstrdup(owner) : NULL};
+			vec_push(&out->owners, o);
+		}
+	return rc;
 }

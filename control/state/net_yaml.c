@@ -440,6 +440,11 @@ void net_free(struct net *n)
 		free_object(&b->o);
 	}
 	vec_free(&n->bridges);
+	VEC_FOR_EACH (o, &n->owners) {
+		free(o->name);
+		free(o->owner);
+	}
+	vec_free(&n->owners);
 	free_object(&n->poll);
 	free(n->file);
 	memset(n, 0, sizeof *n);

@@ -161,6 +161,12 @@ def test_attach_and_detach(place):
         assert "attached already" in sluice("attach", "control-br", "control-a", "--tag", "10")
         wait_until(lambda: ping("control-a", "10.88.0.2"))
         assert not ping("control-a", "10.88.0.3")
+        sluice("bridge", "add", "control-br2")
+        r = run("attach", "control-br2", "control-a", env=env)
+        assert r.returncode == 1 and "attached to bridge control-br" in r.stderr
+        sluice("port", "add", "control-h0", "control-br", "type=internal")
+        assert run("detach", "control-h0", env=env).returncode == 1
+        assert "control-h0" in run("port", env=env).stdout
         sluice("detach", "control-b")
         assert not ping("control-a", "10.88.0.2")
         r = run("attach", "control-br", "control-nowhere", env=env)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """net.yaml and the sluice command's changes."""
+import json
+
 import pytest
 
 from control_process import Failed, Switch
@@ -85,6 +87,8 @@ def test_export_is_a_round_trip(sw):
              "options:odd=a:b", 'external_ids:iface-id="x y"')
     text = sw.sluice("export")
     assert apply(sw, text, "--dry-run") == ""
+    said = json.loads(sw.sluice("export", "--json"))["bridges"]["br0"]
+    assert said["mac-ageing"] == 60 and said["ports"]["up0"]["trunks"] == [10, "20-22"]
     before = sw.ports()
     apply(sw, "bridges: {}\n")
     apply(sw, text)
@@ -182,7 +186,33 @@ def test_a_device_error_is_the_command_s():
         sw.sluice("bridge", "add", "br0")
         err = refused(sw, "port", "add", "d0", "br0", "type=dpdk", "devargs=0000:ff:1f.0")
         assert err.startswith("port d0: ")
-        assert "d0" in sw.vsctl("list-ports", "br0")
+        assert sw.vsctl("list-ports", "br0") == ""
+        assert "no core 900" in refused(sw, "poll", "set", "cores=900")
+
+
+def test_what_the_datapath_refuses_is_taken_back_as_a_whole():
+    """the error names the line; everything is as before, objects of others and owners too"""
+    good = ("profiles:\n  p: {type: internal, tag: 10}\nbridges:\n  control-t0:\n    mac-ageing: 60\n"
+            "    ports:\n      control-t1: {profile: p, mtu: 1400, external-ids: {a: b}}\n"
+            "      control-t2: {profile: p}\n")
+    bad = (good.replace("60", "61").replace("mtu: 1400", "mtu: 1300")
+           .replace("control-t2: {profile: p}", "control-t3: {profile: p}")
+           + "      control-d0: {type: dpdk, devargs: net_nosuch}\n"
+           "  control-t4: {}\n")
+    with Switch() as sw:
+        sw.vsctl("add-br", "control-o0", "--", "set", "Bridge", "control-o0", "external_ids:k=v")
+        apply(sw, good)
+        before, export = sw.ports(), sw.sluice("export")
+        owners = sw.vsctl("--columns=name,external_ids", "list", "Port")
+        err = refused(sw, "apply", sw.write("net.yaml", bad))
+        assert "net.yaml:9:7: port control-d0: " in err
+        assert sw.sluice("export") == export
+        after = sw.ports()
+        assert {n: (p["vlan"], p["mtu"], p["bridge"]) for n, p in after.items()} == {
+            n: (p["vlan"], p["mtu"], p["bridge"]) for n, p in before.items()}
+        assert sorted(sw.vsctl("--columns=name,external_ids", "list", "Port").split("\n\n")) == sorted(
+            owners.split("\n\n"))
+        assert apply(sw, good) == ""
 
 
 def test_poll_set(sw):

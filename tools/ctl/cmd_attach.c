@@ -23,7 +23,8 @@ extern char **environ;
 enum { WORDS_MAX = 24 };
 
 /* Runs a program with the words up to NULL. Its standard output goes to *out (caller frees) when
- * `out` is not NULL. Returns its exit status, -1 when it could not run. */
+ * `out` is not NULL, and what it complains about is nobody's concern then. Returns its exit status,
+ * -1 when it could not run. */
 static int run(const char *const *words, char **out)
 {
 	posix_spawn_file_actions_t actions;
@@ -35,8 +36,10 @@ static int run(const char *const *words, char **out)
 	if (pipe2(pipe_fd, O_CLOEXEC))
 		return -1;
 	posix_spawn_file_actions_init(&actions);
-	if (out)
+	if (out) {
 		posix_spawn_file_actions_adddup2(&actions, pipe_fd[1], 1);
+		posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+	}
 	rc = posix_spawnp(&pid, words[0], &actions, NULL, (char *const *)(uintptr_t)words, environ);
 	posix_spawn_file_actions_destroy(&actions);
 	close(pipe_fd[1]);
@@ -228,13 +231,15 @@ static int for_each_record(const struct command_call *c,
 
 struct search {
 	const char *ns, *inside;
+	const char *port; /* looked for instead, when not NULL */
 	struct record found;
 };
 
 static void match(const struct record *r, void *aux)
 {
 	struct search *s = aux;
-	if (!strcmp(r->ns, s->ns) && !strcmp(r->inside, s->inside))
+	if (s->port ? !strcmp(r->port, s->port)
+		    : !strcmp(r->ns, s->ns) && !strcmp(r->inside, s->inside))
 		s->found = *r;
 }
 
@@ -256,6 +261,20 @@ static void remove_record(const struct record *r, void *aux)
 int attach_remove_all(struct command_call *c)
 {
 	return for_each_record(c, remove_record, c);
+}
+
+static int attached_already(const struct command_call *c, const struct record *r)
+{
+	const char *port = r->port;
+	char *bridge = NULL;
+	int rc = command_sluiced(c, "net/port-to-bridge", &port, 1, &bridge);
+	if (!rc && strcmp(bridge, c->argv[0]))
+		rc = command_fail("%s inside %s is attached to bridge %s: sluice detach %s first",
+				  r->inside, r->ns, bridge, port);
+	if (!rc)
+		printf("%s inside %s is attached already: %s\n", r->inside, r->ns, port);
+	free(bridge);
+	return rc;
 }
 
 int cmd_attach(struct command_call *c)
@@ -285,10 +304,8 @@ int cmd_attach(struct command_call *c)
 		return EXIT_FAILED;
 	}
 	if (there.found.port[0] && if_nametoindex(there.found.port)) {
-		printf("%s inside %s is attached already: %s\n", a.inside, c->argv[1],
-		       there.found.port);
 		free(path);
-		return EXIT_OK;
+		return attached_already(c, &there.found);
 	}
 	/* Its namespace has gone and taken the pair along. */
 	if (there.found.port[0])
@@ -315,9 +332,14 @@ int cmd_attach(struct command_call *c)
 int cmd_detach(struct command_call *c)
 {
 	const char *port = c->argv[0];
+	struct search there = {.port = port};
 	int rc;
 	if (!good_name(port))
 		return command_usage(c, "%s: not an interface name", port);
+	if (for_each_record(c, match, &there))
+		return EXIT_FAILED;
+	if (!there.found.port[0])
+		return command_fail("port %s: not found among those of sluice attach", port);
 	rc = cmd_port_del(c);
 	if (!rc && if_nametoindex(port) && RUN("ip", "link", "del", "dev", port))
 		return command_fail("port %s: the veth pair could not be removed", port);

@@ -10,6 +10,7 @@
 
 #include "tools/ctl/command.h"
 #include "tools/ctl/handlers.h"
+#include "tools/ctl/yaml_json.h"
 
 enum { FILE_MAX = 16 << 20 };
 
@@ -173,7 +174,22 @@ int cmd_mac_flush(struct command_call *c)
 
 int cmd_export(struct command_call *c)
 {
-	return simple(c, "net/export", 0);
+	char *reply = NULL;
+	json_t *json;
+	int rc = command_sluiced(c, "net/export", NULL, 0, &reply);
+	if (!rc && c->json) {
+		json = yaml_json(reply);
+		if (json)
+			json_dumpf(json, stdout, JSON_INDENT(3) | JSON_SORT_KEYS);
+		else
+			rc = command_fail("the configuration cannot be said as JSON");
+		putchar('\n');
+		json_decref(json);
+	} else if (!rc) {
+		fputs(reply, stdout);
+	}
+	free(reply);
+	return rc;
 }
 
 static char *read_file(const char *path)
