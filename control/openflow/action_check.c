@@ -256,7 +256,7 @@ static enum ofp_err check_one(struct check *c, struct action *a)
 static enum ofp_err check_list(struct check *c, uint8_t *list, size_t len)
 {
 	bool conjunction = false, other = false;
-	for (uint8_t *p = list; p < list + len;) {
+	for (uint8_t *p = list, *stop = len ? list + len : list; p < stop;) {
 		struct action *a = (void *)p;
 		p += ACTION_PADDED(a->len);
 		enum ofp_err err = check_one(c, a);

@@ -162,7 +162,7 @@ static void put_one(struct ofbuf *b, uint8_t version, const struct action *a)
 
 void ofp_instructions_put(struct ofbuf *b, uint8_t version, const void *list, size_t len)
 {
-	const uint8_t *p = list, *stop = p + len;
+	const uint8_t *p = list, *stop = len ? p + len : p;
 	while (p < stop) {
 		const struct action *a = (const void *)p;
 		if (is_instruction(a, version)) {

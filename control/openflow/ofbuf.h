@@ -42,7 +42,7 @@ struct ofcur {
 
 static inline struct ofcur ofcur_of(const void *p, size_t n)
 {
-	return (struct ofcur){.p = p, .end = (const uint8_t *)p + n};
+	return (struct ofcur){.p = p, .end = n ? (const uint8_t *)p + n : p};
 }
 static inline size_t ofcur_left(const struct ofcur *c)
 {

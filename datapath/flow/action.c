@@ -233,7 +233,7 @@ static int check_one(const struct action *a, unsigned depth, struct err *e)
 static int check_list(const void *data, size_t len, unsigned depth, uint16_t need_flag,
 		      struct err *e)
 {
-	const uint8_t *p = data, *end = p + len;
+	const uint8_t *p = data, *end = len ? p + len : p;
 
 	if (len % 8 || (uintptr_t)p % 8)
 		return err_set(e, EINVAL, "actions: list is not a multiple of 8 bytes");

@@ -268,7 +268,7 @@ struct action_list {
 
 #define ACTION_FOR_EACH(it, list, list_len)                                                        \
 	for (const struct action *it = (const struct action *)(const void *)(list);                \
-	     (const uint8_t *)it < (const uint8_t *)(list) + (list_len);                           \
+	     (uintptr_t)it - (uintptr_t)(list) < (list_len); /* an empty list may be NULL */        \
 	     it = (const struct action *)(const void *)((const uint8_t *)it +                      \
 							ACTION_PADDED(it->len)))
 
