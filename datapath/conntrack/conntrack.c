@@ -190,7 +190,6 @@ static enum drop_reason create(struct ct_thread *t, const struct conntrack_reque
 static enum tracker_verdict update(struct ct_conn *c, const struct conntrack_request *q,
 				   const struct ct_packet *p, unsigned dir)
 {
-	const struct ct_timeouts *t = timeouts(q->context);
 	enum tracker_verdict v;
 	bool was_open = c->phase >= CONN_BIDIR;
 
@@ -201,7 +200,7 @@ static enum tracker_verdict update(struct ct_conn *c, const struct conntrack_req
 		v = TRACKER_OK;
 	} else {
 		rte_spinlock_lock(&c->lock);
-		v = tracker_update(c, p, dir, conntrack_window_check(), t);
+		v = tracker_update(c, p, dir, conntrack_window_check(), timeouts(q->context));
 		rte_spinlock_unlock(&c->lock);
 	}
 	if (v == TRACKER_OK || v == TRACKER_NEW)

@@ -206,11 +206,33 @@ static bool read_ip(struct ct_packet *p, const struct view *v, const struct flow
 	return true;
 }
 
+/* Most packets: an unfragmented TCP or UDP packet over IPv4. False: take the long way. */
+static bool parse_plain(struct ct_packet *p, const struct view *v, uint32_t pkt_len,
+			const struct flow_offsets *ofs, uint32_t context)
+{
+	const uint8_t *ip = v->data + ofs->l3;
+	uint32_t ports, src, dst;
+
+	if (ofs->ip_version != 4 || !ofs->l4 || !has(v, ofs->l3, 20) || !has(v, ofs->l4, 8) ||
+	    load_be16(ip + 6) & 0x3fff ||
+	    (ofs->ip_proto != IPPROTO_TCP && ofs->ip_proto != IPPROTO_UDP))
+		return false;
+	memcpy(&src, ip + 12, 4);
+	memcpy(&dst, ip + 16, 4);
+	memcpy(&ports, v->data + ofs->l4, 4);
+	ct_tuple_set4(&p->tuple, src, dst, ports, context, ofs->ip_proto);
+	p->related = p->fragment = p->first_fragment = false;
+	p->inner_l3 = p->inner_l4 = 0;
+	return ofs->ip_proto == IPPROTO_UDP || read_tcp(p, v, pkt_len, ofs);
+}
+
 bool ct_packet_parse(struct ct_packet *p, const uint8_t *data, uint32_t len, uint32_t pkt_len,
 		     const struct flow_offsets *ofs, uint32_t context)
 {
 	struct view v = {data, len};
 
+	if (SL_LIKELY(parse_plain(p, &v, pkt_len, ofs, context)))
+		return true;
 	*p = (struct ct_packet){.tuple.context = context};
 	if (!ofs->ip_version || !read_ip(p, &v, ofs))
 		return false;

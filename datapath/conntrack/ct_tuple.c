@@ -13,10 +13,9 @@ uint64_t ct_tuple_hash(const struct ct_tuple *t)
 
 	if (t->family != 4)
 		return hash_bytes(t, sizeof *t);
-	memcpy(&w[0], t->src, 4);
-	memcpy((uint8_t *)&w[0] + 4, t->dst, 4);
-	memcpy(&w[1], &t->src_port, 8);
-	memcpy(&w[2], &t->proto, 8);
+	w[0] = t->w[0] | t->w[2] << 32;
+	w[1] = t->w[4];
+	w[2] = t->w[5];
 	return hash_bytes(w, sizeof w);
 }
 

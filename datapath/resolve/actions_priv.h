@@ -39,6 +39,8 @@ void resolve_multipath(struct resolver *r, const struct action_multipath *a);
 void resolve_bundle(struct resolver *r, const struct action_bundle *a);
 
 /* ct.c */
+/* Does the packet, when it runs, perhaps carry a connection's state? */
+bool resolve_ct_may_be_tracked(struct resolver *r);
 void resolve_ct(struct resolver *r, const struct action_ct *a);
 /* The ct_clear action. */
 void resolve_ct_clear(struct resolver *r);

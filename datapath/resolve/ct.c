@@ -69,6 +69,7 @@ static void put_ct(struct resolver *r, const struct prog_ct *c, uint16_t flags)
 	memcpy(put_op(r, OP_CT, flags, 0, sizeof *c / 8), c, sizeof *c);
 	r->base_seq++; /* it may translate the packet: an enclosing scope must copy */
 	r->n_effects++;
+	r->n_cts++;
 }
 
 void resolve_ct(struct resolver *r, const struct action_ct *a)
@@ -95,10 +96,15 @@ void resolve_ct(struct resolver *r, const struct action_ct *a)
 	forget(r);
 }
 
+bool resolve_ct_may_be_tracked(struct resolver *r)
+{
+	return r->n_cts || (r->req->key->recirc_id && READ(r, key.ct_state));
+}
+
 void resolve_ct_clear(struct resolver *r)
 {
 	/* A packet fresh from its port carries nothing to forget. */
-	if (r->req->key->recirc_id || r->n_effects) {
+	if (resolve_ct_may_be_tracked(r)) {
 		put_op(r, OP_CT_CLEAR, 0, 0, 0);
 		r->base_seq++;
 	}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Outputs: to a port, through a patch port into the next bridge, to reserved ports. */
+#include "datapath/resolve/actions_priv.h"
 #include "datapath/resolve/resolver_priv.h"
 
 /* ---- patch ports ---- */
@@ -113,6 +114,9 @@ static void hop(struct resolver *r, const struct bridge_port *from)
 	r->n_patch++;
 	r->depth++;
 	resolve_enter_bridge(r, peer->bridge, peer);
+	/* A bridge does not see what another one tracked. */
+	if (resolve_ct_may_be_tracked(r))
+		resolve_ct_clear(r);
 	resolve_pipeline(r);
 	r->depth--;
 	r->n_patch--;

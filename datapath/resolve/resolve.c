@@ -70,7 +70,7 @@ static void start(struct resolver *r, const struct resolve_request *req, struct 
 	r->dirty = false;
 	r->base_seq = 0;
 	r->n_resubmits = r->depth = r->n_scopes = r->n_lists = r->n_patch = r->n_outputs = 0;
-	r->n_effects = 0;
+	r->n_effects = r->n_cts = 0;
 	r->failed = r->why = DROP_NONE;
 	r->why_cookie = 0;
 	r->trunc_bytes = 0;

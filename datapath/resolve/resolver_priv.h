@@ -89,6 +89,7 @@ struct resolver {
 	/* budgets */
 	unsigned n_resubmits, depth, n_scopes, n_lists, n_patch, n_outputs;
 	unsigned n_effects;      /* ops that bring the packet anywhere */
+	unsigned n_cts;          /* ct() so far */
 	enum drop_reason failed; /* a limit was hit: the whole packet is dropped */
 	enum drop_reason why;    /* first reason why something was not output */
 	uint64_t why_cookie;

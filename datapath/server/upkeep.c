@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "datapath/server/upkeep.h"
 
+#include <stdio.h>
+
 #include "datapath/base/clock.h"
 #include "datapath/base/log.h"
 #include "datapath/conntrack/conntrack.h"
@@ -103,10 +105,29 @@ static const struct table_sink sink = {
 	.rule_removed = rule_removed,
 };
 
+/* Poll threads write no log and no event: what they refused is told once a second. */
+static void connection_news(void)
+{
+	static struct conntrack_stats told;
+	struct conntrack_stats now;
+	char detail[128];
+
+	conntrack_stats(&now);
+	if (now.nat_exhausted != told.nat_exhausted || now.refused != told.refused) {
+		snprintf(detail, sizeof detail,
+			 "connections: %llu refused by limits, %llu without a free translation",
+			 (unsigned long long)(now.refused - told.refused),
+			 (unsigned long long)(now.nat_exhausted - told.nat_exhausted));
+		limit_news(NULL, 0, 0, detail);
+	}
+	told = now;
+}
+
 static void every_second(uint64_t now_ms)
 {
 	poll_credit_collect();
 	poll_tick(now_ms);
+	connection_news();
 	frozen_expire(now_ms);
 	port_watch_refresh();
 }

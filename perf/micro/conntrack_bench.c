@@ -17,15 +17,19 @@ struct set {
 static uint8_t packet[PACKET_BYTES];
 static struct flow_offsets ofs;
 
-static struct ct_tuple tuple_of(uint32_t i)
+static inline struct ct_tuple tuple_of(uint32_t i)
 {
-	struct ct_tuple t = {.context = 1, .proto = 17, .family = 4};
+	struct ct_tuple t;
 
-	store_be32(t.src, 0x0a000000 + i);
-	store_be32(t.dst, 0x0b000000);
-	t.src_port = cpu_to_be16(1000);
-	t.dst_port = cpu_to_be16(53);
+	ct_tuple_set4(&t, cpu_to_be32(0x0a000000 + i), cpu_to_be32(0x0b000000),
+		      cpu_to_be32(1000u << 16 | 53), 1, 17);
 	return t;
+}
+
+static inline uint32_t next_of(struct set *s)
+{
+	s->at = s->at + 1 < s->n ? s->at + 1 : 0;
+	return s->at;
 }
 
 static void grow(uint32_t from, uint32_t to)
@@ -43,7 +47,7 @@ static void recent(void *ctx, uint64_t n)
 	struct set *s = ctx;
 
 	for (uint64_t i = 0; i < n; i++) {
-		struct ct_tuple t = tuple_of(s->at++ % s->n);
+		struct ct_tuple t = tuple_of(next_of(s));
 
 		bench_use((uint64_t)conntrack_lookup(0, &t));
 	}
@@ -54,7 +58,7 @@ static void table(void *ctx, uint64_t n)
 	struct set *s = ctx;
 
 	for (uint64_t i = 0; i < n; i++) {
-		struct ct_tuple t = tuple_of(s->at++ % s->n);
+		struct ct_tuple t = tuple_of(next_of(s));
 
 		bench_use((uint64_t)conn_table_find(&t));
 	}
@@ -84,7 +88,7 @@ static void established(void *ctx, uint64_t n)
 	for (uint64_t i = 0; i < n; i++) {
 		struct conntrack_meta m = {0};
 
-		set_packet(s->at++ % s->n);
+		set_packet(next_of(s));
 		conntrack_run(&q, &m, &rw);
 		bench_use(m.state);
 	}

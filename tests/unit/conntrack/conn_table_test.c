@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Several threads insert, find and remove the same few tuples, while another one reclaims: nobody
+ * finds a connection that is not the one asked for, and at the end nothing is left. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "datapath/base/hash.h"
+#include "datapath/conntrack/conn_table.h"
+#include "datapath/core/rcu.h"
+
+enum { THREADS = 3, TUPLES = 3000, ROUNDS = 150000 };
+
+static uint64_t inserted, removed, wrong;
+static unsigned running;
+
+static struct ct_tuple tuple_of(uint32_t i)
+{
+	struct ct_tuple t;
+
+	ct_tuple_set4(&t, cpu_to_be32(i), UINT32_MAX, 0, 7, 17);
+	return t;
+}
+
+static void look(const struct ct_tuple *t)
+{
+	struct conn_node *n = conn_table_find(t);
+
+	if (n && !ct_tuple_equal(&n->tuple, t))
+		__atomic_add_fetch(&wrong, 1, __ATOMIC_RELAXED);
+}
+
+static void *worker(void *arg)
+{
+	unsigned idx = (unsigned)(uintptr_t)arg;
+	uint64_t seed = idx + 1;
+
+	rcu_thread_online(idx);
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		struct ct_conn init = {.timeout_ms = 1000}, *c;
+		struct ct_tuple t, r;
+		struct conn_node *n;
+
+		seed = hash_u64(seed + 0x9e3779b97f4a7c15ull);
+		t = tuple_of((uint32_t)(seed % TUPLES));
+		r = ct_tuple_reverse(&t);
+		look(&r);
+		if (seed >> 60 < 6) {
+			n = conn_table_find(&t);
+			if (n && conn_table_remove(conn_of(n)))
+				__atomic_add_fetch(&removed, 1, __ATOMIC_RELAXED);
+		} else if (!conn_table_insert(&t, &r, &init, &c)) {
+			__atomic_add_fetch(&inserted, 1, __ATOMIC_RELAXED);
+		}
+		if (i % 32 == 0)
+			rcu_quiescent(idx);
+	}
+	rcu_thread_offline(idx);
+	__atomic_sub_fetch(&running, 1, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static void threads_agree(void **state)
+{
+	struct conn_cursor at = {0, 0};
+	struct ct_conn *c[CONN_CHUNK];
+	pthread_t thread[THREADS];
+	uint64_t left = 0;
+	unsigned n;
+
+	rcu_init();
+	running = THREADS;
+	for (uintptr_t i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, worker, (void *)i), 0);
+	while (__atomic_load_n(&running, __ATOMIC_ACQUIRE)) {
+		conn_table_reclaim();
+		rcu_run(1000);
+	}
+	for (unsigned i = 0; i < THREADS; i++)
+		pthread_join(thread[i], NULL);
+	assert_int_equal(wrong, 0);
+	assert_true(conn_table_check_invariants());
+	while (conn_table_next(&at, c, &n))
+		for (unsigned i = 0; i < n; i++, left++)
+			assert_true(conn_table_remove(c[i]));
+	assert_int_equal(left, inserted - removed);
+	assert_true(inserted > TUPLES);
+	conn_table_reclaim();
+	rcu_run(1000);
+	/* Slots were used again and again: memory for no more than there were at once. */
+	assert_true(conn_table_bytes() < (64u << 20));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(threads_agree)};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
