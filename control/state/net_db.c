@@ -255,7 +255,9 @@ static int check_device(const struct walk *w, const struct net_object *o, const 
 static int check_peer(const struct walk *w, const struct net_object *o)
 {
 	const struct net_setting *peer = net_setting_find(o, "peer", NULL);
-	if (w->flags & NET_RESTORE || !peer || !peer->value || find(w, "Interface", peer->value))
+	/* One command makes one end: the first of a pair has no peer yet. */
+	if (w->flags & (NET_RESTORE | NET_MERGE) || !peer || !peer->value ||
+	    find(w, "Interface", peer->value))
 		return 0;
 	VEC_FOR_EACH (b, &w->net->bridges)
 		VEC_FOR_EACH (p, &b->ports)

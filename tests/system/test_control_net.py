@@ -163,6 +163,15 @@ def test_bridge_and_port_commands(sw):
     assert sw.ports() == {}
 
 
+def test_a_patch_pair_by_two_commands(sw):
+    sw.sluice("bridge", "add", "br0")
+    sw.sluice("bridge", "add", "br1")
+    sw.sluice("port", "add", "pa", "br0", "type=patch", "peer=pb")
+    sw.sluice("port", "add", "pb", "br1", "type=patch", "peer=pa")
+    assert {n: p["bridge"] for n, p in sw.ports().items() if p["type"] == "patch"} == {
+        "pa": "br0", "pb": "br1"}
+
+
 def test_commands_refuse(sw):
     sw.sluice("bridge", "add", "br0")
     assert refused(sw, "bridge", "add", "br0") == "bridge br0: exists already"
