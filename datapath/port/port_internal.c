@@ -171,7 +171,8 @@ static int open_internal(struct port *p, const struct port_config *c, struct err
 		return err_set(e, -ret, "port %s: %s%s", c->name, strerror(-ret),
 			       ret == -EBUSY || ret == -EINVAL
 				       ? ": an interface of this name is in use"
-				       : "");
+			       : ret == -ENOENT ? ": /dev/net/tun (kernel module tun)"
+						: "");
 	}
 	p->n_rxq = p->n_txq = n;
 	p->shared_txq = true; /* the kernel locks */
