@@ -10,6 +10,7 @@ here and put together there."""
 import logging
 import os
 import struct
+import subprocess
 import time
 
 import pytest
@@ -353,3 +354,81 @@ def test_openflow_flush(pair):
     assert len(ours.sw.show("ct", "show")) == 1
     ours.sw.run("ovs-ofctl", "ct-flush-zone", "br0", "1", check=False)
     wait_until(lambda: not ours.sw.show("ct", "show"))
+
+
+def sh(command, check=True):
+    r = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=30)
+    assert not check or not r.returncode, f"{command}: {r.stdout}{r.stderr}"
+    return r
+
+
+@pytest.fixture
+def namespaces():
+    """ctn1 (10.9.0.1) and ctn2 (10.9.0.2), whose outer ends are interfaces of their names."""
+    names = ("ctn1", "ctn2")
+    for n in names:
+        sh(f"ip netns del {n}; ip link del {n}", check=False)
+    for i, n in enumerate(names, 1):
+        sh(f"ip netns add {n} && ip link add {n} type veth peer name eth0 netns {n} && "
+           f"ip link set {n} up && ip -n {n} link set lo up && "
+           f"ip -n {n} addr add 10.9.0.{i}/24 dev eth0 && ip -n {n} link set eth0 up")
+    yield names
+    for n in names:
+        sh(f"ip netns del {n}; ip link del {n}", check=False)
+
+
+TRANSFER = """
+import socket, threading, sys
+if sys.argv[1] == "serve":
+    s = socket.create_server(("0.0.0.0", 8000)); print("ready", flush=True)
+    c, peer = s.accept()
+    n = 0
+    while d := c.recv(65536): n += len(d)
+    c.sendall(b"%d %s" % (n, peer[0].encode())); c.close()
+else:
+    s = socket.create_connection((sys.argv[2], int(sys.argv[3])), timeout=8)
+    s.sendall(bytes(3000000)); s.shutdown(socket.SHUT_WR)
+    print(s.recv(100).decode())
+"""
+
+
+def transfer(client, server, address, port):
+    """What the server says: bytes that came, and from whom; None: no connection."""
+    run = ["ip", "netns", "exec"]
+    with subprocess.Popen([*run, server, "/usr/bin/python3", "-c", TRANSFER, "serve"],
+                          stdout=subprocess.PIPE, text=True) as s:
+        assert s.stdout.readline() == "ready\n"
+        r = subprocess.run([*run, client, "/usr/bin/python3", "-c", TRANSFER, "connect", address,
+                            str(port)], capture_output=True, text=True, timeout=30)
+        s.kill()
+    return r.stdout.strip() or None
+
+
+def test_a_firewall_between_containers(namespaces):
+    with Switch() as sw:
+        sw.vsctl("add-br", "br0", "--", "add-port", "br0", "ctn1", "--", "set", "Interface",
+                 "ctn1", "ofport_request=1", "--", "add-port", "br0", "ctn2", "--", "set",
+                 "Interface", "ctn2", "ofport_request=2")
+        common = ["table=0,priority=1,arp,actions=NORMAL",
+                  "table=0,priority=1,ip,actions=ct(table=1,zone=9,nat)",
+                  "table=1,priority=5,ip,ct_state=+est-inv,actions=NORMAL",
+                  "table=1,priority=5,ip,ct_state=+rel-inv,actions=NORMAL"]
+
+        def load(new):
+            sw.run("ovs-ofctl", "del-flows", "br0")
+            for f in common + [new]:
+                sw.run("ovs-ofctl", "add-flow", "br0", f)
+            sw.appctl("dpctl/flush-conntrack", "zone=9")
+
+        load("table=1,priority=4,in_port=1,ip,ct_state=+new,actions=ct(commit,zone=9),NORMAL")
+        assert transfer("ctn1", "ctn2", "10.9.0.2", 8000) == "3000000 10.9.0.1"
+        assert sum("tcp" in line for line in sw.appctl("dpctl/dump-conntrack").splitlines()) == 1
+        assert transfer("ctn2", "ctn1", "10.9.0.1", 8000) is None
+        # Translated: the server sees another address, which its neighbour table sends to ctn1.
+        mac = sh("ip netns exec ctn1 cat /sys/class/net/eth0/address").stdout.strip()
+        sh(f"ip -n ctn2 neigh replace 10.9.0.77 lladdr {mac} dev eth0")
+        load("table=1,priority=4,in_port=1,ip,ct_state=+new,"
+             "actions=ct(commit,zone=9,nat(src=10.9.0.77:4000-4999)),NORMAL")
+        assert transfer("ctn1", "ctn2", "10.9.0.2", 8000) == "3000000 10.9.0.77"
+        line, = [x for x in sw.appctl("dpctl/dump-conntrack").splitlines() if "tcp" in x]
+        assert ",reply=(src=10.9.0.2,dst=10.9.0.77,sport=8000,dport=4" in line, line
