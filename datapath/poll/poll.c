@@ -201,7 +201,7 @@ static void set_queue_count(struct entry *en, unsigned n)
 	for (unsigned q = en->n; q < n; q++) {
 		struct rxq *r = xzalloc(sizeof *r);
 
-		*r = (struct rxq){.port = en->port, .q = (uint16_t)q, .fd = -1};
+		*r = (struct rxq){.port = en->port, .q = (uint16_t)q, .fd = -1, .dead_fd = -1};
 		r->pinned_core = en->pin[q];
 		r->ready = true; /* look once: something may have come before we listened */
 		en->rxq[q] = r;
@@ -257,8 +257,9 @@ void poll_port_requeue(struct port *p)
 	if (!en || p->class->no_queues)
 		return;
 	/* Queues that the guest disabled stay listed: they return nothing and may come back. */
-	unsigned n = SL_MIN((unsigned)__atomic_load_n(&p->n_rxq, __ATOMIC_ACQUIRE),
-			    (unsigned)QUEUES_MAX);
+	unsigned n = __atomic_load_n(&p->n_rxq, __ATOMIC_ACQUIRE);
+
+	n = SL_MIN(n, (unsigned)QUEUES_MAX);
 	if (n > en->n)
 		set_queue_count(en, n);
 	place();

@@ -32,7 +32,8 @@ struct rxq { /* one receive queue on one thread; owned by its thread while liste
 	uint16_t pinned_core; /* 0xffff: none */
 	bool ready;           /* poll_on_event: the descriptor said so */
 	bool armed;
-	int fd; /* -1: none */
+	int fd;      /* in epoll_fd; -1: none */
+	int dead_fd; /* reported an error: not listened to any more; -1: none */
 	int64_t deficit_tsc;
 	uint64_t last_pkt_tsc;
 	uint64_t cycles, pkts; /* W: thread  R: main, relaxed */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <rte_cycles.h>
@@ -46,6 +47,8 @@ static void follow(struct poll_thread *t, const struct rxq_list *l)
 		struct rxq *r = l->at[i];
 		int fd = r->port->class->rx_fd ? r->port->class->rx_fd(r->port, r->q) : -1;
 
+		if (fd >= 0 && fd == r->dead_fd)
+			fd = -1;
 		if (fd == r->fd && !new_list)
 			continue;
 		if (!new_list && r->fd >= 0)
@@ -56,16 +59,39 @@ static void follow(struct poll_thread *t, const struct rxq_list *l)
 	}
 }
 
+/* An error and nothing to read: a packet socket remembers that its interface went down until
+ * somebody asks, and would keep the thread awake for nothing; asking clears it. A tap that is gone
+ * stays in error for good: it is not listened to any more. True: the event says nothing about
+ * packets. */
+static bool settle_error(struct poll_thread *t, const struct epoll_event *ev)
+{
+	struct rxq *r = ev->data.ptr;
+	socklen_t len = sizeof(int);
+	int error;
+
+	if (!r || (ev->events & EPOLLIN) || !(ev->events & (EPOLLERR | EPOLLHUP)))
+		return false;
+	if (!getsockopt(r->fd, SOL_SOCKET, SO_ERROR, &error, &len))
+		return true;
+	epoll_ctl(t->epoll_fd, EPOLL_CTL_DEL, r->fd, NULL);
+	r->dead_fd = r->fd;
+	r->fd = -1;
+	r->ready = false;
+	return true;
+}
+
 static void take_events(struct poll_thread *t, const struct epoll_event *ev, int n, bool current)
 {
 	for (int i = 0; i < n; i++) {
 		struct rxq *r = ev[i].data.ptr;
 		uint64_t v;
 
-		if (r && current)
-			r->ready = true;
-		else if (r)
+		if (r && !current)
 			continue;
+		if (settle_error(t, &ev[i]))
+			continue;
+		if (r)
+			r->ready = true;
 		else if (read(t->wake_fd, &v, sizeof v) < 0)
 			continue;
 	}
@@ -85,6 +111,8 @@ void sleep_check_events(struct poll_thread *t, const struct rxq_list *l, int tim
 	for (int i = 0; i < n; i++) {
 		struct rxq *r = ev[i].data.ptr;
 
+		if (settle_error(t, &ev[i]))
+			continue;
 		/* A kick of a queue that is polled anyway is left for the sleep to consume. */
 		if (r && r->port->poll_on_event)
 			r->ready = true;
@@ -103,7 +131,7 @@ static bool arm(struct poll_thread *t, const struct rxq_list *l, bool *blind)
 		if (r->q >= __atomic_load_n(&r->port->n_rxq, __ATOMIC_ACQUIRE))
 			continue;
 		if (r->fd < 0) {
-			*blind = true;
+			*blind |= r->dead_fd < 0;
 			continue;
 		}
 		if (r->port->class->rx_arm) {
