@@ -67,7 +67,7 @@ static void begin_ports(struct ct_nat_search *s)
 		s->n_ports = EPHEMERAL_MAX - EPHEMERAL_MIN + 1;
 		s->port = 0;
 	}
-	s->per_addr = SL_MIN(s->n_ports + 1, (uint32_t)PORTS_PER_ADDR);
+	s->per_addr = SL_MIN(s->n_ports + !n->port_min, (uint32_t)PORTS_PER_ADDR);
 }
 
 void ct_nat_begin(struct ct_nat_search *s, const struct ct_nat *nat, const struct ct_tuple *orig)
@@ -90,15 +90,15 @@ static void next_addr(struct ct_nat_search *s)
 	begin_ports(s);
 }
 
-/* The i-th port to try: one after the other, and half way on from a random place, for what is full
- * is full in stretches. */
+/* The i-th port to try: one after the other, and in a range too large to try whole, half way on
+ * from a random place, for what is full is full in stretches. */
 static be16_t pick_port(struct ct_nat_search *s, be16_t own)
 {
 	uint32_t i = s->tried_here;
 
 	if (!s->nat->port_min && !i)
 		return own;
-	if (i == s->per_addr / 2 || (!s->nat->port_min && i == 1))
+	if ((i == s->per_addr / 2 && s->n_ports > s->per_addr) || (!s->nat->port_min && i == 1))
 		s->port = draw(s) % s->n_ports;
 	return cpu_to_be16((uint16_t)(s->port_min + s->port++ % s->n_ports));
 }
