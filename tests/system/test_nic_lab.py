@@ -11,6 +11,7 @@ Known of QEMU 7.2 with DPDK 22.11, and not the switch's doing:
   sees a link change by interrupt. The switch asks the devices every second unless told otherwise."""
 import json
 import os
+import shutil
 import socket
 import struct
 import tempfile
@@ -175,6 +176,7 @@ class Lab:
         self.vm.kill()
         for s in self.ends.values():
             s.close()
+        shutil.rmtree(self.dir, ignore_errors=True)
 
 
 @pytest.fixture(scope="module", params=["vfio", "uio"])
