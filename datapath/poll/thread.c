@@ -112,7 +112,9 @@ static unsigned run_hits(struct poll_thread *t, struct burst *b, uint32_t in_por
 	return n_missed;
 }
 
-/* Frames without a whole Ethernet header go; the first segment gets at least that much. */
+enum { L2_BYTES_MAX = 14 + 2 * 4 + 8 }; /* Ethernet, two tags, SNAP: what the shallow parse reads */
+
+/* Frames without a whole Ethernet header go; the first segment gets all of the layer-2 headers. */
 static unsigned drop_runts(struct poll_thread *t, struct rte_mbuf **pkt, unsigned n,
 			   uint32_t in_port)
 {
@@ -121,7 +123,9 @@ static unsigned drop_runts(struct poll_thread *t, struct rte_mbuf **pkt, unsigne
 	for (unsigned i = 0; i < n; i++) {
 		struct rte_mbuf *m = pkt[i];
 
-		if (m->pkt_len < 14 || (m->data_len < 14 && !pool_linearise(m, 14)))
+		uint32_t want = SL_MIN(m->pkt_len, (uint32_t)L2_BYTES_MAX);
+
+		if (m->pkt_len < 14 || (m->data_len < want && !pool_linearise(m, want)))
 			exec_drop(t->exec, m, in_port, DROP_RX_TRUNCATED);
 		else
 			pkt[kept++] = m;
@@ -149,7 +153,7 @@ static void process(struct poll_thread *t, uint32_t in_port, unsigned n)
 	}
 	counter_add(&c->rx_pkts, n);
 	counter_add(&c->rx_bytes, bytes);
-	if (SL_UNLIKELY(shortest < 14))
+	if (SL_UNLIKELY(shortest < L2_BYTES_MAX))
 		n = drop_runts(t, b->pkt, n, in_port);
 	b->n = (uint16_t)n;
 	flow_cache_classify(t->cache, pc, b, (uint32_t)t->version, t->now_ms);
