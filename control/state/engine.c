@@ -89,7 +89,9 @@ static void announce(struct engine *e)
 {
 	if (e->status_pending)
 		return;
-	if (e->announce) {
+	/* A status asked for earlier may arrive while the newest configuration is still on its way:
+	 * only at rest has everything been tried. */
+	if (e->announce && e->state == IDLE) {
 		e->announce = false;
 		e->ops->applied(e->seq, e->aux);
 	} else {
