@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "datapath/server/op.h"
+#include "datapath/server/request.h"
 
 static int refuse(const struct op *op, struct err *e)
 {
@@ -20,3 +21,15 @@ static int refuse(const struct op *op, struct err *e)
 		return refuse(op, e);                                                              \
 	}
 ABSENT_OP(POLICY_SET)
+ABSENT_OP(POLICY_CONFIRM)
+
+#define ABSENT_REQUEST(id)                                                                         \
+	void request_##id(struct conn *c, struct attrs a)                                          \
+	{                                                                                          \
+		struct err e = {0};                                                                \
+                                                                                                   \
+		err_set(&e, EOPNOTSUPP, "this datapath cannot do that: " #id);                     \
+		conn_reply_error(c, &e, NULL, NULL);                                               \
+	}
+ABSENT_REQUEST(POLICY)
+ABSENT_REQUEST(POLICY_HITS)
