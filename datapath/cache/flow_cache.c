@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Everything about the cache but the lookup itself (classify_impl.h): masks, installs, expiry,
- * crediting. Runs on the owning poll thread; collect and dump on the main thread. */
+/* Everything about the cache but the lookup itself (classify_impl.h) and the choice of masks
+ * (port_masks.h): installs, expiry, crediting. Runs on the owning poll thread; collect and dump on
+ * the main thread. */
 #include "datapath/cache/flow_cache.h"
 
 #include <errno.h>
@@ -12,6 +13,7 @@
 #include "datapath/base/log.h"
 #include "datapath/cache/classify.h"
 #include "datapath/cache/lattice.h"
+#include "datapath/cache/port_masks.h"
 #include "datapath/core/pool.h"
 #include "datapath/core/rcu.h"
 #include "datapath/core/version.h"
@@ -21,7 +23,6 @@
 enum {
 	SIG_BUCKETS = 8192, /* 64 K signatures, 512 KB: half of an L2 cache */
 	IDLE_MS = 10000,
-	FINE_MASKS = 10, /* of a port's 16; the others are rounded coarsely */
 	SWEEP_SLOTS = 64,
 	INSTALLS_PER_S = 1000000, /* per port and thread; a port that needs more is under attack */
 };
@@ -188,132 +189,7 @@ static void evict(struct flow_cache *c, uint32_t now_ms)
 	}
 }
 
-/* ---- masks ---- */
-
-static uint16_t mask_bits(const struct flow_key *m, uint16_t lines)
-{
-	unsigned bits = 0;
-
-	for (unsigned l = 0; l < FLOW_KEY_LINES; l++) {
-		const uint64_t *w = (const uint64_t *)((const uint8_t *)m + l * FLOW_LINE_BYTES);
-
-		for (unsigned i = 0; (lines & (1u << l)) && i < FLOW_LINE_BYTES / 8; i++)
-			bits += (unsigned)__builtin_popcountll(w[i]);
-	}
-	return (uint16_t)bits;
-}
-
-static const uint8_t *mask_line(const struct mf_mask *m, unsigned line)
-{
-	return line ? m->line[line] : m->line0;
-}
-
-static bool mask_covers(const struct mf_mask *wide, const struct flow_key *m, uint16_t lines)
-{
-	for (unsigned l = 0; l < FLOW_KEY_LINES; l++) {
-		if (!(lines & (1u << l)))
-			continue;
-		const uint64_t *a = (const uint64_t *)mask_line(wide, l);
-		const uint64_t *b = (const uint64_t *)((const uint8_t *)m + l * FLOW_LINE_BYTES);
-
-		for (unsigned i = 0; i < FLOW_LINE_BYTES / 8; i++)
-			if (b[i] & ~a[i])
-				return false;
-	}
-	return true;
-}
-
-static bool all_zero(const uint8_t *p, size_t n)
-{
-	uint8_t any = 0;
-
-	for (size_t i = 0; i < n; i++)
-		any |= p[i];
-	return !any;
-}
-
-static enum cache_depth depth_of(const uint8_t *line0, uint16_t lines)
-{
-	enum {
-		L2_END = offsetof(struct flow_key, ip_src),
-		PROTO = offsetof(struct flow_key, ip_proto),
-	};
-
-	if (lines & ~(1u << FLOW_LINE_BASE))
-		return DEPTH_FULL;
-	return all_zero(line0 + L2_END, FLOW_LINE_BYTES - L2_END) && all_zero(line0 + PROTO, 2)
-		       ? DEPTH_L2
-		       : DEPTH_L4;
-}
-
-/* After any change of the set of masks. Signatures under the old relevance simply stop matching. */
-static void renew_relevance(struct port_cache *pc)
-{
-	struct relevance *r = &pc->relevant;
-
-	memset(r, 0, sizeof *r);
-	pc->n_masks = 0;
-	pc->n_order = 0;
-	for (unsigned i = 0; i < MASKS_PER_PORT; i++) {
-		const struct mf_mask *m = pc->mask[i];
-
-		if (!m) {
-			/* Even a stale index into a free slot must compare in_port. */
-			memset(pc->mask0[i], 0xff, FLOW_LINE_BYTES);
-			continue;
-		}
-		memcpy(pc->mask0[i], m->line0, FLOW_LINE_BYTES);
-		pc->order[pc->n_order++] = (uint8_t)i;
-		pc->n_masks++;
-		r->lines |= m->lines;
-		for (unsigned b = 0; b < FLOW_LINE_BYTES; b++)
-			r->line0[b] |= m->line0[b];
-		for (unsigned l = 1; l < FLOW_KEY_LINES; l++)
-			for (unsigned b = 0; b < FLOW_LINE_BYTES; b++)
-				r->line[l][b] |= m->line[l][b];
-	}
-	r->depth = (uint8_t)depth_of(r->line0, r->lines);
-	for (unsigned i = 1; i < pc->n_order; i++)
-		for (unsigned j = i;
-		     j && pc->mask[pc->order[j]]->hits > pc->mask[pc->order[j - 1]]->hits; j--) {
-			uint8_t t = pc->order[j];
-			pc->order[j] = pc->order[j - 1];
-			pc->order[j - 1] = t;
-		}
-}
-
-static void add_bits(struct mf_mask *m, const struct flow_key *key_mask, uint16_t lines)
-{
-	for (unsigned l = 0; l < FLOW_KEY_LINES; l++) {
-		uint8_t *to = l ? m->line[l] : m->line0;
-		const uint8_t *from = (const uint8_t *)key_mask + l * FLOW_LINE_BYTES;
-
-		for (unsigned b = 0; (lines & (1u << l)) && b < FLOW_LINE_BYTES; b++)
-			to[b] |= from[b];
-	}
-	m->lines |= lines;
-}
-
-static int new_mask(struct port_cache *pc, const struct flow_key *mask, uint16_t lines)
-{
-	for (int i = 0; i < MASKS_PER_PORT; i++) {
-		if (pc->mask[i])
-			continue;
-		struct mf_mask *m;
-		if (posix_memalign((void **)&m, SL_CACHE_LINE, sizeof *m))
-			return -1;
-		memset(m, 0, sizeof *m);
-		add_bits(m, mask, lines);
-		m->bits = mask_bits(mask, lines);
-		m->l2_only = depth_of(m->line0, lines) == DEPTH_L2;
-		pc->mask[i] = m;
-		renew_relevance(pc);
-		return i;
-	}
-	return -1;
-}
-
-static void remove_flows_of_mask(struct flow_cache *c, struct port_cache *pc, unsigned slot)
+void flow_cache_remove_of_mask(struct flow_cache *c, struct port_cache *pc, unsigned slot)
 {
 	for (uint32_t i = 1; pc->mask[slot]->n_flows && i < c->flow_top; i++) {
 		struct megaflow *mf = &c->flow[i];
@@ -322,64 +198,6 @@ static void remove_flows_of_mask(struct flow_cache *c, struct port_cache *pc, un
 		    !memcmp(mf->key, &pc->port_id, sizeof pc->port_id))
 			remove_flow(c, mf);
 	}
-}
-
-/* The narrowest mask of the port that covers this one, -1 when none does. */
-static int find_cover(const struct port_cache *pc, const struct flow_key *mask, uint16_t lines)
-{
-	int best = -1;
-
-	for (int i = 0; i < MASKS_PER_PORT; i++) {
-		const struct mf_mask *m = pc->mask[i];
-
-		if (m && mask_covers(m, mask, lines) &&
-		    (best < 0 || m->bits < pc->mask[best]->bits))
-			best = i;
-	}
-	return best;
-}
-
-/* The slot for a mask that was rounded finely: itself, or a free slot while most are free; then the
- * same rounded coarsely; then whatever covers it; last the join of everything, which grows a few
- * dozen times at most in the life of a port. */
-static int choose_mask(struct flow_cache *c, struct port_cache *pc, struct flow_key *mask,
-		       uint16_t lines)
-{
-	int cover = find_cover(pc, mask, lines);
-
-	if (cover >= 0 && pc->mask[cover]->bits == mask_bits(mask, lines))
-		return cover;
-	if (pc->n_masks < FINE_MASKS)
-		return new_mask(pc, mask, lines);
-	lattice_round_up(mask, lines, LATTICE_COARSE);
-	cover = find_cover(pc, mask, lines);
-	if (cover >= 0 && pc->mask[cover]->bits == mask_bits(mask, lines))
-		return cover;
-	if (pc->n_masks < MASKS_PER_PORT - 1)
-		return new_mask(pc, mask, lines);
-	if (cover >= 0)
-		return cover;
-	/* The last slot is the join. It changes only when no entry uses the old one. */
-	struct flow_key all = {0};
-	uint16_t all_lines = lines | pc->relevant.lines;
-
-	memcpy(&all, pc->relevant.line0, FLOW_LINE_BYTES);
-	for (unsigned l = 1; l < FLOW_KEY_LINES; l++)
-		memcpy((uint8_t *)&all + l * FLOW_LINE_BYTES, pc->relevant.line[l],
-		       FLOW_LINE_BYTES);
-	for (unsigned i = 0; i < sizeof all; i++)
-		if (lines & (1u << (i / FLOW_LINE_BYTES)))
-			((uint8_t *)&all)[i] |= ((const uint8_t *)mask)[i];
-	lattice_round_up(&all, all_lines, LATTICE_COARSE);
-	if (pc->join < MASKS_PER_PORT && pc->mask[pc->join]) {
-		remove_flows_of_mask(c, pc, pc->join);
-		free(pc->mask[pc->join]);
-		pc->mask[pc->join] = NULL;
-	}
-	int slot = new_mask(pc, &all, all_lines);
-	if (slot >= 0)
-		pc->join = (uint8_t)slot;
-	return slot;
 }
 
 /* ---- ports ---- */
@@ -396,17 +214,8 @@ struct port_cache *flow_cache_port(struct flow_cache *c, uint32_t port_id)
 	pc->port_id = port_id;
 	pc->join = MASKS_PER_PORT;
 	pc->install_tokens = INSTALLS_PER_S;
-	renew_relevance(pc);
+	port_masks_renew(pc);
 	return c->port[port_id] = pc;
-}
-
-static void forget_masks(struct port_cache *pc)
-{
-	for (unsigned i = 0; i < MASKS_PER_PORT; i++) {
-		free(pc->mask[i]);
-		pc->mask[i] = NULL;
-	}
-	pc->join = MASKS_PER_PORT;
 }
 
 void flow_cache_port_forget(struct flow_cache *c, uint32_t port_id)
@@ -419,7 +228,7 @@ void flow_cache_port_forget(struct flow_cache *c, uint32_t port_id)
 		if ((c->flow[i].flags & MF_LIVE) &&
 		    !memcmp(c->flow[i].key, &port_id, sizeof port_id))
 			remove_flow(c, &c->flow[i]);
-	forget_masks(pc);
+	port_masks_forget(pc);
 	free(pc);
 	c->port[port_id] = NULL;
 }
@@ -491,7 +300,7 @@ static struct mf_info *make_info(const struct resolve_result *r, const struct fl
 		if (!(mask->lines & (1u << l)))
 			continue;
 		const uint8_t *k = (const uint8_t *)key + l * FLOW_LINE_BYTES;
-		const uint8_t *m = mask_line(mask, l);
+		const uint8_t *m = mf_mask_line(mask, l);
 
 		for (unsigned b = 0; b < FLOW_LINE_BYTES; b++)
 			info->lines[at][b] = k[b] & m[b];
@@ -599,7 +408,7 @@ struct megaflow *flow_cache_install(struct flow_cache *c, struct port_cache *pc,
 			       (const uint8_t *)key + l * FLOW_LINE_BYTES, FLOW_LINE_BYTES);
 	}
 	lattice_round_up(&mask, lines, LATTICE_FINE);
-	int slot = choose_mask(c, pc, &mask, lines);
+	int slot = port_masks_choose(c, pc, &mask, lines);
 	if (slot < 0)
 		return NULL;
 	struct mf_info *info = make_info(r, &full, pc->mask[slot]);
@@ -790,18 +599,7 @@ static void rank_masks(struct flow_cache *c)
 
 		if (!pc)
 			continue;
-		for (unsigned i = 0; i < MASKS_PER_PORT; i++) {
-			if (pc->mask[i] && !pc->mask[i]->n_flows) {
-				free(pc->mask[i]);
-				pc->mask[i] = NULL;
-				if (pc->join == i)
-					pc->join = MASKS_PER_PORT;
-			}
-		}
-		renew_relevance(pc);
-		for (unsigned i = 0; i < MASKS_PER_PORT; i++)
-			if (pc->mask[i])
-				pc->mask[i]->hits /= 2;
+		port_masks_rank(pc);
 		n_masks += pc->n_masks;
 	}
 	__atomic_store_n(&c->n_masks, n_masks, __ATOMIC_RELAXED);
