@@ -71,7 +71,7 @@ int control_open(struct sluiced *d, struct err *e)
 			 "ovs-vswitchd (Open vSwitch) " WRITEBACK_OVS_VERSION
 			 "\nsluiced " SLUICE_VERSION,
 			 e);
-	if (!rc && d->server)
+	if (!rc && !d->options->remote)
 		rc = open_as(d, AS_DB_SERVER, "ovsdb-server",
 			     "ovsdb-server (Open vSwitch) " WRITEBACK_OVS_VERSION
 			     "\nsluiced " SLUICE_VERSION,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The database: the embedded server with its file, or an external server, and the replica of
- * either. */
+/* The databases: Open_vSwitch from the embedded server with its file, or from an external server,
+ * and the replica of either; Sluice from the embedded server always. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,16 +109,27 @@ static void state_changed(struct ovsdb_client *c, enum ovsdb_client_state state,
 	}
 }
 
-static int open_embedded(struct sluiced *d, struct err *e)
+static int open_file(struct sluiced *d, const char *schema_name, const char *file, struct err *e)
 {
-	char *file = xasprintf("%s/conf.db", d->options->dbdir);
-	char *remote = xasprintf("punix:%s/db.sock", d->options->rundir);
-	struct ovsdb_schema *schema = ovsdb_builtin_schema("Open_vSwitch");
-	int rc;
-	d->server = ovsdb_server_create(d->base, &(struct ovsdb_server_limits){0});
-	rc = ovsdb_server_open_or_create_db(d->server, file, schema, e);
-	if (!rc)
-		rc = ovsdb_server_add_remote(d->server, remote, e);
+	char *path = xasprintf("%s/%s", d->options->dbdir, file);
+	struct ovsdb_schema *schema = ovsdb_builtin_schema(schema_name);
+	int rc = ovsdb_server_open_or_create_db(d->server, path, schema, e);
+	ovsdb_schema_unref(schema);
+	free(path);
+	return rc;
+}
+
+static int listen_on(struct sluiced *d, const char *socket, struct err *e)
+{
+	char *remote = xasprintf("punix:%s/%s", d->options->rundir, socket);
+	int rc = ovsdb_server_add_remote(d->server, remote, e);
+	free(remote);
+	return rc;
+}
+
+static int open_open_vswitch(struct sluiced *d, struct err *e)
+{
+	int rc = open_file(d, "Open_vSwitch", "conf.db", e);
 	if (!rc)
 		rc = ovsdb_server_add_remote(d->server,
 					     "db:Open_vSwitch,Open_vSwitch,manager_options", e);
@@ -126,9 +137,22 @@ static int open_embedded(struct sluiced *d, struct err *e)
 		ovsdb_server_set_tls(d->server, "db:Open_vSwitch,SSL,private_key",
 				     "db:Open_vSwitch,SSL,certificate",
 				     "db:Open_vSwitch,SSL,ca_cert");
-	ovsdb_schema_unref(schema);
-	free(file);
-	free(remote);
+	return rc;
+}
+
+/* db.sock belongs to an external server, which may well use this run directory. */
+static int open_embedded(struct sluiced *d, struct err *e)
+{
+	bool external = d->options->remote;
+	int rc;
+	d->server = ovsdb_server_create(d->base, &(struct ovsdb_server_limits){0});
+	rc = open_file(d, "Sluice", "sluice.db", e);
+	if (!rc && !external)
+		rc = open_open_vswitch(d, e);
+	if (!rc)
+		rc = listen_on(d, external ? "sluice-db.sock" : "db.sock", e);
+	if (!rc)
+		rc = policy_store_create(&d->policies, d->base, d->server, e);
 	return rc;
 }
 
@@ -140,10 +164,11 @@ int database_open(struct sluiced *d, struct err *e)
 					  .on_change = changed,
 					  .on_state = state_changed,
 					  .aux = d};
-	int rc = d->options->remote ? 0 : open_embedded(d, e);
+	int rc = open_embedded(d, e);
 	if (rc)
 		return rc;
-	cfg.server = d->server;
+	if (!d->options->remote)
+		cfg.server = d->server;
 	rc = ovsdb_client_create(&d->db, &cfg, e);
 	if (!rc && d->options->remote)
 		ovsdb_client_lock(d->db, "ovs_vswitchd");
@@ -153,7 +178,9 @@ int database_open(struct sluiced *d, struct err *e)
 void database_close(struct sluiced *d)
 {
 	ovsdb_client_destroy(d->db);
+	policy_store_destroy(d->policies);
 	ovsdb_server_destroy(d->server);
 	d->db = NULL;
+	d->policies = NULL;
 	d->server = NULL;
 }

@@ -18,8 +18,8 @@ LOG_MODULE(sluiced);
 static const char usage_text[] =
 	"sluiced: control daemon of the Sluice switch\n"
 	"usage: sluiced [OPTION]... [unix:SOCKET|tcp:IP:PORT|ssl:IP:PORT]\n"
-	"  An address names an external database server; without one the database is\n"
-	"  served from here.\n"
+	"  An address names an external server of the database Open_vSwitch; without one\n"
+	"  it is served from here. The database Sluice is always served from here.\n"
 	"  --rundir DIR           run directory (SLUICE_RUNDIR, /run/sluice)\n"
 	"  --dbdir DIR            directory of the database (SLUICE_DBDIR, /var/lib/sluice)\n"
 	"  --detach               go to the background when ready\n"
@@ -233,8 +233,7 @@ int main(int argc, char *argv[])
 
 	parse(argc, argv, &options);
 	make_directory(options.rundir);
-	if (!options.remote)
-		make_directory(options.dbdir);
+	make_directory(options.dbdir);
 	options.rundir = absolute(options.rundir);
 	options.dbdir = absolute(options.dbdir);
 	umask(077);

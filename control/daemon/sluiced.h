@@ -3,6 +3,7 @@
  * function here waits for the datapath, the database or a peer. */
 #pragma once
 #include "control/state/engine.h"
+#include "control/state/policy_store.h"
 #include "control/state/rows.h"
 #include "control/state/writeback.h"
 #include "datapath/base/list.h"
@@ -30,8 +31,9 @@ struct sluiced {
 	const struct sluiced_options *options;
 	struct event_base *base;
 
-	struct ovsdb_server *server; /* embedded; NULL with an external database */
-	struct ovsdb_client *db;
+	struct ovsdb_server *server; /* embedded: Sluice, and Open_vSwitch unless it is external */
+	struct ovsdb_client *db;     /* Open_vSwitch */
+	struct policy_store *policies;
 	struct rows_notes notes;
 	struct engine *engine;
 	struct link_watch *links;

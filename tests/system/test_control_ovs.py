@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The switch driven by Open vSwitch's own clients, as people and libvirt drive it."""
+import os
 import statistics
 import subprocess
 import time
@@ -273,3 +274,15 @@ def test_exit_leaves_the_datapath_alone(sw):
     sw.appctl("exit")
     sw.sluiced.wait(timeout=10)
     assert set(sw.ports()) == {"br0", "p1"}
+
+
+def test_the_sluice_database_is_beside_open_vswitch(sw):
+    assert sw.run("ovsdb-client", "list-dbs").stdout.split() == ["Open_vSwitch", "Sluice", "_Server"]
+    insert = ('["Sluice",{"op":"insert","table":"Policy","row":{"name":"default",'
+              '"document":"rules: []","generation":1}}]')
+    sw.run("ovsdb-client", "transact", insert)
+    sw.stop_sluiced()
+    sw.start_sluiced()
+    rows = sw.run("ovsdb-client", "dump", "Sluice", "Policy", "name", "document").stdout
+    assert "default" in rows and "rules: []" in rows
+    assert os.path.exists(os.path.join(sw.dir, "sluice.db"))
