@@ -22,7 +22,10 @@ enum { GRACE_MS = 3000 };
 
 struct writeback reconcile_writeback(struct sluiced *d)
 {
-	return (struct writeback){.db = d->db, .engine = d->engine, .notes = &d->notes};
+	return (struct writeback){.db = d->db,
+				  .engine = d->engine,
+				  .notes = &d->notes,
+				  .dummies = d->options->dummy != DUMMY_NONE};
 }
 
 static void start_timer(struct event *ev, uint64_t ms)

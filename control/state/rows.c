@@ -235,6 +235,11 @@ static void read_iface(const struct ovsdb_row *bridge, const struct ovsdb_row *p
 		     xasprintf("port %s: type %s is not supported", name, type));
 		return;
 	}
+	if (dummy == DUMMY_NONE && !strcmp(type, "dummy")) {
+		note(notes, "Interface", name, true,
+		     xasprintf("port %s: type dummy: start sluiced with --enable-dummy", name));
+		return;
+	}
 	p = config_add_port(out, name, ovsdb_row_string(bridge, "name", ""));
 	config_set_str(&p->type, type);
 	p->mtu = (uint32_t)ovsdb_row_int(iface, "mtu_request", 0);

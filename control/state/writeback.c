@@ -231,7 +231,7 @@ void writeback_commit_identity(const struct writeback *w)
 {
 	const struct ovsdb_row *root = ovsdb_client_singleton(w->db, "Open_vSwitch");
 	const char *datapaths[] = {"netdev", "system"}, *types[32];
-	size_t n = SL_MIN(port_type_count(), SL_ARRAY_SIZE(types));
+	size_t n = 0;
 	const char *dpdk = engine_info(w->engine)->dpdk_version;
 	struct ovsdb_client_txn *t;
 	static char name[64], version[64]; /* of the host: they do not change */
@@ -241,8 +241,9 @@ void writeback_commit_identity(const struct writeback *w)
 		return;
 	u = *ovsdb_row_uuid(root);
 	t = ovsdb_client_txn_create(w->db);
-	for (size_t i = 0; i < n; i++)
-		types[i] = port_type_name(i);
+	for (size_t i = 0; i < port_type_count() && n < SL_ARRAY_SIZE(types); i++)
+		if (w->dummies || strcmp(port_type_name(i), "dummy") != 0)
+			types[n++] = port_type_name(i);
 	if (!name[0]) {
 		os_release("ID", name, sizeof name);
 		os_release("VERSION_ID", version, sizeof version);

@@ -14,6 +14,7 @@ struct writeback {
 	struct ovsdb_client *db;
 	const struct engine *engine;
 	const struct rows_notes *notes;
+	bool dummies; /* ports of type dummy are allowed */
 };
 
 /* One transaction: every bridge's and interface's columns, and cur_cfg = `seq` when it is higher

@@ -16,7 +16,7 @@ struct err;
 struct str;
 
 /* Bits of CAPABILITIES. */
-enum { API_CAP_DUMMY = 1 /* dummy ports and their requests are enabled */ };
+enum { API_CAP_DUMMY = 1 /* it has dummy ports */ };
 
 enum { API_VERSION_NOW = 1, API_MESSAGE_MAX = 64 << 20, API_NEST_MAX = 8 };
 

@@ -145,7 +145,6 @@ static void stop_datapath(void)
 static int start(struct options *o, char **argv, struct err *e)
 {
 	server.rundir = o->rundir;
-	server.dummy_enabled = o->enable_dummy;
 	server.started_ms = clock_mono_ms();
 	if (getrandom(&server.boot_id, sizeof server.boot_id, 0) != sizeof server.boot_id)
 		return err_set(e, errno, "random numbers: %s", strerror(errno));

@@ -99,15 +99,10 @@ static int check(const struct op *op, const char *name, struct err *e)
 static int check_staged(const char *name, const struct config *c, struct err *e)
 {
 	const char *bridge = attrs_str(c->attrs, ATTR_BRIDGE, "");
-	const char *type = attrs_str(c->attrs, ATTR_TYPE, "");
 	uint64_t mode = attrs_u64(c->attrs, ATTR_VLAN_MODE, 0);
 
 	if (*bridge && !registry_bridge(bridge))
 		return err_set(e, ENOENT, "port %s: bridge %s: not found", name, bridge);
-	if (!strcmp(type, "dummy") && !server.dummy_enabled)
-		return err_set(e, EPERM,
-			       "port %s: type dummy: start sluice-datapath with --enable-dummy",
-			       name);
 	if (mode != VLAN_MODE_TRUNK && attrs_u64(c->attrs, ATTR_VLAN_TAG, VLAN_NONE) == VLAN_NONE)
 		return err_set(e, EINVAL, "port %s: its VLAN mode needs a tag", name);
 	return 0;

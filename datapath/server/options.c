@@ -24,7 +24,6 @@ enum { CORE_MAX = 1023, MEMORY_MB_MIN = 16, MEMORY_MB_MAX = 1 << 20, MEMORY_MB_D
 	OPTION("pidfile", 0, optional, "FILE", "write the process id")                             \
 	OPTION("log-file", 0, optional, "FILE", "log to a file as well")                           \
 	OPTION("verbose", 'v', optional, "SPEC", "log levels, such as api:dbg")                    \
-	OPTION("enable-dummy", 0, no, "", "allow ports of type dummy, for tests")                  \
 	OPTION("version", 'V', no, "", "print the version")                                        \
 	OPTION("help", 'h', no, "", "print this")
 
@@ -135,8 +134,6 @@ static int take(const char *name, const char *arg, struct options *o, struct err
 		o->logfile = arg ? arg : "";
 	else if (!strcmp(name, "verbose"))
 		return log_set_levels(arg, e);
-	else if (!strcmp(name, "enable-dummy"))
-		o->enable_dummy = true;
 	else if (!strcmp(name, "version")) {
 		printf("sluice-datapath %s\n", SLUICE_VERSION);
 		return OPTIONS_EXIT;

@@ -12,7 +12,7 @@ struct options { /* strings point into argv, the environment or constants */
 	unsigned n_cores;
 	int main_core; /* -1: anywhere */
 	unsigned memory_mb;
-	bool no_huge, detach, enable_dummy;
+	bool no_huge, detach;
 	const char *eal;     /* more EAL arguments, or NULL */
 	const char *pidfile; /* NULL: none; "": the default name in rundir */
 	const char *logfile; /* likewise */

@@ -43,7 +43,7 @@ const struct request_info *request_info(unsigned type)
 void request_put_identity(struct msg *m)
 {
 	msg_put_u32(m, ATTR_API_VERSION, API_VERSION_NOW);
-	msg_put_u64(m, ATTR_CAPABILITIES, server.dummy_enabled ? API_CAP_DUMMY : 0);
+	msg_put_u64(m, ATTR_CAPABILITIES, API_CAP_DUMMY);
 	msg_put_str(m, ATTR_PROGRAM, "sluice-datapath " SLUICE_VERSION);
 	msg_put_u32(m, ATTR_PID, (uint32_t)getpid());
 	msg_put_u64(m, ATTR_BOOT_ID, server.boot_id);

@@ -7,7 +7,7 @@ struct server_state {
 	const char *rundir;
 	uint64_t boot_id, started_ms; /* clock_mono_ms() */
 	uint64_t memory_bytes;        /* EAL memory */
-	bool hugepages, dummy_enabled;
+	bool hugepages;
 	uint16_t main_core;
 	uint64_t generation; /* the last GENERATION_SET; 0: none */
 };

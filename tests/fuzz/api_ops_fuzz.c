@@ -11,7 +11,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-struct server_state server = {.dummy_enabled = true};
+struct server_state server;
 
 static void undone(void)
 {

@@ -28,13 +28,11 @@ def wait_until(what, timeout=10, every=0.01):
 class DatapathProcess:
     """with DatapathProcess("--no-huge") as p: dp = p.connect(writer=True) …"""
 
-    def __init__(self, *args, rundir=None, dummy=True, memory="64"):
+    def __init__(self, *args, rundir=None, memory="64"):
         self.own_rundir = rundir is None
         self.rundir = rundir or tempfile.mkdtemp(prefix="sluice-test-")
         self.sock = os.path.join(self.rundir, "datapath.sock")
         self.args = [BINARY, "--rundir", self.rundir, "--memory", memory, *args]
-        if dummy:
-            self.args.append("--enable-dummy")
         self.proc = None
         self.clients = []
 

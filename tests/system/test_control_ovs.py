@@ -36,7 +36,7 @@ def test_add_port_returns_within_50_ms(sw):
 
 
 def test_a_device_that_is_not_there_says_so_and_stops_no_other():
-    with Switch() as sw:
+    with Switch("--enable-dummy") as sw:
         sw.dummies("p1")
         out = sw.vsctl_all("add-port", "br0", "control-no0", "--", "add-port", "br0", "p2", "--",
                            "set", "Interface", "p2", "type=dummy")
@@ -53,6 +53,14 @@ def test_a_device_that_is_not_there_says_so_and_stops_no_other():
             assert sw.get("Interface", "control-no0", "ofport") == "2"
         finally:
             subprocess.run(["ip", "link", "del", "control-no0"], check=True)
+
+
+def test_dummies_need_the_option():
+    with Switch() as sw:
+        sw.vsctl("add-br", "br0", "--", "add-port", "br0", "p1", "--",
+                 "set", "Interface", "p1", "type=dummy")
+        assert "--enable-dummy" in sw.vsctl("get", "Interface", "p1", "error")
+        assert "dummy" not in sw.vsctl("get", "Open_vSwitch", ".", "iface_types")
 
 
 def test_a_device_goes_and_comes_back():

@@ -421,14 +421,6 @@ def test_kill_9_leaves_nothing_behind(huge, tmp_path):
     assert set(os.listdir(tmp_path)) <= {"stderr"}
 
 
-def test_without_enable_dummy_there_are_no_dummies():
-    with DatapathProcess("--no-huge", dummy=False) as p:
-        dp = p.connect(writer=True)
-        assert not dp.hello["capabilities"] & 1
-        with pytest.raises(dpapi.ApiError, match="--enable-dummy"):
-            flood_bridge(dp)
-
-
 def test_detach_returns_when_it_is_ready(tmp_path):
     pidfile, log = tmp_path / "my.pid", tmp_path / "my.log"
     subprocess.run([BINARY, "--rundir", tmp_path, "--no-huge", "--detach", f"--pidfile={pidfile}",

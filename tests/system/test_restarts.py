@@ -57,7 +57,7 @@ def test_kill_9_of_the_datapath_under_two_guests():
 
 
 def test_ten_thousand_rules_are_back_within_a_second():
-    with Switch() as sw:
+    with Switch("--enable-dummy") as sw:
         sw.dummies("p1", "p2")
         sw.vsctl("set", "bridge", "br0", "fail_mode=secure")
         rules = "".join(f"table=0,priority=10,in_port=1,ip,nw_dst=10.{n >> 8 & 255}.{n & 255}.1,actions=output:2\n"

@@ -155,8 +155,6 @@ static char **datapath_words(const void *aux)
 	add_option(&w, "--cores", command_option(c, "cores"));
 	add_option(&w, "--main-core", command_option(c, "main-core"));
 	add_option(&w, "--eal", command_option(c, "eal"));
-	if (command_option(c, "enable-dummy"))
-		add(&w, "--enable-dummy");
 	add_start_args(c, &w);
 	vec_push(&w, NULL);
 	return w.at;

@@ -37,7 +37,7 @@ static void defaults_and_environment(void **state)
 	assert_int_equal(o.main_core, -1);
 	assert_int_equal(o.memory_mb, 64);
 	assert_int_equal(o.n_cores, 0);
-	assert_false(o.detach || o.no_huge || o.enable_dummy);
+	assert_false(o.detach || o.no_huge);
 	setenv("SLUICE_RUNDIR", "/tmp/x", 1);
 	assert_int_equal(parse(&o, &e, NULL), 0);
 	assert_string_equal(o.rundir, "/tmp/x");
@@ -52,7 +52,7 @@ static void everything_at_once(void **state)
 
 	assert_int_equal(parse(&o, &e, "--cores=1,4-6", "--main-core", "2", "--memory=512",
 			       "--no-huge", "--eal", "-a 0000:01:00.0", "--detach", "--pidfile",
-			       "--log-file=/tmp/log", "-vANY:file:dbg", "--enable-dummy", NULL),
+			       "--log-file=/tmp/log", "-vANY:file:dbg", NULL),
 			 0);
 	assert_int_equal(o.n_cores, 4);
 	assert_int_equal(o.cores[3], 6);
@@ -61,7 +61,7 @@ static void everything_at_once(void **state)
 	assert_string_equal(o.eal, "-a 0000:01:00.0");
 	assert_string_equal(o.pidfile, "");
 	assert_string_equal(o.logfile, "/tmp/log");
-	assert_true(o.detach && o.no_huge && o.enable_dummy);
+	assert_true(o.detach && o.no_huge);
 }
 
 static void mistakes_are_named(void **state)
