@@ -72,7 +72,7 @@ def test_reads_work_while_sluiced_is_dead():
 
 def test_events_and_logs():
     with Switch("--enable-dummy=system") as sw:
-        watch = subprocess.Popen([SLUICE, "events", "--json", "--count", "1"], env=sw.env,
+        watch = subprocess.Popen([SLUICE, "events", "--follow", "--json", "--count", "1"], env=sw.env,
                                  stdout=subprocess.PIPE, text=True)
         wait_until(lambda: sw.show("poll"))
         for i in range(20):

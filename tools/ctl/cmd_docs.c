@@ -39,7 +39,7 @@ int cmd_completion(struct command_call *call)
 			continue;
 		printf("\t'%s%s%s'*)\n\t\twords='", c->noun, c->verb[0] ? " " : "", c->verb);
 		for (const struct command *o = c + 1; o < commands + n_commands && o->option; o++)
-			printf("--%s ", o->option);
+			printf("%s%s ", command_dashes(o), o->option);
 		printf("%s';;\n", c->flags & COMMAND_JSON ? "--json" : "");
 	}
 	puts("\tesac\n\tCOMPREPLY=($(compgen -W \"$words\" -- \"${COMP_WORDS[COMP_CWORD]}\"))\n}\n"
@@ -73,7 +73,8 @@ static void man_command(const struct command *c)
 	roff(c->help + 1);
 	puts(".");
 	for (const struct command *o = c + 1; o < commands + n_commands && o->option; o++) {
-		fputs(".RS\n.TP\n.B \\-\\-", stdout);
+		fputs(".RS\n.TP\n.B ", stdout);
+		roff(command_dashes(o));
 		roff(o->option);
 		if (o->option_arg[0]) {
 			fputs(" \\fI", stdout);

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Log levels of both daemons, and the datapath's events as they happen. */
-#include <errno.h>
-#include <poll.h>
+/* Log levels of both daemons. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,59 +62,4 @@ int cmd_log_level(struct command_call *c)
 		rc = command_sluiced(c, "vlog/set", &spec, 1, &reply);
 	free(reply);
 	return rc;
-}
-
-/* ---- events ---- */
-
-struct watching {
-	const struct command_call *c;
-	unsigned left; /* 0: no end */
-	bool done;
-};
-
-static void print_event(struct attrs a, void *aux)
-{
-	struct watching *w = aux;
-	uint64_t kind = attrs_u64(a, ATTR_EVENT, API_EVENT_N);
-	struct str s = STR_INIT;
-	if (w->done)
-		return;
-	attrs_format_json(a, &s);
-	if (w->c->json)
-		puts(str_cstr(&s));
-	else
-		printf("%-12s %s\n", kind < API_EVENT_N ? api_event_names[kind] : "?",
-		       str_cstr(&s));
-	fflush(stdout);
-	str_free(&s);
-	w->done = w->left && !--w->left;
-}
-
-int cmd_events(struct command_call *c)
-{
-	const char *count = command_option(c, "count");
-	struct watching w = {.c = c};
-	struct api_client *client;
-	struct err e = {0};
-	struct msg m;
-	uint64_t n = 0;
-	int rc;
-	if (count && !parse_u64(count, 10, UINT32_MAX, &n))
-		return command_usage(c, "--count %s: not a number", count);
-	w.left = (unsigned)n;
-	client = command_datapath(c, false);
-	if (!client)
-		return EXIT_FAILED;
-	api_on_event(client, print_event, &w);
-	msg_init(&m, API_SUBSCRIBE, 0);
-	msg_put_u64(&m, ATTR_EVENT_MASK, (1ull << API_EVENT_N) - 1);
-	rc = api_call(client, &m, NULL, NULL, &e);
-	while (!rc && !w.done) {
-		struct pollfd p = {.fd = api_client_fd(client), .events = POLLIN};
-		poll(&p, 1, -1);
-		if (api_client_run(client))
-			rc = err_set(&e, ECONNRESET, "the datapath has gone");
-	}
-	api_close(client);
-	return rc ? command_fail_err(&e) : EXIT_OK;
 }

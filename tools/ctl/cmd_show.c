@@ -211,35 +211,6 @@ int cmd_port_stats(struct command_call *c)
 	return finish(&s, &m, put_stats, "port");
 }
 
-/* ---- drops ---- */
-
-static const struct table_column drop_columns[] = {
-	{"PORT", "port", TABLE_TEXT},     {"BRIDGE", "bridge", TABLE_TEXT},
-	{"REASON", "reason", TABLE_TEXT}, {"PACKETS", "count", TABLE_NUMBER},
-	{NULL, NULL, TABLE_TEXT},
-};
-
-static void put_drop(struct attrs a, void *aux)
-{
-	struct show *s = aux;
-	table_row(s->t);
-	table_text(s->t, attrs_str(a, ATTR_PORT, ""));
-	table_text(s->t, attrs_str(a, ATTR_BRIDGE, ""));
-	table_text(s->t, attrs_str(a, ATTR_REASON, ""));
-	table_number(s->t, attrs_u64(a, ATTR_COUNT, 0));
-}
-
-int cmd_drops(struct command_call *c)
-{
-	struct show s = begin(c, "drops", drop_columns);
-	struct msg m;
-	msg_init(&m, API_DROPS, 0);
-	if (s.name)
-		msg_put_str(&m, ATTR_PORT, s.name);
-	s.name = NULL; /* the datapath knows whether the port is there */
-	return finish(&s, &m, put_drop, "port");
-}
-
 /* ---- MAC addresses ---- */
 
 static const struct table_column mac_columns[] = {

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* up, down, status: the two daemons and their supervisor, which is this program in the background.
+/* up, down: the two daemons and their supervisor, which is this program in the background.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,14 +22,13 @@
 #include "tools/ctl/command.h"
 #include "tools/ctl/handlers.h"
 #include "tools/ctl/supervise.h"
-#include "tools/ctl/table.h"
 
 enum { READY_WAIT_MS = 30000, DOWN_WAIT_MS = 30000 };
 
 /* ---- the supervisor's pid file ---- */
 
 /* The pid of a living supervisor; 0: none. */
-static pid_t supervisor(const struct command_call *c)
+pid_t supervisor_pid(const struct command_call *c)
 {
 	char *path = command_path(c, "sluice.pid");
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -265,7 +263,7 @@ int cmd_up(struct command_call *c)
 	const char *wanted = command_option(c, "memory");
 	unsigned need = wanted ? (unsigned)atoi(wanted) : 64;
 	bool huge = !command_option(c, "no-huge") && mb >= need;
-	pid_t there = supervisor(c);
+	pid_t there = supervisor_pid(c);
 	if (there) {
 		printf("already up (supervisor pid %d)\n", (int)there);
 		return wait_ready(c);
@@ -320,7 +318,7 @@ static void run_hooks(const struct command_call *c)
 
 int cmd_down(struct command_call *c)
 {
-	pid_t pid = supervisor(c);
+	pid_t pid = supervisor_pid(c);
 	uint64_t end = clock_mono_ms() + DOWN_WAIT_MS;
 	if (!pid) {
 		run_hooks(c);
@@ -331,107 +329,10 @@ int cmd_down(struct command_call *c)
 		attach_remove_all(c);
 	run_hooks(c);
 	kill(pid, SIGTERM);
-	while (supervisor(c) && clock_mono_ms() < end)
+	while (supervisor_pid(c) && clock_mono_ms() < end)
 		usleep(10000);
-	if (supervisor(c))
+	if (supervisor_pid(c))
 		return command_fail("supervisor (pid %d): does not stop", (int)pid);
 	printf("down\n");
 	return EXIT_OK;
-}
-
-/* ---- status ---- */
-
-static const struct table_column status_columns[] = {{"WHAT", "what", TABLE_TEXT},
-						     {"STATE", "state", TABLE_TEXT},
-						     {"DETAIL", "detail", TABLE_TEXT},
-						     {NULL, NULL, TABLE_TEXT}};
-
-static void put(struct table *t, const char *what, const char *state, const char *detail)
-{
-	table_row(t);
-	table_text(t, what);
-	table_text(t, state);
-	table_text(t, detail);
-}
-
-static void note_status(struct attrs a, void *aux)
-{
-	struct str *s = aux;
-	str_printf(s, "pid %u, %s, up %llu s, %llu MB%s", (unsigned)attrs_u64(a, ATTR_PID, 0),
-		   attrs_str(a, ATTR_DPDK_VERSION, ""),
-		   (unsigned long long)attrs_u64(a, ATTR_UPTIME_MS, 0) / 1000,
-		   (unsigned long long)attrs_u64(a, ATTR_MEMORY_BYTES, 0) >> 20,
-		   attrs_u64(a, ATTR_HUGEPAGES, 0) ? " in hugepages" : " without hugepages");
-}
-
-static bool datapath_status(const struct command_call *c, struct table *t)
-{
-	char *path = command_path(c, "datapath.sock");
-	struct api_client *client = NULL;
-	struct str detail = STR_INIT;
-	struct err e = {0};
-	struct msg m;
-	bool good = !api_connect(path, "sluice", false, &client, &e);
-	if (good) {
-		msg_init(&m, API_STATUS, 0);
-		good = !api_call(client, &m, note_status, &detail, &e);
-	}
-	put(t, "datapath", good ? "running" : "down", good ? str_cstr(&detail) : e.text);
-	api_close(client);
-	str_free(&detail);
-	free(path);
-	return good;
-}
-
-static void put_notes(struct table *t, json_t *notes)
-{
-	size_t i;
-	json_t *n;
-	json_array_foreach(notes, i, n)
-	{
-		const char *table = "", *name = "", *text = "";
-		char *what;
-		json_unpack(n, "{s:s, s:s, s:s}", "table", &table, "name", &name, "text", &text);
-		what = xasprintf("%s %s", table, name);
-		put(t, what, "note", text);
-		free(what);
-	}
-}
-
-static bool sluiced_status(const struct command_call *c, struct table *t)
-{
-	char *text = NULL, detail[256];
-	json_t *o;
-	int pid = 0, bridges = 0, ports = 0, datapath = 0;
-	json_int_t next = 0, cur = 0;
-	if (!accepts(c, "sluiced.sock")) {
-		put(t, "sluiced", "down", "sluice up starts it; forwarding goes on without it");
-		return false;
-	}
-	if (command_sluiced(c, "sluiced/status", NULL, 0, &text))
-		return false;
-	o = json_loads(text, 0, NULL);
-	json_unpack(o, "{s:i, s:i, s:i, s:b, s:I, s:I}", "pid", &pid, "bridges", &bridges, "ports",
-		    &ports, "datapath", &datapath, "next_cfg", &next, "cur_cfg", &cur);
-	snprintf(detail, sizeof detail, "pid %d, %d bridges, %d ports, configuration %lld of %lld",
-		 pid, bridges, ports, (long long)cur, (long long)next);
-	put(t, "sluiced", datapath ? "running" : "waiting for the datapath", detail);
-	put_notes(t, json_object_get(o, "notes"));
-	json_decref(o);
-	free(text);
-	return true;
-}
-
-int cmd_status(struct command_call *c)
-{
-	struct table *t = table_create(c, "status", status_columns);
-	pid_t pid = supervisor(c);
-	char detail[64];
-	bool good;
-	snprintf(detail, sizeof detail, "pid %d", (int)pid);
-	put(t, "supervisor", pid ? "running" : "down", pid ? detail : "");
-	good = datapath_status(c, t);
-	good &= sluiced_status(c, t);
-	table_finish(t);
-	return good ? EXIT_OK : EXIT_FAILED;
 }

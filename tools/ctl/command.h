@@ -8,7 +8,7 @@
 
 enum {
 	COMMAND_JSON = 1, /* a read: knows --json */
-	COMMAND_OPTIONS_MAX = 12,
+	COMMAND_OPTIONS_MAX = 64,
 };
 
 struct command_call;
@@ -19,7 +19,7 @@ struct command {
 	unsigned flags;
 	const char *help;
 	int (*run)(struct command_call *c);
-	const char *option;     /* an option: its name without dashes; run is NULL */
+	const char *option;     /* an option: its name without dashes, one letter: -x; run is NULL */
 	const char *option_arg; /* "" : a flag */
 };
 extern const struct command commands[];
@@ -39,8 +39,9 @@ struct command_call {
 	size_t n_given;
 };
 
-/* NULL: not given; "" for a flag. */
+/* NULL: not given; "" for a flag. Of an option given several times, the first. */
 const char *command_option(const struct command_call *c, const char *name);
+const char *command_dashes(const struct command *option); /* "--" or "-" */
 /* Prints "error: …" and returns EXIT_FAILED (EXIT_USAGE). */
 int command_fail(const char *fmt, ...) SL_PRINTF(1, 2);
 int command_usage(const struct command_call *c, const char *fmt, ...) SL_PRINTF(2, 3);
@@ -56,9 +57,13 @@ typedef void (*command_object_fn)(struct attrs object, void *aux);
 /* Sends a dump request (taken over), calls fn for every OBJECT. EXIT_OK or EXIT_FAILED. */
 int command_dump(const struct command_call *c, struct msg *request, command_object_fn fn,
 		 void *aux);
+/* The same on an open connection, without a message: 0 or -errno with *e set. */
+int command_dump_on(struct api_client *client, struct msg *request, command_object_fn fn, void *aux,
+		    struct err *e);
 char *command_path(const struct command_call *c, const char *name); /* in the run directory */
 
 /* ---- sluiced ---- */
+bool command_sluiced_is_there(const struct command_call *c); /* its socket accepts */
 /* Calls a command of sluiced.sock; the text goes to *reply (caller frees). EXIT_OK or, after the
  * error message, EXIT_FAILED. */
 int command_sluiced(const struct command_call *c, const char *method, const char *const *params,

@@ -49,6 +49,11 @@ int command_usage(const struct command_call *c, const char *fmt, ...)
 	return EXIT_USAGE;
 }
 
+const char *command_dashes(const struct command *o)
+{
+	return o->option[1] ? "--" : "-";
+}
+
 void command_synopsis(const struct command *c, struct str *out)
 {
 	str_puts(out, c->noun);
@@ -57,8 +62,8 @@ void command_synopsis(const struct command *c, struct str *out)
 	if (c->args[0])
 		str_printf(out, " %s", c->args);
 	for (const struct command *o = c + 1; o < commands + n_commands && o->option; o++)
-		str_printf(out, o->option_arg[0] ? " [--%s %s]" : " [--%s]", o->option,
-			   o->option_arg);
+		str_printf(out, o->option_arg[0] ? " [%s%s %s]" : " [%s%s]", command_dashes(o),
+			   o->option, o->option_arg);
 	if (c->flags & COMMAND_JSON)
 		str_puts(out, " [--json]");
 }
@@ -81,7 +86,8 @@ static void print_help(const char *noun)
 		char left[64];
 		if (c->option) {
 			if (noun && i && noun[0]) {
-				snprintf(left, sizeof left, "  --%s %s", c->option, c->option_arg);
+				snprintf(left, sizeof left, "  %s%s %s", command_dashes(c),
+					 c->option, c->option_arg);
 				printf("    %-34s %s\n", left, c->help);
 			}
 			continue;
@@ -124,12 +130,20 @@ static const struct command *find_option(const struct command *c, const char *na
 	return NULL;
 }
 
-/* One word beginning with "--". Returns how many words were taken; 0: unknown. */
+/* "--name" or "-n"; a single dash is an argument (standard input or output). */
+static bool is_option(const char *word)
+{
+	return word[0] == '-' && (word[1] == '-' ? word[2] != '\0' : word[1] && !word[2]);
+}
+
+/* One word that is_option(). Returns how many words were taken; 0: unknown. */
 static int take_option(struct command_call *c, int left, char **words)
 {
-	const char *name = words[0] + 2, *eq = strchr(name, '=');
+	bool is_short = words[0][1] != '-';
+	const char *name = words[0] + (is_short ? 1 : 2), *eq = strchr(name, '=');
 	size_t len = eq ? (size_t)(eq - name) : strlen(name);
-	const struct command *o = find_option(c->command, name, len);
+	const struct command *o =
+		is_short == (len == 1) ? find_option(c->command, name, len) : NULL;
 	if (!eq && !strcmp(name, "json") && c->command->flags & COMMAND_JSON) {
 		c->json = true;
 		return 1;
@@ -172,7 +186,7 @@ static int run(struct command_call *c, int n, char **words)
 			print_help(c->command->noun);
 			return EXIT_OK;
 		}
-		if (strncmp(words[i], "--", 2)) {
+		if (!is_option(words[i])) {
 			c->argv[c->argc++] = words[i++];
 			continue;
 		}

@@ -40,6 +40,13 @@ static void each(struct attrs a, void *aux)
 			d->fn(attr_nest(it), d->aux);
 }
 
+int command_dump_on(struct api_client *client, struct msg *request, command_object_fn fn, void *aux,
+		    struct err *e)
+{
+	struct dump d = {fn, aux};
+	return api_call(client, request, each, &d, e);
+}
+
 int command_dump(const struct command_call *c, struct msg *request, command_object_fn fn, void *aux)
 {
 	struct api_client *client = command_datapath(c, false);
@@ -53,6 +60,20 @@ int command_dump(const struct command_call *c, struct msg *request, command_obje
 	rc = api_call(client, request, each, &d, &e);
 	api_close(client);
 	return rc ? command_fail_err(&e) : EXIT_OK;
+}
+
+bool command_sluiced_is_there(const struct command_call *c)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	char *path = command_path(c, "sluiced.sock");
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool good;
+	snprintf(sun.sun_path, sizeof sun.sun_path, "%s", path);
+	good = fd >= 0 && !connect(fd, (struct sockaddr *)&sun, sizeof sun);
+	if (fd >= 0)
+		close(fd);
+	free(path);
+	return good;
 }
 
 static int connect_sluiced(const struct command_call *c)
