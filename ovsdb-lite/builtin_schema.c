@@ -222,3 +222,11 @@ struct ovsdb_schema *ovsdb_builtin_schema(const char *name)
 	str_free(&text);
 	return schema;
 }
+
+const char *ovsdb_builtin_schema_version(const char *name)
+{
+	for (size_t i = 0; i < SL_ARRAY_SIZE(schemas); i++)
+		if (!strcmp(schemas[i].name, name))
+			return schemas[i].version;
+	return NULL;
+}

@@ -7,3 +7,4 @@
 struct ovsdb_schema *ovsdb_builtin_schema(const char *name);
 /* As the JSON of RFC 7047 §3.2; false for another name. */
 bool ovsdb_builtin_schema_put_json(struct str *out, const char *name);
+const char *ovsdb_builtin_schema_version(const char *name); /* NULL for another name */

@@ -14,6 +14,7 @@
 #include "control/daemon/switches.h"
 #include "control/state/knobs.h"
 #include "datapath/base/log.h"
+#include "ovsdb-lite/builtin_schema.h"
 #include "ovsdb-lite/client.h"
 
 LOG_MODULE(reconcile);
@@ -22,10 +23,13 @@ enum { GRACE_MS = 3000 };
 
 struct writeback reconcile_writeback(struct sluiced *d)
 {
-	return (struct writeback){.db = d->db,
-				  .engine = d->engine,
-				  .notes = &d->notes,
-				  .dummies = d->options->dummy != DUMMY_NONE};
+	return (struct writeback){
+		.db = d->db,
+		.engine = d->engine,
+		.notes = &d->notes,
+		.dummies = d->options->dummy != DUMMY_NONE,
+		.db_version =
+			d->options->remote ? NULL : ovsdb_builtin_schema_version("Open_vSwitch")};
 }
 
 static void start_timer(struct event *ev, uint64_t ms)

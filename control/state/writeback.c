@@ -252,6 +252,8 @@ void writeback_commit_identity(const struct writeback *w)
 	ovsdb_client_txn_set_strings(t, u, "Open_vSwitch", "datapath_types", datapaths,
 				     SL_ARRAY_SIZE(datapaths));
 	ovsdb_client_txn_set_string(t, u, "Open_vSwitch", "ovs_version", WRITEBACK_OVS_VERSION);
+	if (w->db_version)
+		ovsdb_client_txn_set_string(t, u, "Open_vSwitch", "db_version", w->db_version);
 	ovsdb_client_txn_set_string(t, u, "Open_vSwitch", "system_type", name);
 	ovsdb_client_txn_set_string(t, u, "Open_vSwitch", "system_version", version);
 	ovsdb_client_txn_set_bool(t, u, "Open_vSwitch", "dpdk_initialized",

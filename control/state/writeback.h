@@ -14,7 +14,8 @@ struct writeback {
 	struct ovsdb_client *db;
 	const struct engine *engine;
 	const struct rows_notes *notes;
-	bool dummies; /* ports of type dummy are allowed */
+	bool dummies;           /* ports of type dummy are allowed */
+	const char *db_version; /* of the schema we serve; NULL: somebody else serves it */
 };
 
 /* One transaction: every bridge's and interface's columns, and cur_cfg = `seq` when it is higher

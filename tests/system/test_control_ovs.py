@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The switch driven by Open vSwitch's own clients, as people and libvirt drive it."""
 import os
+import re
 import statistics
 import subprocess
 import time
@@ -111,6 +112,7 @@ def test_ofport_requests_are_honoured_and_numbers_stay(sw):
 
 
 def test_columns_are_filled(sw):
+    assert re.fullmatch(r'"8\.\d+\.\d+"', sw.get("Open_vSwitch", ".", "db_version"))
     sw.dummies("p1")
     assert sw.get("Open_vSwitch", ".", "ovs_version") != "[]"
     assert sw.get("Open_vSwitch", ".", "dpdk_initialized") == "true"
