@@ -96,7 +96,13 @@ int ovsdb_error_to_err(struct ovsdb_error *e, struct err *err)
 
 void ovsdb_parser_init(struct ovsdb_parser *p, const json_t *object, const char *what)
 {
-	*p = (struct ovsdb_parser){.what = what, .object = object};
+	ovsdb_parser_init_nth(p, object, what, 0, 0);
+}
+
+void ovsdb_parser_init_nth(struct ovsdb_parser *p, const json_t *object, const char *what,
+			   size_t nth, size_t of)
+{
+	*p = (struct ovsdb_parser){.what = what, .nth = nth, .of = of, .object = object};
 	if (!json_is_object(object)) {
 		p->object = NULL;
 		ovsdb_parser_fail(p, "Object expected.");
@@ -110,11 +116,14 @@ void ovsdb_parser_fail(struct ovsdb_parser *p, const char *fmt, ...)
 
 	if (p->error)
 		return;
+	str_puts(&s, p->what);
+	if (p->of)
+		str_printf(&s, " %zu of %zu", p->nth, p->of);
+	str_puts(&s, " failed: ");
 	va_start(ap, fmt);
 	str_vprintf(&s, fmt, ap);
 	va_end(ap);
-	p->error =
-		ovsdb_syntax_error(p->object, NULL, "Parsing %s failed: %s", p->what, str_cstr(&s));
+	p->error = ovsdb_syntax_error(p->object, NULL, "Parsing %s", str_cstr(&s));
 	str_free(&s);
 }
 

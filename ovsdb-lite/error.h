@@ -28,7 +28,8 @@ int ovsdb_error_to_err(struct ovsdb_error *e, struct err *err);
 /* Member access for objects with a fixed set of members: the first problem is remembered, members
  * nobody asked for are one. */
 struct ovsdb_parser {
-	const char *what; /* "ovsdb operation 1 of 2"; borrowed */
+	const char *what; /* "table schema for table Bridge"; borrowed */
+	size_t nth, of;   /* "… 1 of 2" behind it, unless `of` is 0 */
 	const json_t *object;
 	unsigned seen; /* members asked for and present */
 	struct ovsdb_error *error;
@@ -47,6 +48,8 @@ enum ovsdb_member {
 	OVSDB_M_OPTIONAL = 1 << 10,
 };
 void ovsdb_parser_init(struct ovsdb_parser *p, const json_t *object, const char *what);
+void ovsdb_parser_init_nth(struct ovsdb_parser *p, const json_t *object, const char *what,
+			   size_t nth, size_t of);
 /* `name` is a literal. NULL when absent or of another type. */
 const json_t *ovsdb_parser_member(struct ovsdb_parser *p, const char *name, unsigned types);
 void ovsdb_parser_fail(struct ovsdb_parser *p, const char *fmt, ...) SL_PRINTF(2, 3);

@@ -97,7 +97,9 @@ static struct ovsdb_error *parse_columns(const struct ovsdb_table_schema *t, con
 
 static void put_count(struct ovsdb_exec *x, size_t n)
 {
-	str_printf(&x->results, "{\"count\":%zu}", n);
+	str_puts(&x->results, "{\"count\":");
+	json_put_int(&x->results, (int64_t)n);
+	str_putc(&x->results, '}');
 }
 
 /* "table" and "where", which most operations have. */
@@ -660,10 +662,8 @@ static struct ovsdb_error *run_operation(struct ovsdb_exec *x, const json_t *op,
 					 int *status)
 {
 	struct ovsdb_parser p;
-	char what[64];
 
-	snprintf(what, sizeof what, "ovsdb operation %zu of %zu", i, n);
-	ovsdb_parser_init(&p, op, what);
+	ovsdb_parser_init_nth(&p, op, "ovsdb operation", i, n);
 	const json_t *name = ovsdb_parser_member(&p, "op", OVSDB_M_ID);
 	if (!name)
 		return ovsdb_parser_finish(&p);

@@ -193,18 +193,6 @@ enum json_scan_result json_scan(struct json_scan *s, const char *p, size_t n, un
 	return JSON_SCAN_MORE;
 }
 
-json_t *json_parse(const char *p, size_t n, char why[JSON_ERROR_TEXT_LENGTH])
-{
-	json_error_t error;
-	json_t *j = json_loadb(p, n, 0, &error);
-
-	if (!j && json_error_code(&error) == json_error_numeric_overflow)
-		j = json_loadb(p, n, JSON_DECODE_INT_AS_REAL, &error);
-	if (!j && why)
-		memcpy(why, error.text, sizeof error.text);
-	return j;
-}
-
 /* --- members ---------------------------------------------------------------------------------- */
 
 void json_members_init(struct json_members *m, const char *text, size_t len)

@@ -28,8 +28,9 @@ enum json_scan_result {
 enum json_scan_result json_scan(struct json_scan *s, const char *p, size_t n, unsigned max_depth,
 				size_t *used);
 
-/* Strict parse of n bytes. Integers beyond 64 bits become reals, as in other servers. NULL on error
- * with a text in `why`. */
+/* Strict parse of n bytes: an object or array (json_parse.c). Integers beyond 64 bits become reals,
+ * as in other servers; of equal keys the last counts. NULL on error with a text in `why`, which may
+ * be NULL. */
 json_t *json_parse(const char *p, size_t n, char why[JSON_ERROR_TEXT_LENGTH]);
 
 /* Walks the members of the JSON object in text[0..len) without parsing the values, so that a record

@@ -312,6 +312,23 @@ static int write_now(struct ovsdb_log *log, struct iovec iov[3], size_t n, struc
 	return 0;
 }
 
+/* "OVSDB JSON <bytes> <hash>\n"; by hand, for snprintf took a tenth of a transaction. */
+static size_t put_header(char header[HEADER_MAX], size_t len, const char hex[SHA1_HEX + 1])
+{
+	char digits[24], *d = digits + sizeof digits, *p = header;
+
+	do {
+		*--d = (char)('0' + len % 10);
+		len /= 10;
+	} while (len);
+	p = mempcpy(p, magic, sizeof magic - 1);
+	p = mempcpy(p, d, (size_t)(digits + sizeof digits - d));
+	*p++ = ' ';
+	p = mempcpy(p, hex, SHA1_HEX);
+	*p++ = '\n';
+	return (size_t)(p - header);
+}
+
 int ovsdb_log_append(struct ovsdb_log *log, const char *text, size_t len, struct err *e)
 {
 	char header[HEADER_MAX], hex[SHA1_HEX + 1];
@@ -320,18 +337,18 @@ int ovsdb_log_append(struct ovsdb_log *log, const char *text, size_t len, struct
 		return err_set(e, EIO, "%s: file could not be repaired after a failed write",
 			       log->path);
 	sha1(text, len, "\n", 1, hex);
-	int n = snprintf(header, sizeof header, "%s%zu %s\n", magic, len + 1, hex);
-	size_t total = (size_t)n + len + 1;
+	size_t n = put_header(header, len + 1, hex);
+	size_t total = n + len + 1;
 	if (total > KEEP_BELOW || log->pending.len > KEEP_BELOW || !reserve(log, total)) {
 		struct iovec iov[3] = {
-			{header, (size_t)n},
+			{header, n},
 			{(void *)text, len},
 			{(char[]){'\n'}, 1},
 		};
 
 		return write_now(log, iov, total, e);
 	}
-	str_put(&log->pending, header, (size_t)n);
+	str_put(&log->pending, header, n);
 	str_put(&log->pending, text, len);
 	str_putc(&log->pending, '\n');
 	log->size += (off_t)total;

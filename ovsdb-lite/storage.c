@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -57,7 +56,9 @@ static bool put_columns(struct str *out, const struct ovsdb_txn_row *r, bool dif
 		if (any)
 			str_putc(out, ',');
 		any = true;
-		str_printf(out, "\"%s\":", c->name);
+		str_putc(out, '"');
+		str_puts(out, c->name);
+		str_put(out, "\":", 2);
 		if (diff && !r->inserted && ovsdb_type_is_composite(&c->type)) {
 			struct ovsdb_datum *d = ovsdb_datum_diff(r->old[i], new[i]);
 
@@ -106,13 +107,22 @@ static bool want_diff(const struct ovsdb_txn *t)
 	return any;
 }
 
+static void put_table_name(struct str *out, const char *name)
+{
+	str_putc(out, '"');
+	str_puts(out, name);
+	str_put(out, "\":{", 3);
+}
+
 static bool put_row(struct str *out, const struct ovsdb_txn_row *r, bool diff)
 {
 	char uuid[UUID_TEXT_BYTES];
 	size_t mark = out->len;
 
 	uuid_format(ovsdb_row_id(r->row), uuid);
-	str_printf(out, "\"%s\":", uuid);
+	str_putc(out, '"');
+	str_puts(out, uuid);
+	str_put(out, "\":", 2);
 	if (r->deleted) {
 		str_puts(out, "null");
 		return true;
@@ -135,7 +145,9 @@ static void put_meta(struct str *out, const char *comment, bool diff)
 		json_put_string(out, comment, strlen(comment));
 		str_putc(out, ',');
 	}
-	str_printf(out, "\"_date\":%" PRIu64 "}", clock_wall_ms());
+	str_puts(out, "\"_date\":");
+	json_put_int(out, (int64_t)clock_wall_ms());
+	str_putc(out, '}');
 }
 
 bool ovsdb_storage_put_record(struct str *out, const struct ovsdb_txn *t, const char *comment)
@@ -160,7 +172,7 @@ bool ovsdb_storage_put_record(struct str *out, const struct ovsdb_txn *t, const 
 			if (r->row->table != table || !ovsdb_txn_row_is_changed(r))
 				continue;
 			if (first)
-				str_printf(out, "\"%s\":{", table->schema->name);
+				put_table_name(out, table->schema->name);
 			else
 				str_putc(out, ',');
 			if (put_row(out, r, diff))
@@ -200,7 +212,9 @@ static void put_row_contents(struct str *out, const struct ovsdb_row *row)
 	bool any = false;
 
 	uuid_format(ovsdb_row_id(row), uuid);
-	str_printf(out, "\"%s\":{", uuid);
+	str_putc(out, '"');
+	str_puts(out, uuid);
+	str_put(out, "\":{", 3);
 	for (size_t i = 0; i < t->n_columns; i++) {
 		const struct ovsdb_column *c = &t->columns[i];
 
@@ -230,7 +244,7 @@ static int write_snapshot(struct ovsdb_log *log, const struct ovsdb_db *db, cons
 
 		if (!t->rows.count)
 			continue;
-		str_printf(&out, "\"%s\":{", t->schema->name);
+		put_table_name(&out, t->schema->name);
 		HMAP_FOR_EACH (row, struct ovsdb_row, node, &t->rows) {
 			if (!first)
 				str_putc(&out, ',');

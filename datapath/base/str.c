@@ -60,17 +60,20 @@ void str_putc(struct str *s, char c)
 	str_put(s, &c, 1);
 }
 
+/* Mostly it fits into what is there, and is formatted once. */
 void str_vprintf(struct str *s, const char *fmt, va_list ap)
 {
+	size_t room = s->s ? s->cap - s->len : 0;
 	va_list again;
 
 	va_copy(again, ap);
-	int n = vsnprintf(NULL, 0, fmt, ap);
-	if (n > 0) {
+	int n = vsnprintf(room ? s->s + s->len : NULL, room, fmt, ap);
+	if (n > 0 && (size_t)n >= room) {
 		reserve(s, (size_t)n);
 		vsnprintf(s->s + s->len, (size_t)n + 1, fmt, again);
-		s->len += (size_t)n;
 	}
+	if (n > 0)
+		s->len += (size_t)n;
 	va_end(again);
 }
 

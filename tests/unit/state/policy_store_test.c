@@ -40,7 +40,7 @@ static void done(int64_t generation, const char *error, void *aux)
 
 #define UNTIL(f, condition)                                                                        \
 	do {                                                                                       \
-		uint64_t end = clock_mono_ms() + 2000;                                             \
+		uint64_t end = clock_mono_ms() + 10000;                                            \
 		while (!(condition)) {                                                             \
 			struct timeval tv = {.tv_usec = 2000};                                     \
 			assert_true(clock_mono_ms() < end);                                        \
@@ -115,7 +115,7 @@ static void a_document_is_written_and_announced(void **state)
 	assert_false(policy_store_find(f->store, "default", &doc));
 	f->changes = 0;
 	write_document(f, "default", "rules: []");
-	UNTIL(f, f->changes == 1);
+	UNTIL(f, f->changes >= 1);
 	doc = find(f, "default");
 	assert_string_equal(doc.text, "rules: []");
 	assert_string_equal(doc.status, "");
@@ -185,7 +185,7 @@ static void a_document_is_removed(void **state)
 	write_document(f, "default", "x");
 	f->changes = 0;
 	policy_store_remove(f->store, "default", done, f);
-	UNTIL(f, f->changes == 1);
+	UNTIL(f, f->changes >= 1 && !policy_store_count(f->store));
 	assert_int_equal(policy_store_count(f->store), 0);
 	f->answers = 0;
 	policy_store_remove(f->store, "default", done, f);
