@@ -310,6 +310,11 @@ struct ovsdb_server *ovsdb_server_create(struct event_base *base,
 	return s;
 }
 
+unsigned ovsdb_server_n_sessions(const struct ovsdb_server *s)
+{
+	return s->n_sessions;
+}
+
 void ovsdb_server_destroy(struct ovsdb_server *s)
 {
 	if (!s)

@@ -58,5 +58,7 @@ void ovsdb_server_set_tls(struct ovsdb_server *s, const char *private_key, const
 /* Serves a connected socket (takes it). The embedded client uses one end of a socket pair. */
 void ovsdb_server_attach(struct ovsdb_server *s, int fd, const char *name);
 
+unsigned ovsdb_server_n_sessions(const struct ovsdb_server *s);
+
 /* Registers ovsdb-server/… and memory/show on a control socket. */
 void ovsdb_server_register_commands(struct ovsdb_server *s, struct unixctl *ctl);

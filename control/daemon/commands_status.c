@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "control/daemon/ask.h"
+#include "control/daemon/metrics.h"
 #include "control/daemon/sluiced.h"
 #include "control/daemon/start_args.h"
 #include "ovsdb-lite/client.h"
@@ -24,6 +25,10 @@ static json_t *notes_json(const struct sluiced *d)
 			list, json_pack("{s:s, s:s, s:s}", "table", "datapath", "name", "", "text",
 					"restart needed: settings of its next start have "
 					"changed"));
+	if (metrics_error(d->metrics))
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "table", "Open_vSwitch",
+						      "name", "", "text",
+						      metrics_error(d->metrics)));
 	VEC_FOR_EACH (n, &d->notes.notes)
 		json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "table", n->table, "name",
 						      n->name, "text", n->text));

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "control/daemon/metrics.h"
 #include "control/daemon/sluiced.h"
 #include "datapath/base/log.h"
 #include "ovsdb-lite/process.h"
@@ -27,6 +28,7 @@ static const char usage_text[] =
 	"  --log-file[=FILE]      log to a file (RUNDIR/sluiced.log)\n"
 	"  --unixctl=FILE         control socket\n"
 	"  -v, --verbose=[SPEC]   log levels, such as dbg or engine:dbg\n"
+	"  --metrics=ADDRESS      metrics for Prometheus: unix:FILE or IP:PORT (off)\n"
 	"  --enable-dummy[=system|override]  dummy ports instead of devices, for tests\n"
 	"  -h, --help   -V, --version\n";
 
@@ -38,6 +40,7 @@ enum {
 	OPT_LOG_FILE,
 	OPT_UNIXCTL,
 	OPT_DUMMY,
+	OPT_METRICS,
 	OPT_NO_CHDIR,
 };
 
@@ -50,6 +53,7 @@ static const struct option long_options[] = {
 	{"log-file", optional_argument, NULL, OPT_LOG_FILE},
 	{"unixctl", required_argument, NULL, OPT_UNIXCTL},
 	{"verbose", optional_argument, NULL, 'v'},
+	{"metrics", required_argument, NULL, OPT_METRICS},
 	{"enable-dummy", optional_argument, NULL, OPT_DUMMY},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, 'V'},
@@ -103,6 +107,9 @@ static void parse(int argc, char *argv[], struct sluiced_options *o)
 		switch (c) {
 		case OPT_RUNDIR:
 			o->rundir = optarg;
+			break;
+		case OPT_METRICS:
+			o->metrics = optarg;
 			break;
 		case OPT_DBDIR:
 			o->dbdir = optarg;
@@ -212,11 +219,14 @@ static int run(struct sluiced *d)
 		return 1;
 	}
 	log_info("sluiced %s: ready in %s", SLUICE_VERSION, d->options->rundir);
+	d->metrics = metrics_create(d);
 	daemonize_ready(false);
 	event_base_dispatch(d->base);
 	log_info("stopping");
 	commands_net_abort(d);
 	control_close(d);
+	metrics_destroy(d->metrics);
+	d->metrics = NULL;
 	reconcile_destroy(d);
 	database_close(d);
 	for (int i = 0; i < 3; i++)

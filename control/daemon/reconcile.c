@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "control/daemon/link_watch.h"
+#include "control/daemon/metrics.h"
 #include "control/daemon/sluiced.h"
 #include "control/daemon/start_args.h"
 #include "control/daemon/switches.h"
@@ -67,6 +68,8 @@ static void reconfigure(evutil_socket_t fd, short what, void *aux)
 	config_sort(&desired);
 	switches_update(d->switches, &desired);
 	start_args_write(d);
+	if (d->metrics)
+		metrics_update(d->metrics);
 	engine_set_desired(d->engine, &desired, d->seq);
 	if (!engine_client(d->engine) && !evtimer_pending(d->grace, NULL))
 		start_timer(d->grace, GRACE_MS);

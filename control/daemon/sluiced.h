@@ -11,6 +11,7 @@
 struct event;
 struct event_base;
 struct link_watch;
+struct metrics;
 struct ovsdb_client;
 struct ovsdb_server;
 struct pidfile;
@@ -23,6 +24,7 @@ struct sluiced_options {
 	const char *unixctl;  /* NULL: <rundir>/ovs-vswitchd.<pid>.ctl; "none" */
 	const char *pidfile;  /* NULL: only the one in rundir */
 	const char *log_file; /* NULL: stderr; "": the default name */
+	const char *metrics;  /* address of the metrics endpoint; NULL: what the database says */
 	enum rows_dummy dummy;
 	bool detach;
 };
@@ -38,6 +40,7 @@ struct sluiced {
 	struct engine *engine;
 	struct link_watch *links;
 	struct switches *switches; /* one OpenFlow switch per bridge */
+	struct metrics *metrics;
 
 	struct unixctl *control[3]; /* as ovs-vswitchd, as ovsdb-server, sluiced.sock */
 	struct pidfile *pidfiles[3];

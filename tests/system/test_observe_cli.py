@@ -76,7 +76,7 @@ def test_drops_puts_first_what_happens_now(process):
     assert [(d["port"], d["reason"]) for d in drops][:2] == [("p1", "normal_same_port"), ("p3", "rx_port_down")]
     first, second = drops[:2]
     assert first["rate"] > 10 and second["rate"] == 0 and second["count"] == 2000
-    assert "same port" in first["help"] and second["remedy"] and second["family"] == "rx"
+    assert "behind the port" in first["help"] and second["remedy"] and second["family"] == "rx"
     assert reads(process, "drops", "--port", "p3", "--interval", "0.01")["drops"][0]["count"] == 2000
     text = sluice(process, "drops", "p3", "--interval", "0.01").stdout
     assert "rx_port_down" in text and second["remedy"] in text and "p1" not in text

@@ -14,6 +14,9 @@ static char *remedy_of(const char *table, const char *name, const char *text)
 	const char *record = !strcmp(table, "Open_vSwitch") ? "." : name;
 	if (strstr(text, "restart needed"))
 		return xstrdup("sluice down; sluice up (guests reconnect by themselves)");
+	if (!strncmp(text, "metrics: ", 9))
+		return xstrdup("ovs-vsctl set Open_vSwitch . "
+			       "other_config:sluice-metrics=unix:metrics.sock (or IP:PORT)");
 	if (is_key)
 		return xasprintf("ovs-vsctl remove %s %s other_config %.*s", table, record, (int)n,
 				 key);
@@ -22,8 +25,6 @@ static char *remedy_of(const char *table, const char *name, const char *text)
 				 name);
 	if (!strcmp(table, "datapath"))
 		return xstrdup("see the datapath's log; sluiced tries again by itself");
-	if (n && !strchr(text, ' '))
-		return xasprintf("ovs-vsctl clear %s %s %.*s", table, record, (int)n, text);
 	if (n)
 		return xasprintf("ovs-vsctl clear %s %s %.*s", table, record, (int)n, text);
 	return xasprintf("ovs-vsctl list %s %s", table, record);
