@@ -77,7 +77,9 @@ struct ct_conn {
 	uint8_t phase;       /* enum conn_phase; W: lock */
 	uint8_t half_open;   /* 1: in its port's list; W: the port's lock  R: any */
 	uint8_t home;        /* shard whose memory it is; constant */
-	uint8_t pad[5];
+	uint8_t alg;         /* enum ct_alg; constant */
+	uint8_t related;     /* 1: another connection announced it; constant */
+	uint8_t pad[3];
 	struct list half_link;     /* under the port's lock */
 	struct ct_conn *free_next; /* shard's free or dead list; under the shard's lock */
 	struct conn_side side[2];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Walks over all connections: expiry, a little at a time, and flushing. Main thread. */
 #include "datapath/conntrack/conntrack.h"
+#include "datapath/conntrack/ct_expect.h"
 
 enum {
 	/* Chunks per upkeep: at one every 10 ms a million connections are seen within 5 s, for
@@ -74,6 +75,8 @@ uint32_t conntrack_flush(const struct conntrack_filter *f)
 				conntrack_remove(c[k]);
 				gone++;
 			}
+	if (!f->has_mark && !f->orig.family && !f->reply.family)
+		ct_expect_flush(f->context);
 	conn_table_reclaim();
 	return gone;
 }

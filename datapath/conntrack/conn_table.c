@@ -254,6 +254,8 @@ static void fill(struct ct_conn *c, const struct ct_conn *init)
 	c->timeout_ms = init->timeout_ms;
 	c->port_id = init->port_id;
 	c->nat = init->nat;
+	c->alg = init->alg;
+	c->related = init->related;
 	c->phase = init->phase;
 	c->half_open = 0;
 	list_init(&c->half_link);

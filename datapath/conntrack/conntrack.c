@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "datapath/conntrack/ct_alg.h"
+#include "datapath/conntrack/ct_expect.h"
 #include "datapath/conntrack/ct_fragment.h"
 #include "datapath/core/limits.h"
 #include "datapath/core/rcu.h"
@@ -154,9 +156,10 @@ static int insert(const struct conntrack_request *q, const struct ct_packet *p,
 
 /* *out: the new connection, or NULL when somebody else has just made it. */
 static enum drop_reason create(struct ct_thread *t, const struct conntrack_request *q,
-			       const struct ct_packet *p, struct ct_conn **out)
+			       const struct ct_packet *p, const struct ct_expectation *announced,
+			       struct ct_conn **out)
 {
-	struct ct_conn init = {.port_id = (uint16_t)q->port_id}, *victim;
+	struct ct_conn init = {.port_id = (uint16_t)q->port_id, .alg = q->alg}, *victim;
 	enum drop_reason why = ct_limits_book(q->context, q->port_id, &victim);
 	int rc;
 
@@ -168,6 +171,11 @@ static enum drop_reason create(struct ct_thread *t, const struct conntrack_reque
 	if (why != DROP_NONE) {
 		COUNT(t, refused);
 		return why;
+	}
+	if (announced) {
+		init.related = 1;
+		init.mark = announced->mark;
+		memcpy(init.label, announced->label, sizeof init.label);
 	}
 	tracker_begin(&init, p, timeouts(q->context), q->now_ms);
 	rc = insert(q, p, &init, out);
@@ -262,19 +270,21 @@ static void translate(const struct ct_conn *c, unsigned dir, const struct ct_pac
 
 static enum drop_reason begin(struct ct_thread *t, const struct conntrack_request *q,
 			      const struct ct_packet *p, struct conntrack_meta *m,
-			      struct ct_rewrite *rw, struct ct_conn **out)
+			      struct ct_rewrite *rw, struct ct_expectation *e, struct ct_conn **out)
 {
 	enum drop_reason why;
+	bool announced;
 
 	if (!tracker_may_begin(p) || (q->sum_ok && !q->sum_ok(q->aux))) {
 		m->state = CT_STATE_INV;
 		COUNT(t, invalid);
 		return DROP_NONE;
 	}
-	m->state = CT_STATE_NEW;
+	announced = ct_expect_find(&p->tuple, q->now_ms, q->commit, e);
+	m->state = CT_STATE_NEW | (announced ? CT_STATE_REL : 0);
 	if (!q->commit)
 		return DROP_NONE;
-	why = create(t, q, p, out);
+	why = create(t, q, p, announced ? e : NULL, out);
 	if (*out && q->nat)
 		translate(*out, CONN_ORIG, p, m, rw);
 	return why;
@@ -295,6 +305,8 @@ static bool follow(struct ct_thread *t, struct ct_conn *c, const struct conntrac
 		return true;
 	}
 	v = update(c, q, p, dir);
+	if (c->related)
+		m->state |= CT_STATE_REL;
 	switch (v) {
 	case TRACKER_OK:
 		m->state = (uint8_t)((m->state & ~CT_STATE_NEW) | CT_STATE_EST |
@@ -319,12 +331,14 @@ enum drop_reason conntrack_run(const struct conntrack_request *q, struct conntra
 {
 	struct ct_thread *t = threads[q->thread_idx];
 	struct ct_packet p;
+	struct ct_expectation e; /* valid when until_ms is set */
 	struct ct_conn *c;
 	enum drop_reason why = DROP_NONE;
 	unsigned dir = CONN_ORIG;
 	bool translated;
 
 	rw->any = false;
+	e.until_ms = 0;
 	if (SL_UNLIKELY(!t)) {
 		if (conntrack_thread_create(q->thread_idx))
 			return DROP_CT_NO_MEMORY;
@@ -350,13 +364,20 @@ enum drop_reason conntrack_run(const struct conntrack_request *q, struct conntra
 			translate(c, dir, &p, m, rw);
 	} else {
 		c = NULL;
-		why = begin(t, q, &p, m, rw, &c);
+		dir = CONN_ORIG;
+		why = begin(t, q, &p, m, rw, &e, &c);
 	}
 	if (why != DROP_NONE)
 		return why;
 	if (c && (q->set_mark || q->set_label))
 		write_mark(c, q);
+	if (c && SL_UNLIKELY(c->alg) && !p.related && !(m->state & CT_STATE_INV))
+		ct_alg_packet(c, &p, dir, q->data, q->len, q->now_ms);
 	fill_meta(m, q->context, c, &p.tuple);
+	if (SL_UNLIKELY(!c && e.until_ms)) { /* not committed yet, but already announced */
+		m->mark = e.mark;
+		memcpy(m->label, e.label, sizeof m->label);
+	}
 	return DROP_NONE;
 }
 

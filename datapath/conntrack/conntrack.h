@@ -26,6 +26,7 @@ struct conntrack_request {
 	bool commit, force, set_mark, set_label;
 	uint32_t mark, mark_mask;
 	uint8_t label[16], label_mask[16];
+	uint8_t alg; /* enum ct_alg: the helper a connection gets when it is committed */
 	const struct ct_nat *nat; /* NULL: no nat() in this ct() */
 };
 

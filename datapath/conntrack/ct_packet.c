@@ -59,6 +59,7 @@ static bool read_tcp(struct ct_packet *p, const struct view *v, uint32_t pkt_len
 	p->wscale = p->flags & TCP_SYN ? window_scale(tcp + 20, header - 20) : CT_NO_WSCALE;
 	behind = ofs->l4 + header + ofs->tail_pad;
 	p->payload_bytes = pkt_len > behind ? pkt_len - behind : 0;
+	p->payload_ofs = (uint16_t)(ofs->l4 + header);
 	return true;
 }
 
@@ -144,6 +145,8 @@ static bool read_l4(struct ct_packet *p, const struct view *v, uint32_t pkt_len,
 		return false;
 	if (proto == IPPROTO_TCP)
 		return read_tcp(p, v, pkt_len, ofs);
+	if (proto == IPPROTO_UDP)
+		p->payload_ofs = (uint16_t)(ofs->l4 + 8);
 	if (proto == IPPROTO_SCTP)
 		p->chunk = has(v, ofs->l4, 13) ? v->data[ofs->l4 + 12] : 0;
 	return true;
@@ -223,6 +226,7 @@ static bool parse_plain(struct ct_packet *p, const struct view *v, uint32_t pkt_
 	ct_tuple_set4(&p->tuple, src, dst, ports, context, ofs->ip_proto);
 	p->related = p->fragment = p->first_fragment = false;
 	p->inner_l3 = p->inner_l4 = 0;
+	p->payload_ofs = (uint16_t)(ofs->l4 + 8);
 	return ofs->ip_proto == IPPROTO_UDP || read_tcp(p, v, pkt_len, ofs);
 }
 

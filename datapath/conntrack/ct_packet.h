@@ -17,6 +17,7 @@ struct ct_packet {
 	uint32_t frag_id;
 	/* TCP */
 	uint32_t seq, ack, payload_bytes;
+	uint16_t payload_ofs; /* TCP, UDP: from the start of the packet; 0: none */
 	uint16_t win;
 	uint8_t flags;  /* TCP_* */
 	uint8_t wscale; /* of a SYN; CT_NO_WSCALE: no such option */

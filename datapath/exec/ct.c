@@ -172,6 +172,7 @@ static void fill_request(struct conntrack_request *q, const struct prog_ct *c, u
 			 struct ct_nat *nat)
 {
 	q->context = c->zone;
+	q->alg = (uint8_t)c->alg;
 	q->commit = flags & PROG_CT_COMMIT;
 	q->force = flags & PROG_CT_FORCE;
 	q->set_mark = flags & PROG_CT_MARK;

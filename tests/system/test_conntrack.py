@@ -276,10 +276,10 @@ def describe(data):
                               int.from_bytes(data[6:10], "big"), ether.summary())
 
 
-def compare(pair, nat, packets):
+def compare(pair, nat, packets, flows=None):
     ours, theirs = pair
     for sw in pair:
-        sw.load(rules(nat))
+        sw.load(flows or rules(nat))
     for i, (port, data) in enumerate(packets):
         a, b = ours.send(port, data), theirs.send(port, data)
         assert a == b, "packet %d %s:\n  sluice: %s\n  ovs:    %s\n%s\n%s" % (
@@ -295,6 +295,59 @@ def test_states(pair, name):
 @pytest.mark.parametrize("name", NATTED)
 def test_translations(pair, name):
     compare(pair, *NATTED[name])
+
+
+def ftp(line, back=False, seq=101, ack=501, client=C, server=S):
+    line = line.encode() + b"\r\n"
+    seq, ack = (ack, seq) if back else (seq, ack)
+    return tcp("PA", seq, ack, line, back=back, dport=21, client=client, server=server)
+
+
+FTP = opened(dport=21)
+ANNOUNCED = {
+    "active": ("ftp", FTP + [
+        ftp("PORT 10,0,0,1,8,0"), tcp("S", 1, 0, back=True, sport=2048, dport=20),
+        tcp("SA", 7, 2, sport=2048, dport=20), tcp("A", 2, 8, back=True, sport=2048, dport=20),
+        tcp("PA", 2, 8, b"data", back=True, sport=2048, dport=20)]),
+    "active, somebody else's port": ("ftp", FTP + [
+        ftp("PORT 10,0,0,1,8,0"), tcp("S", 1, 0, back=True, sport=2049, dport=20)]),
+    "passive": ("ftp", FTP + [
+        ftp("227 Entering Passive Mode (10,0,0,2,195,80)", back=True),
+        tcp("S", 1, 0, sport=4000, dport=50000), tcp("SA", 7, 2, back=True, sport=4000, dport=50000),
+        tcp("A", 2, 8, sport=4000, dport=50000)]),
+    "extended passive": ("ftp", FTP + [
+        ftp("229 Entering Extended Passive Mode (|||50001|)", back=True),
+        tcp("S", 1, 0, sport=4000, dport=50001),
+        tcp("SA", 7, 2, back=True, sport=4000, dport=50001)]),
+    "extended active": ("ftp", FTP + [
+        ftp("EPRT |1|10.0.0.1|2050|"), tcp("S", 1, 0, back=True, sport=2050, dport=20),
+        tcp("SA", 7, 2, sport=2050, dport=20)]),
+    "tftp": ("tftp", [
+        udp(dport=69, payload=b"\0\1file\0octet\0"),
+        udp(back=True, dport=3333, payload=b"\0\3\0\1data"),
+        udp(dport=3333, payload=b"\0\4\0\1")]),
+    "nobody announced anything": ("ftp", FTP + [
+        ftp("NOOP"), tcp("S", 1, 0, back=True, sport=2048, dport=20)]),
+}
+
+
+@pytest.mark.parametrize("name", ANNOUNCED)
+def test_announced_connections(pair, name):
+    alg, packets = ANNOUNCED[name]
+    proto = "udp" if alg == "tftp" else "tcp"
+    flows = [
+        "table=0,ip,actions=ct(table=1,zone=1)",
+        f"table=1,priority=10,{proto},ct_state=+new-rel-inv,actions={STAMP},"
+        f"ct(commit,zone=1,alg={alg},exec(load:0x2a->NXM_NX_CT_MARK[])),output:3",
+        f"table=1,priority=10,ip,ct_state=+new+rel,actions={STAMP},ct(commit,zone=1),output:3",
+        f"table=1,priority=1,actions={STAMP},output:3"]
+    if not name.startswith("extended"):
+        compare(pair, "", packets, flows)
+        return
+    # Open vSwitch understands these over IPv6 only; RFC 2428 has them for both.
+    pair[0].load(flows)
+    got = [describe(pair[0].send(*p)) for p in packets]
+    assert [("rel" in g.split()[0]) for g in got] == [False] * 4 + [True] * (len(got) - 4), got
 
 
 def texts(pair, *command):
