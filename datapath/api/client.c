@@ -45,6 +45,8 @@ struct api_client {
 
 	void (*on_event)(struct attrs a, void *aux);
 	void *event_aux;
+	void (*on_note)(unsigned type, struct attrs a, void *aux);
+	void *note_aux;
 	void (*on_output)(void *aux);
 	void *output_aux;
 
@@ -207,6 +209,11 @@ static int handle_message(struct api_client *c, const void *data, size_t len)
 			c->on_event(a, c->event_aux);
 		return 0;
 	}
+	if (h->type == type && (type == API_CAPTURED || type == API_TRACED)) {
+		if (c->on_note)
+			c->on_note(type, a, c->note_aux);
+		return 0;
+	}
 	if (list_is_empty(&c->waiting))
 		return -EPROTO;
 	struct request *r = LIST_ITEM(c->waiting.next, struct request, link);
@@ -298,6 +305,13 @@ void api_on_event(struct api_client *c, void (*fn)(struct attrs a, void *aux), v
 {
 	c->on_event = fn;
 	c->event_aux = aux;
+}
+
+void api_on_note(struct api_client *c, void (*fn)(unsigned type, struct attrs a, void *aux),
+		 void *aux)
+{
+	c->on_note = fn;
+	c->note_aux = aux;
 }
 
 void api_on_output(struct api_client *c, void (*fn)(void *aux), void *aux)

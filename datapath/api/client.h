@@ -37,6 +37,11 @@ void api_send(struct api_client *c, struct msg *req, api_done_fn done, void *aux
  */
 void api_send_part(struct api_client *c, struct msg *req);
 void api_on_event(struct api_client *c, void (*fn)(struct attrs a, void *aux), void *aux);
+/* CAPTURED and TRACED: messages that a request of this connection started. `type`: enum
+ * api_message.
+ */
+void api_on_note(struct api_client *c, void (*fn)(unsigned type, struct attrs a, void *aux),
+		 void *aux);
 bool api_wants_write(const struct api_client *c);
 /* fn is called when something was queued while nothing was: the loop then waits for writability. */
 void api_on_output(struct api_client *c, void (*fn)(void *aux), void *aux);

@@ -341,6 +341,7 @@ static void classify_burst(struct flow_cache *c, struct port_cache *pc, struct b
 	unsigned n_todo = 0;
 
 	b->depth = pc->relevant.depth;
+	b->probed = 0;
 	for (unsigned i = 0; i < n; i++) {
 		b->mf[i] = b->stale[i] = NULL;
 		rte_prefetch0(rte_pktmbuf_mtod(b->pkt[i], void *));
@@ -381,6 +382,8 @@ static void classify_burst(struct flow_cache *c, struct port_cache *pc, struct b
 			todo[n_todo++] = (uint8_t)i;
 		}
 	}
+	for (unsigned j = 0; SL_UNLIKELY(j < n_todo); j++)
+		b->probed |= 1u << todo[j];
 	if (SL_UNLIKELY(n_todo))
 		probe_masks(c, pc, b, l2, todo, n_todo, version, now_ms);
 }

@@ -294,6 +294,9 @@ static struct mf_info *make_info(const struct resolve_result *r, const struct fl
 	info->written_lines = r->written_lines;
 	info->deps = r->deps;
 	info->drop_cookie = r->drop_cookie;
+	info->rule_cookie = r->rule_cookie;
+	info->rule_bridge = r->rule_bridge;
+	info->rule_table = r->rule_table;
 	info->n_targets = r->n_credits;
 	unsigned at = 0;
 	for (unsigned l = 0; l < FLOW_KEY_LINES; l++) {

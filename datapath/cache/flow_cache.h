@@ -63,7 +63,8 @@ struct port_cache {
 /* One burst's working memory, one per thread. */
 struct burst {
 	uint16_t n;
-	uint8_t depth; /* enum cache_depth the keys were extracted to */
+	uint8_t depth;   /* enum cache_depth the keys were extracted to */
+	uint32_t probed; /* bit per packet: not found by signature, its masks were probed */
 	struct rte_mbuf *pkt[BURST_MAX];
 	struct megaflow *mf[BURST_MAX];     /* NULL: miss, or stale */
 	struct megaflow *stale[BURST_MAX];  /* found but to be resolved again in place */

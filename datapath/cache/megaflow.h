@@ -24,6 +24,9 @@ struct mf_info {
 	uint32_t installed_ms;
 	uint64_t deps;
 	uint64_t drop_cookie;
+	uint64_t rule_cookie; /* the rule that decided, for people; bridge 0: none */
+	uint16_t rule_bridge;
+	uint8_t rule_table, pad;
 	struct program *prog;          /* inside this allocation */
 	struct credit_target **target; /* inside this allocation; references held */
 	/* masked key, then mask, of the lines in mask_lines; then the lines in written_lines */

@@ -9,6 +9,7 @@
 #include "datapath/exec/ops.h"
 #include "datapath/exec/rewrite.h"
 #include "datapath/flow/field.h"
+#include "datapath/observe/observer.h"
 #include "datapath/offload/checksum.h"
 #include "datapath/offload/offload.h"
 
@@ -221,6 +222,9 @@ enum exec_next exec_CT(struct exec *x, struct packet *p, const union prog_word *
 	if (why != DROP_NONE)
 		return exec_dropped(x, p, why);
 	put_meta(&p->s, &meta);
+	if (SL_UNLIKELY(x->observer != NULL))
+		observer_note(x->observer, p->m, p->s.in_port, EVENT_CT,
+			      p->s.ct_state | (uint64_t)p->s.ct_zone << 16, p->s.ct_mark);
 	if (rw.any && !write_translation(p, &rw))
 		return exec_dropped(x, p, DROP_CT_REWRITE);
 	return EXEC_ON;

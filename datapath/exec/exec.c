@@ -8,6 +8,7 @@
 #include "datapath/core/pool.h"
 #include "datapath/exec/ops.h"
 #include "datapath/exec/rewrite.h"
+#include "datapath/observe/observer.h"
 
 typedef enum exec_next (*op_fn)(struct exec *x, struct packet *p, const union prog_word *w,
 				bool last);
@@ -40,11 +41,15 @@ bool exec_copy(struct exec *x, const struct packet *p, struct packet *copy)
 	exec_created(x, p, 1);
 	if (copy->m) {
 		copy->m->port = p->m->port;
+		if (SL_UNLIKELY(x->observer != NULL))
+			observer_copy_mark(copy->m, p->m);
 		return true;
 	}
 	struct port_counters *c = counters_of(x->thread_idx, p->s.in_port);
 	if (c)
 		counter_add(&c->drop[DROP_COPY_NO_MBUF], 1);
+	if (x->observer)
+		observer_drop(x->observer, p->m, p->s.in_port, DROP_COPY_NO_MBUF, false);
 	return false;
 }
 
@@ -221,6 +226,13 @@ enum exec_next exec_CONTROLLER(struct exec *x, struct packet *p, const union pro
 		exec_created(x, p, 1);
 	if (ctr)
 		counter_add(taken ? &ctr->absorbed : &ctr->drop[DROP_CONTROLLER_QUEUE], 1);
+	if (SL_UNLIKELY(x->observer != NULL)) {
+		if (taken)
+			observer_note(x->observer, p->m, p->s.in_port, EVENT_ABSORBED, w->op.b, 0);
+		else
+			observer_drop(x->observer, p->m, p->s.in_port, DROP_CONTROLLER_QUEUE,
+				      false);
+	}
 	if (!last)
 		return EXEC_ON;
 	rte_pktmbuf_free(p->m);

@@ -41,11 +41,13 @@ struct tx_stage { /* packets on their way to one port */
 	struct rte_mbuf *pkt[STAGE_PKTS];
 };
 
+struct observer;     /* observe/observer.h */
 struct exec_upcalls; /* ring to the main thread; poll/upcall.h */
 
 struct exec {
 	unsigned thread_idx;
 	uint16_t n_pending;            /* ports with staged packets */
+	struct observer *observer;     /* NULL: nobody watches packets */
 	uint32_t pending[PORT_ID_MAX]; /* their numbers */
 	struct tx_stage *
 		stage[PORT_ID_MAX]; /* allocated on first use, never freed before the thread ends */

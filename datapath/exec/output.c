@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datapath/observe/observer.h"
 #include "datapath/offload/offload.h"
 
 struct exec *exec_create(unsigned thread_idx)
@@ -51,7 +52,17 @@ void exec_drop(struct exec *x, struct rte_mbuf *m, uint32_t port_id, enum drop_r
 
 	if (c)
 		counter_add(&c->drop[why], 1);
+	if (SL_UNLIKELY(x->observer != NULL))
+		observer_drop(x->observer, m, port_id, why,
+			      drop_infos[why].family == DROP_FAMILY_TX);
 	rte_pktmbuf_free(m);
+}
+
+static void watch_refused(struct exec *x, struct rte_mbuf **pkts, unsigned n, uint32_t port_id,
+			  enum drop_reason why)
+{
+	for (unsigned i = 0; x->observer && i < n; i++)
+		observer_drop(x->observer, pkts[i], port_id, why, true);
 }
 
 struct flush {
@@ -73,6 +84,7 @@ static void send(struct flush *f, struct rte_mbuf **pkts, unsigned n)
 		for (unsigned i = sent; i < n; i++)
 			bytes -= pkts[i]->pkt_len;
 		counter_add(&f->c->drop[DROP_TX_QUEUE_FULL], n - sent);
+		watch_refused(f->x, pkts + sent, n - sent, f->port->id, DROP_TX_QUEUE_FULL);
 		rte_pktmbuf_free_bulk(pkts + sent, n - sent);
 	}
 	counter_add(&f->c->tx_pkts, sent);
@@ -110,9 +122,12 @@ void exec_flush_port(struct exec *x, struct tx_stage *s)
 			x->pending[i] = x->pending[--x->n_pending];
 			break;
 		}
+	if (SL_UNLIKELY(x->observer != NULL))
+		observer_out(x->observer, s->pkt, n, s->port_id);
 	if (SL_UNLIKELY(!port || !f.c)) {
 		if (f.c)
 			counter_add(&f.c->drop[DROP_TX_PORT_GONE], n);
+		watch_refused(x, s->pkt, n, s->port_id, DROP_TX_PORT_GONE);
 		rte_pktmbuf_free_bulk(s->pkt, n);
 		return;
 	}
@@ -120,6 +135,7 @@ void exec_flush_port(struct exec *x, struct tx_stage *s)
 	uint8_t state = __atomic_load_n(&port->tx_state, __ATOMIC_RELAXED);
 	if (SL_UNLIKELY(state != DROP_NONE)) {
 		counter_add(&f.c->drop[state], n);
+		watch_refused(x, s->pkt, n, s->port_id, (enum drop_reason)state);
 		rte_pktmbuf_free_bulk(s->pkt, n);
 		return;
 	}

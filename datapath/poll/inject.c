@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_cycles.h>
+
 #include "datapath/core/pool.h"
 #include "datapath/flow/action.h"
 #include "datapath/table/bridge.h"
@@ -66,6 +68,8 @@ static void run_one(struct poll_thread *t, struct injected *j)
 	struct port_counters *c = counters_of(t->idx, p.s.in_port);
 
 	b->pkt[0] = j->m;
+	if (SL_UNLIKELY(t->observing != NULL))
+		observer_rx(t->observing, &j->m, 1, p.s.in_port, rte_rdtsc());
 	j->m->port = (uint16_t)p.s.in_port;
 	flow_cache_extract(b, 0, p.s.in_port, EXTRACT_FULL);
 	b->key[0].recirc_id = j->frozen_id;
@@ -88,7 +92,10 @@ static void run_one(struct poll_thread *t, struct injected *j)
 	p.has_ofs = true;
 	resolve(t->resolver, &req, &t->result);
 	flow_cache_credit_once(t->cache, &t->result, j->m->pkt_len, t->now_ms);
-	exec_run(t->exec, program_scratch(&t->result.prog), &p);
+	struct program *prog = program_scratch(&t->result.prog);
+	if (SL_UNLIKELY(t->observing != NULL))
+		watch_resolved(t, &p, &b->key[0], &t->result, prog, LEVEL_UNCACHED);
+	exec_run(t->exec, prog, &p);
 	free(j);
 	if (t->exec->n_recirc)
 		miss_handle_recirculated(t);

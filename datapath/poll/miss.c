@@ -35,6 +35,8 @@ static void enqueue(struct poll_thread *t, uint32_t port_id, struct rte_mbuf *m,
 	q->pkt[(q->head + q->n++) % MISS_QUEUE_PKTS] = m;
 	if (c)
 		counter_add(&c->miss_queued, 1);
+	if (SL_UNLIKELY(t->observing != NULL))
+		observer_note(t->observing, m, port_id, EVENT_HELD, 0, 0);
 	if (!q->listed) {
 		q->listed = true;
 		t->miss_list[t->n_miss_list++] = port_id;
@@ -75,12 +77,16 @@ static void resolve_one(struct poll_thread *t, struct port_cache *pc, struct bur
 	if (mf) {
 		counter_add(&mf->pkts, 1);
 		counter_add(&mf->bytes, p->m->pkt_len);
+		if (SL_UNLIKELY(t->observing != NULL))
+			watch_settled(t, p, &b->key[i], LEVEL_MISS, mf->info);
 		exec_run(t->exec, mf->info->prog, p);
 		return;
 	}
 	/* Uncached: run from the builder's memory, and credit at once by a short-lived entry. */
 	struct program *prog = program_scratch(&r->prog);
 	flow_cache_credit_once(t->cache, r, p->m->pkt_len, t->now_ms);
+	if (SL_UNLIKELY(t->observing != NULL))
+		watch_resolved(t, p, &b->key[i], r, prog, LEVEL_UNCACHED);
 	exec_run(t->exec, prog, p);
 }
 
@@ -102,6 +108,8 @@ static void settle(struct poll_thread *t, struct port_cache *pc, struct burst *b
 	counter_add(&mf->pkts, 1);
 	counter_add(&mf->bytes, p->m->pkt_len);
 	mf->used_ms = t->now_ms;
+	if (SL_UNLIKELY(t->observing != NULL))
+		watch_settled(t, p, &b->key[i], LEVEL_MASK, mf->info);
 	exec_run(t->exec, mf->info->prog, p);
 }
 

@@ -51,6 +51,8 @@ int poll_init(struct err *e)
 	rcu_init();
 	if (!flow_cache_classify)
 		flow_cache_select_isa(NULL);
+	if (observer_init())
+		return err_set(e, ENOMEM, "poll: no room in packet buffers for a mark");
 	if (upcall_init())
 		return err_set(e, ENOMEM, "poll: cannot create the ring to the main thread");
 	log_info("flow cache lookup for %s", flow_cache_isa());
@@ -268,14 +270,14 @@ void poll_port_requeue(struct port *p)
 			poll_wake(poll_thread_at[t]);
 }
 
-static void command_all(enum poll_command_kind kind, uint32_t port_id)
+void poll_command_all(enum poll_command_kind kind, uint32_t port_id)
 {
 	for (unsigned t = 0; t < POLL_THREADS_MAX; t++) {
 		struct poll_thread *th = poll_thread_at[t];
 
 		if (!th)
 			continue;
-		void *v = (void *)(uintptr_t)(((uintptr_t)port_id << 2) | 2 | kind);
+		void *v = (void *)(uintptr_t)(((uintptr_t)port_id << 3) | 4 | kind);
 		while (rte_ring_sp_enqueue(th->commands, v)) {
 			poll_wake(th);
 			sched_yield(); /* the thread takes them at its next iteration */
@@ -298,12 +300,12 @@ void poll_port_remove(struct port *p)
 		rcu_free_later(en->rxq[q]);
 	entries[p->id] = NULL;
 	free(en);
-	command_all(COMMAND_FORGET_PORT, p->id);
+	poll_command_all(COMMAND_FORGET_PORT, p->id);
 }
 
 void poll_cache_flush(void)
 {
-	command_all(COMMAND_FLUSH, 0);
+	poll_command_all(COMMAND_FLUSH, 0);
 }
 
 /* ---- threads ---- */
@@ -312,6 +314,7 @@ static void destroy_thread(struct poll_thread *t)
 {
 	if (!t)
 		return;
+	watch_thread_free(t);
 	flow_cache_destroy(t->cache);
 	exec_destroy(t->exec);
 	resolver_destroy(t->resolver);
@@ -359,6 +362,7 @@ static int start_thread(uint16_t core, struct err *e)
 		return err_set(e, ENOMEM, "poll core %u: out of memory", core);
 	}
 	t->exec->packet_in = upcall_packet_in;
+	watch_thread_join(t);
 	poll_thread_at[idx] = t;
 	int rc = pthread_create(&t->pthread, NULL, poll_thread_main, t);
 	while (!rc && !__atomic_load_n(&t->started, __ATOMIC_ACQUIRE))

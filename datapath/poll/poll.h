@@ -5,6 +5,7 @@
 #pragma once
 #include "datapath/core/counters.h"
 #include "datapath/core/version.h"
+#include "datapath/observe/journal.h"
 #include "datapath/port/port.h"
 
 struct err;
@@ -78,6 +79,16 @@ struct poll_upcall {
 };
 int poll_upcall_fd(void);                   /* eventfd: readable when upcalls wait */
 struct poll_upcall *poll_upcall_next(void); /* NULL when none; free() it */
+
+/* ---- watching packets ---- */
+/* From now on these probes watch (NULL: none). The caller frees an earlier set by rcu_defer() after
+ * this has returned. -ENOMEM: nothing has changed. */
+int poll_observe(const struct probe_set *set);
+/* Reports to `sink` what is complete; `all`: everything. */
+void poll_observe_sink(journal_sink *sink, void *aux);
+void poll_observe_drain(uint64_t now_ms, bool all);
+/* Packets that the probe in this slot saw, and that were lost, over all threads. */
+void poll_observe_counts(unsigned slot, uint32_t probe_id, uint64_t *seen, uint64_t *lost);
 
 /* ---- looking ---- */
 struct poll_rxq_info {

@@ -7,6 +7,7 @@
 
 #include "datapath/cache/flow_cache.h"
 #include "datapath/exec/exec.h"
+#include "datapath/observe/observer.h"
 #include "datapath/poll/poll.h"
 #include "datapath/resolve/resolve.h"
 
@@ -54,7 +55,7 @@ struct miss_queue { /* packets of one port that wait for their resolution */
 	struct rte_mbuf *pkt[MISS_QUEUE_PKTS];
 };
 
-enum poll_command_kind { COMMAND_FLUSH, COMMAND_FORGET_PORT };
+enum poll_command_kind { COMMAND_FLUSH, COMMAND_FORGET_PORT, COMMAND_OBSERVE };
 struct poll_command {
 	enum poll_command_kind kind;
 	uint32_t port_id;
@@ -64,8 +65,12 @@ struct poll_thread {
 	unsigned idx;
 	uint16_t core;
 	pthread_t pthread;
-	bool stop;   /* W: main */
-	bool failed; /* W: thread, before started */
+	bool stop; /* W: main */
+	/* In use; NULL: nobody watches. As exec->observer.  W: thread  R: main, after a barrier */
+	struct observer *observing;
+	struct observer *observer; /* W: main, before the command; lives as long as the thread */
+	struct journal *journal;   /* main only */
+	bool failed;               /* W: thread, before started */
 	bool started;
 	int epoll_fd, wake_fd;
 	struct flow_cache *cache;
@@ -108,6 +113,8 @@ static inline uint64_t tsc_of_us(uint64_t us)
 	return us * poll_tsc_hz / 1000000;
 }
 
+/* poll.c, main: each thread runs it at its next iteration, before it looks at packets. */
+void poll_command_all(enum poll_command_kind kind, uint32_t port_id);
 /* thread.c */
 void *poll_thread_main(void *arg);
 /* miss.c: the packets of a burst that the cache did not know; consumes them. */
@@ -117,6 +124,16 @@ void miss_serve_queues(struct poll_thread *t);
 void miss_handle_recirculated(struct poll_thread *t);
 void miss_drop_all(struct poll_thread *t);
 uint64_t miss_held(const struct poll_thread *t, uint32_t port_id);
+/* watch.c */
+void watch_thread_free(struct poll_thread *t); /* main; after the thread has ended */
+void watch_thread_join(struct poll_thread *t); /* main; before it starts */
+void watch_command(struct poll_thread *t);     /* thread: the set of probes has changed */
+void watch_hits(struct poll_thread *t, struct burst *b, uint32_t in_port);
+void watch_settled(struct poll_thread *t, struct packet *p, const struct flow_key *key,
+		   enum cache_level level, const struct mf_info *info);
+void watch_resolved(struct poll_thread *t, struct packet *p, const struct flow_key *key,
+		    const struct resolve_result *r, const struct program *prog,
+		    enum cache_level level);
 /* inject.c */
 void inject_run(struct poll_thread *t);
 void inject_drop_all(struct poll_thread *t);

@@ -153,11 +153,15 @@ static void process(struct poll_thread *t, uint32_t in_port, unsigned n)
 	}
 	counter_add(&c->rx_pkts, n);
 	counter_add(&c->rx_bytes, bytes);
+	if (SL_UNLIKELY(t->observing != NULL))
+		observer_rx(t->observing, b->pkt, n, in_port, rte_rdtsc());
 	if (SL_UNLIKELY(shortest < L2_BYTES_MAX))
 		n = drop_runts(t, b->pkt, n, in_port);
 	b->n = (uint16_t)n;
 	flow_cache_classify(t->cache, pc, b, (uint32_t)t->version, t->now_ms);
 	account(t, STAGE_CACHE, &since);
+	if (SL_UNLIKELY(t->observing != NULL))
+		watch_hits(t, b, in_port);
 	unsigned n_missed = run_hits(t, b, in_port, missed, c);
 	account(t, STAGE_EXEC, &since);
 	if (SL_UNLIKELY(n_missed)) {
@@ -232,10 +236,17 @@ static void run_commands(struct poll_thread *t)
 		uintptr_t v = (uintptr_t)p;
 
 		/* kind in the low bits, port above: no allocation to free */
-		if ((v & 1) == COMMAND_FORGET_PORT)
-			flow_cache_port_forget(t->cache, (uint32_t)(v >> 2));
-		else
+		switch ((enum poll_command_kind)(v & 3)) {
+		case COMMAND_FORGET_PORT:
+			flow_cache_port_forget(t->cache, (uint32_t)(v >> 3));
+			break;
+		case COMMAND_FLUSH:
 			flow_cache_flush(t->cache);
+			break;
+		case COMMAND_OBSERVE:
+			watch_command(t);
+			break;
+		}
 	}
 }
 
@@ -282,6 +293,8 @@ static bool iterate(struct poll_thread *t)
 		exec_flush(t->exec);
 		account(t, STAGE_TX, &since);
 	}
+	if (SL_UNLIKELY(t->observing != NULL))
+		observer_end_iteration(t->observing);
 	flow_cache_recycle(t->cache);
 	counter_add(&t->iterations, 1);
 	if (t->iterations % RCU_EVERY == 0)

@@ -54,6 +54,10 @@ struct resolve_result {
 	enum drop_reason
 		drop; /* DROP_NONE, or why nothing is output (the program is then OP_DROP) */
 	uint64_t drop_cookie; /* rule that dropped */
+	/* The rule that decided: matched last, before anything was dropped. Bridge 0: none. */
+	uint64_t rule_cookie;
+	uint16_t rule_bridge;
+	uint8_t rule_table;
 	/* Who is to be credited for each packet; references NOT taken: install takes them in the
 	 * same burst. */
 	uint16_t n_credits;

@@ -57,6 +57,7 @@ static struct conn *writer; /* holds the lease */
 static struct loop_fd listener = {.fd = -1};
 static char *socket_path;
 static struct msg reply; /* being built */
+void (*conn_ended)(struct conn *c);
 
 /* ---- life ---- */
 
@@ -80,6 +81,8 @@ static void kill_conn(struct conn *c)
 	}
 	if (c->transaction)
 		transaction_orphan(c->transaction);
+	if (conn_ended)
+		conn_ended(c);
 	if (c->dump)
 		c->dump->free(c->dump);
 	loop_remove(&c->watch);
@@ -610,4 +613,20 @@ unsigned conn_broadcast(enum api_event kind, struct msg *m)
 	}
 	msg_free(m);
 	return n;
+}
+
+/* ---- notes ---- */
+
+bool conn_send_note(struct conn *c, struct msg *m)
+{
+	bool takes = !c->dead && unsent(c) < CONN_PACKET_IN_BYTES;
+
+	if (takes) {
+		msg_finish(m);
+		append(c, m);
+	}
+	msg_free(m);
+	if (takes)
+		pump(c);
+	return takes;
 }

@@ -60,3 +60,9 @@ unsigned conn_broadcast(enum api_event kind, struct msg *m);
 /* Is somebody subscribed to the kind who still takes packet-ins; is somebody subscribed at all? */
 bool conn_anyone_wants(enum api_event kind);
 bool conn_has_subscriber(enum api_event kind);
+
+/* ---- notes to one client ---- */
+/* Takes and frees m (not finished); false: the client lags, nothing was sent. */
+bool conn_send_note(struct conn *c, struct msg *m);
+/* Called when a connection ends, before its memory goes. One listener: captures. */
+extern void (*conn_ended)(struct conn *c);

@@ -20,6 +20,7 @@
 #include "datapath/server/conn.h"
 #include "datapath/server/device.h"
 #include "datapath/server/eal.h"
+#include "datapath/server/capture.h"
 #include "datapath/server/events.h"
 #include "datapath/server/loop.h"
 #include "datapath/server/options.h"
@@ -102,6 +103,7 @@ static int start_datapath(struct options *o, char **argv, struct err *e)
 	port_event_sink = port_watch_event;
 	port_rundir = server.rundir;
 	upkeep_start();
+	capture_start();
 	if (!rc)
 		rc = device_start(e);
 	if (!o->n_cores)

@@ -19,7 +19,8 @@ ATTR = struct.Struct("=HHI")
 REPLY, ERROR, TYPE_MASK, CRITICAL = 0x8000, 0x4000, 0x3FFF, 0x8000
 SCALARS = {"U8": "=B", "U16": "=H", "U32": "=I", "U64": "=Q"}
 # Attributes of which an object may have several: always lists in decoded objects.
-LISTS = {"op", "object", "option", "drop", "rxq", "bucket", "band", "rule", "frame"}
+LISTS = {"op", "object", "option", "drop", "rxq", "bucket", "band", "rule", "frame", "output", "step",
+         "part", "mask_why"}
 
 
 def _rows(name, macro):
@@ -117,6 +118,7 @@ class Datapath:
         self.seq = 0
         self.buf = b""
         self.events = []
+        self.notes = []
         self.hello = None
         if hello:
             self.hello = self.call("hello", dict(
@@ -155,6 +157,9 @@ class Datapath:
             if got == MESSAGES["event"] and not got_flags & REPLY:
                 self.events.append(body)
                 continue
+            if not got_flags:  # of a capture
+                self.notes.append((got, body))
+                continue
             assert seq == self.seq and (got_flags & ERROR or got == MESSAGES[kind]), (got, seq)
             if got_flags & ERROR:
                 raise ApiError(body)
@@ -168,6 +173,16 @@ class Datapath:
         for out in self.replies(kind, attrs):
             pass
         return out
+
+    def read_note(self, kind):
+        """The next message of that kind that nobody asked for (captured, traced)."""
+        if self.notes:
+            got, body = self.notes.pop(0)
+        else:
+            got, flags, _, body = self.read_message()
+            assert not flags
+        assert got == MESSAGES[kind], got
+        return body
 
     def dump(self, kind, **select):
         return [o for reply in self.replies(kind, select) for o in reply.get("object", [])]

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The poll thread's side of captures and live traces. No system call, no allocation: events go into
+ * the thread's ring or are counted as lost. */
+#include "datapath/observe/observer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_cycles.h>
+#include <rte_errno.h>
+
+#include "datapath/core/counters.h"
+#include "datapath/flow/program.h"
+
+enum {
+	/* A packet is only taken when the rest of its story will fit as well. */
+	SPARE_BYTES = 256 << 10,
+	OWN_TOKENS = 4096, /* a mark that is older is not this packet's */
+};
+
+int packet_mark_offset = -1;
+const char *const cache_level_names[LEVEL_N] = {
+	[LEVEL_NONE] = "",     [LEVEL_FAST] = "fast",         [LEVEL_MASK] = "mask",
+	[LEVEL_MISS] = "miss", [LEVEL_UNCACHED] = "uncached",
+};
+
+int observer_init(void)
+{
+	static const struct rte_mbuf_dynfield field = {
+		.name = "sluice_packet_mark",
+		.size = sizeof(struct packet_mark),
+		.align = _Alignof(struct packet_mark),
+	};
+
+	packet_mark_offset = rte_mbuf_dynfield_register(&field);
+	return packet_mark_offset < 0 ? -rte_errno : 0;
+}
+
+struct observer *observer_create(void)
+{
+	struct observer *o = aligned_alloc(SL_CACHE_LINE, SL_ALIGN_UP(sizeof *o, SL_CACHE_LINE));
+
+	if (!o)
+		return NULL;
+	memset(o, 0, sizeof *o);
+	o->ring = event_ring_create();
+	if (!o->ring) {
+		free(o);
+		return NULL;
+	}
+	return o;
+}
+
+void observer_destroy(struct observer *o)
+{
+	if (!o)
+		return;
+	event_ring_destroy(o->ring);
+	free(o);
+}
+
+void observer_use(struct observer *o, const struct probe_set *set)
+{
+	o->set = set;
+	for (unsigned s = 0; set && s < PROBES_MAX; s++) {
+		uint32_t id = set->probe[s] ? set->probe[s]->id : 0;
+
+		/* A slot that became free keeps its counts for who still asks. */
+		if (!id || id == o->probe_id[s])
+			continue;
+		o->countdown[s] = 0;
+		o->taken[s] = 0;
+		__atomic_store_n(&o->seen[s], 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&o->lost[s], 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&o->probe_id[s], id, __ATOMIC_RELEASE);
+	}
+}
+
+void observer_clear_mark(struct rte_mbuf *m)
+{
+	*packet_mark_of(m) = (struct packet_mark){.rx_tsc = rte_rdtsc()};
+}
+
+static bool has_port(const struct probe *p, uint32_t port_id)
+{
+	return p->all_ports || (p->port[port_id / 8] >> (port_id % 8) & 1);
+}
+
+/* Slots of the probes that take this packet. *snap: bytes that the greediest of them keeps. */
+static uint32_t choose(struct observer *o, struct rte_mbuf *m, uint32_t port_id, uint8_t want,
+		       uint32_t *snap)
+{
+	uint32_t slots = 0;
+
+	*snap = 0;
+	for (unsigned s = 0; s < PROBES_MAX; s++) {
+		const struct probe *p = o->set->probe[s];
+
+		if (!p || !(p->wants & want) || !has_port(p, port_id))
+			continue;
+		if (p->filter && !bpf_filter_matches(p->filter, m))
+			continue;
+		counter_add(&o->seen[s], 1);
+		if (o->countdown[s]) {
+			o->countdown[s]--;
+			continue;
+		}
+		if (p->limit && o->taken[s] >= p->limit)
+			continue;
+		o->countdown[s] = p->sample ? p->sample - 1 : 0;
+		o->taken[s]++;
+		slots |= 1u << s;
+		*snap = SL_MAX(*snap, p->snaplen);
+	}
+	return slots;
+}
+
+static void count_lost(struct observer *o, uint32_t slots)
+{
+	for (; slots; slots &= slots - 1)
+		counter_add(&o->lost[__builtin_ctz(slots)], 1);
+}
+
+static uint32_t new_token(struct observer *o)
+{
+	if (!++o->last_token)
+		o->last_token = 1;
+	return o->last_token;
+}
+
+static void *begin(struct observer *o, enum observe_event kind, size_t bytes, uint32_t spare,
+		   uint32_t token, uint32_t port_id)
+{
+	struct event_common *c = event_ring_reserve(o->ring, (uint8_t)kind, (uint32_t)bytes, spare);
+
+	if (!c)
+		return NULL;
+	c->token = token;
+	c->port_id = port_id;
+	c->tsc = rte_rdtsc();
+	o->dirty = true;
+	return c;
+}
+
+static void copy_bytes(struct rte_mbuf *m, uint32_t n, uint8_t *to)
+{
+	const void *d = rte_pktmbuf_read(m, 0, n, to);
+
+	if (d != to && n)
+		memcpy(to, d, n);
+}
+
+static void take_rx(struct observer *o, struct rte_mbuf *m, uint32_t port_id, uint64_t tsc)
+{
+	struct packet_mark *mark = packet_mark_of(m);
+	uint32_t snap, n, slots = choose(o, m, port_id, OBSERVE_IN | OBSERVE_TRACE, &snap);
+
+	if (!slots)
+		return;
+	n = SL_MIN(m->pkt_len, snap);
+	struct event_rx *e = begin(o, EVENT_RX, sizeof *e + n, SPARE_BYTES, new_token(o), port_id);
+	if (!e) {
+		count_lost(o, slots);
+		return;
+	}
+	mark->token = e->c.token;
+	e->c.tsc = tsc;
+	e->probes = slots;
+	e->pkt_len = m->pkt_len;
+	e->cap_len = n;
+	copy_bytes(m, n, e->bytes);
+	event_ring_commit(o->ring);
+}
+
+void observer_rx(struct observer *o, struct rte_mbuf **pkts, unsigned n, uint32_t port_id,
+		 uint64_t tsc)
+{
+	bool wanted = o->set->port_wants[port_id] & (OBSERVE_IN | OBSERVE_TRACE);
+
+	for (unsigned i = 0; i < n; i++) {
+		*packet_mark_of(pkts[i]) = (struct packet_mark){.rx_tsc = tsc};
+		if (wanted)
+			take_rx(o, pkts[i], port_id, tsc);
+	}
+}
+
+void observer_lookup(struct observer *o, struct rte_mbuf *m, uint32_t port_id,
+		     const struct observed_lookup *l)
+{
+	struct packet_mark *mark = packet_mark_of(m);
+	bool traced = o->set->any_wants & OBSERVE_TRACE;
+	size_t key = traced && l->key ? sizeof *l->key : 0;
+	size_t prog = traced && l->prog
+			      ? sizeof *l->prog + l->prog->n_words * sizeof(union prog_word)
+			      : 0;
+
+	mark->origin = l->origin;
+	mark->level = (uint8_t)l->level;
+	if (!mark->token)
+		return;
+	struct event_lookup *e =
+		begin(o, EVENT_LOOKUP, sizeof *e + key + prog, 0, mark->token, port_id);
+	if (!e) {
+		counter_add(&o->lost_events, 1);
+		return;
+	}
+	e->origin = l->origin;
+	e->version = l->version;
+	e->recirc_id = l->recirc_id;
+	e->ct_mark = l->ct_mark;
+	e->ct_zone = l->ct_zone;
+	e->ct_state = l->ct_state;
+	e->level = (uint8_t)l->level;
+	e->key_bytes = (uint16_t)key;
+	e->prog_words = prog ? l->prog->n_words : 0;
+	if (key)
+		memcpy(e->data, l->key, key);
+	if (prog)
+		memcpy(e->data + key, l->prog, prog);
+	event_ring_commit(o->ring);
+}
+
+void observer_out(struct observer *o, struct rte_mbuf **pkts, unsigned n, uint32_t port_id)
+{
+	bool wanted = o->set->port_wants[port_id] & OBSERVE_OUT;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct rte_mbuf *m = pkts[i];
+		struct packet_mark *mark = packet_mark_of(m);
+		uint32_t snap = 0, slots = wanted ? choose(o, m, port_id, OBSERVE_OUT, &snap) : 0;
+		uint32_t len = SL_MIN(m->pkt_len, snap);
+
+		if (!slots && !mark->token)
+			continue;
+		if (!slots)
+			len = 0;
+		/* So that a port that does not take it can say so. */
+		if (!mark->token)
+			mark->token = new_token(o);
+		struct event_out *e = begin(o, EVENT_OUT, sizeof *e + len, 0, mark->token, port_id);
+		if (!e) {
+			count_lost(o, slots);
+			counter_add(&o->lost_events, !slots);
+			continue;
+		}
+		e->mark = *mark;
+		e->probes = slots;
+		e->from_port = m->port;
+		e->pkt_len = m->pkt_len;
+		e->cap_len = len;
+		copy_bytes(m, len, e->bytes);
+		event_ring_commit(o->ring);
+	}
+}
+
+/* Segments of a large packet are in buffers that carry the mark of whoever had them before. */
+static bool is_own(const struct observer *o, const struct packet_mark *mark)
+{
+	return !mark->token || o->last_token - mark->token < OWN_TOKENS;
+}
+
+void observer_drop(struct observer *o, struct rte_mbuf *m, uint32_t port_id, enum drop_reason why,
+		   bool at_port)
+{
+	static const struct packet_mark none;
+	const struct packet_mark *mark = is_own(o, packet_mark_of(m)) ? packet_mark_of(m) : &none;
+	uint32_t snap = 0, slots = 0, len;
+
+	if (o->set->port_wants[port_id] & OBSERVE_DROP)
+		slots = choose(o, m, port_id, OBSERVE_DROP, &snap);
+	if (!slots && !mark->token)
+		return;
+	len = slots ? SL_MIN(m->pkt_len, snap) : 0;
+	struct event_drop *e = begin(o, EVENT_DROP, sizeof *e + len, 0, mark->token, port_id);
+	if (!e) {
+		count_lost(o, slots);
+		counter_add(&o->lost_events, !slots);
+		return;
+	}
+	e->mark = *mark;
+	e->probes = slots;
+	e->from_port = m->port;
+	e->pkt_len = m->pkt_len;
+	e->cap_len = len;
+	e->reason = (uint16_t)why;
+	e->at_port = at_port;
+	copy_bytes(m, len, e->bytes);
+	event_ring_commit(o->ring);
+}
+
+void observer_note(struct observer *o, struct rte_mbuf *m, uint32_t port_id,
+		   enum observe_event kind, uint64_t detail, uint64_t wide)
+{
+	uint32_t token = packet_mark_of(m)->token;
+	struct event_note *e;
+
+	if (!token)
+		return;
+	e = begin(o, kind, sizeof *e, 0, token, port_id);
+	if (!e) {
+		counter_add(&o->lost_events, 1);
+		return;
+	}
+	e->detail = detail;
+	e->wide = wide;
+	event_ring_commit(o->ring);
+}
+
+void observer_end_iteration(struct observer *o)
+{
+	struct event_note *e;
+
+	if (!o->dirty)
+		return;
+	e = begin(o, EVENT_MARK, sizeof *e, 0, 0, 0);
+	if (!e)
+		return; /* the next one says it */
+	event_ring_commit(o->ring);
+	o->dirty = false;
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A traced packet's events as steps. Main thread. */
+#include <rte_cycles.h>
+
+#include "datapath/base/str.h"
+#include "datapath/flow/program.h"
+#include "datapath/poll/poll.h"
+#include "datapath/server/capture.h"
+#include "datapath/server/registry.h"
+#include "datapath/server/request.h"
+
+static size_t begin(struct msg *m, const char *kind, const struct packet_report *r,
+		    const struct event_common *c)
+{
+	size_t at = msg_nest_begin(m, ATTR_STEP);
+	uint64_t since = c->tsc > r->rx_tsc ? c->tsc - r->rx_tsc : 0;
+
+	msg_put_str(m, ATTR_STEP_KIND, kind);
+	msg_put_u16(m, ATTR_DEPTH, 0);
+	msg_put_u64(m, ATTR_SINCE_NS, (uint64_t)((double)since * 1e9 / (double)rte_get_tsc_hz()));
+	return at;
+}
+
+static void put_port(struct msg *m, uint32_t port_id)
+{
+	const struct port_object *p = registry_port_by_id(port_id);
+
+	msg_put_str(m, ATTR_PORT, p ? p->o.name : "");
+}
+
+static void put_lookup(struct msg *m, const struct packet_report *r, const struct event_lookup *e)
+{
+	size_t at = begin(m, "cache", r, &e->c);
+
+	msg_put_str(m, ATTR_LEVEL, cache_level_names[e->level]);
+	msg_put_u32(m, ATTR_RECIRC_ID, e->recirc_id);
+	msg_put_u8(m, ATTR_CT_STATE, e->ct_state);
+	msg_nest_end(m, at);
+	if (e->prog_words) {
+		struct str text = STR_INIT;
+
+		at = begin(m, "run", r, &e->c);
+		program_format((const struct program *)(const void *)(e->data + e->key_bytes),
+			       &text);
+		msg_put_str(m, ATTR_PROGRAM_TEXT, str_cstr(&text));
+		str_free(&text);
+		msg_nest_end(m, at);
+	}
+}
+
+static void put_event(struct msg *m, const struct packet_report *r, const struct event_common *c)
+{
+	size_t at;
+
+	switch ((enum observe_event)c->head.kind) {
+	case EVENT_RX:
+		at = begin(m, "rx", r, c);
+		put_port(m, c->port_id);
+		msg_nest_end(m, at);
+		break;
+	case EVENT_LOOKUP:
+		put_lookup(m, r, (const struct event_lookup *)c);
+		break;
+	case EVENT_OUT:
+		at = begin(m, "output", r, c);
+		put_port(m, c->port_id);
+		msg_put_u32(m, ATTR_PACKET_LEN, ((const struct event_out *)c)->pkt_len);
+		msg_nest_end(m, at);
+		break;
+	case EVENT_DROP:
+		at = begin(m, "drop", r, c);
+		put_port(m, c->port_id);
+		msg_put_str(m, ATTR_REASON,
+			    drop_infos[((const struct event_drop *)c)->reason].name);
+		msg_nest_end(m, at);
+		break;
+	case EVENT_HELD:
+		at = begin(m, "note", r, c);
+		msg_put_str(m, ATTR_DETAIL, "waits for its resolution");
+		msg_nest_end(m, at);
+		break;
+	case EVENT_ABSORBED:
+		at = begin(m, "controller", r, c);
+		msg_put_u16(m, ATTR_CONTROLLER_ID,
+			    (uint16_t)((const struct event_note *)c)->detail);
+		msg_nest_end(m, at);
+		break;
+	case EVENT_CT:
+		at = begin(m, "ct", r, c);
+		msg_put_u16(m, ATTR_CT_ZONE,
+			    (uint16_t)(((const struct event_note *)c)->detail >> 16));
+		msg_put_u8(m, ATTR_CT_STATE, (uint8_t)((const struct event_note *)c)->detail);
+		msg_put_u32(m, ATTR_CT_MARK, (uint32_t)((const struct event_note *)c)->wide);
+		msg_nest_end(m, at);
+		break;
+	case EVENT_MARK:
+	case EVENT_PAD:
+		break;
+	}
+}
+
+void trace_live_put(struct msg *m, const struct packet_report *r)
+{
+	for (unsigned i = 0; i < r->n_events; i++)
+		put_event(m, r, r->event[i]);
+}
