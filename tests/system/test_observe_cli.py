@@ -229,12 +229,35 @@ def test_doctor_lists_its_checks_and_finds_a_dead_datapath(tmp_path):
     assert [f["object"] for f in json.loads(r.stdout)["findings"]][:2] == ["datapath", "sluiced"]
 
 
+# ---- top ----
+
+def test_top_shows_threads_ports_and_flows(process):
+    dp = process.connect(writer=True)
+    flood_bridge(dp, 2)
+    with Sender(dp, ("p1", ether(1, 2), 5)):
+        wait_until(lambda: process.connect().dump("megaflows"), every=.2)
+        shown = reads(process, "top", "--once", "--interval", "0.5")
+        text = sluice(process, "top", "--once", "--interval", "0.5").stdout
+        lines = sluice(process, "top", "--count", "3", "--interval", "0.1", "--json").stdout.splitlines()
+    p1 = [p for p in shown["ports"] if p["port"] == "p1"][0]
+    assert p1["rx_pps"] > 20 and p1["rx_bps"] > 20 * 60 * 8 and p1["hit_percent"] > 50 and p1["link"]
+    assert [p for p in shown["ports"] if p["port"] == "p2"][0]["tx_pps"] > 20
+    thread = shown["threads"][0]
+    assert thread["packets_per_second"] > 20 and thread["cycles_per_packet"] > 0
+    assert set(thread["stages"]) == {"rx", "extract", "cache", "resolve", "exec", "tx"}
+    assert abs(sum(thread["stages"].values()) - thread["cycles_per_packet"]) < 1 + thread["cycles_per_packet"] / 100
+    assert {q["port"] for q in thread["queues"]} == {"p1", "p2"}
+    assert shown["flows"][0]["port"] == "p1" and shown["flows"][0]["pps"] > 20
+    assert len([json.loads(line) for line in lines]) == 3
+    assert "\033" not in text and "CYC/PKT" in text and "p1" in text and "█" in text
+
+
 # ---- bad input ----
 
 @pytest.mark.parametrize("argv, where", [
     (["drops", "--interval", "x"], "--interval x"), (["drops", "--count", "2"], "--count"),
     (["drops", "--watch", "--count", "0"], "--count 0"), (["events", "--count", "-1"], "--count -1"),
-    (["doctor", "--interval", "0"], "--interval 0"), (["drops", "--interval"], "--interval"),
+    (["doctor", "--interval", "0"], "--interval 0"), (["top", "--once", "--count", "2"], "--count"), (["drops", "--interval"], "--interval"),
     (["drops", "-x"], "-x"),
 ])
 def test_wrong_usage_names_the_word(argv, where):

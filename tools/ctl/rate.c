@@ -20,7 +20,7 @@ int rate_options(const struct command_call *c, double default_s, uint64_t *inter
 	}
 	*interval_us = (uint64_t)(s * 1e6);
 	if (count && !times)
-		return command_usage(c, "--count without --watch");
+		return command_usage(c, "--count does not go with a single look");
 	if (count && (!parse_u64(count, 10, UINT32_MAX, times) || !*times))
 		return command_usage(c, "--count %s: not a number above 0", count);
 	return EXIT_OK;
