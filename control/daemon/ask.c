@@ -10,6 +10,7 @@
 struct request {
 	struct ask *a;
 	ask_object_fn fn;
+	enum api_attr text; /* of the reply itself; 0: none */
 };
 
 struct ask *ask_begin(struct sluiced *d, struct unixctl_call *call)
@@ -38,8 +39,17 @@ void ask_end(struct ask *a)
 		unixctl_reply(a->call, str_cstr(&a->text));
 	str_free(&a->error);
 	str_free(&a->text);
+	if (a->discard)
+		a->discard(a);
 	free(a->bridge);
 	free(a);
+}
+
+void ask_fail(struct ask *a, const char *text)
+{
+	if (!a->error.len)
+		str_puts(&a->error, text);
+	ask_end(a);
 }
 
 static void answered(struct attrs attrs, bool more, const struct err *error, void *aux)
@@ -52,17 +62,30 @@ static void answered(struct attrs attrs, bool more, const struct err *error, voi
 		ATTR_FOR_EACH (it, attrs)
 			if (it->id == ATTR_OBJECT)
 				r->fn(a, attr_nest(it));
+	if (!error && r->text)
+		str_puts(&a->text, attrs_str(attrs, r->text, ""));
 	if (more)
 		return;
 	free(r);
 	ask_end(a);
 }
 
-void ask_send(struct ask *a, struct msg *request, ask_object_fn fn)
+static void send(struct ask *a, struct msg *request, ask_object_fn fn, enum api_attr text)
 {
 	struct request *r = xzalloc(sizeof *r);
 	r->a = a;
 	r->fn = fn;
+	r->text = text;
 	a->pending++;
 	api_send(engine_client(a->d->engine), request, answered, r);
+}
+
+void ask_send(struct ask *a, struct msg *request, ask_object_fn fn)
+{
+	send(a, request, fn, 0);
+}
+
+void ask_send_whole(struct ask *a, struct msg *request, enum api_attr text)
+{
+	send(a, request, NULL, text);
 }

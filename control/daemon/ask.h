@@ -20,6 +20,8 @@ struct ask {
 	char *bridge;
 	/* Before the answer leaves; may be NULL. */
 	void (*finish)(struct ask *a);
+	void *aux;                      /* of the functions */
+	void (*discard)(struct ask *a); /* frees it; may be NULL */
 
 	/* private */
 	size_t pending;
@@ -30,5 +32,9 @@ struct ask {
 struct ask *ask_begin(struct sluiced *d, struct unixctl_call *call);
 /* Takes the request. */
 void ask_send(struct ask *a, struct msg *request, ask_object_fn fn);
+/* The same for a request without objects: appends the string `text` of its reply. */
+void ask_send_whole(struct ask *a, struct msg *request, enum api_attr text);
 /* After the last ask_send(). */
 void ask_end(struct ask *a);
+/* Instead of it: the command is refused with this text. */
+void ask_fail(struct ask *a, const char *text);

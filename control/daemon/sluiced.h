@@ -72,6 +72,9 @@ void control_close(struct sluiced *d);
 /* commands_*.c */
 void commands_fdb_register(struct sluiced *d, struct unixctl *ctl);
 void commands_dpif_register(struct sluiced *d, struct unixctl *ctl);
+void commands_cache_register(struct sluiced *d, struct unixctl *ctl);
+void commands_dummy_register(struct sluiced *d, struct unixctl *ctl);
+void commands_trace_register(struct sluiced *d, struct unixctl *ctl);
 void commands_openflow_register(struct sluiced *d, struct unixctl *ctl);
 void commands_ct_register(struct sluiced *d, struct unixctl *ctl);
 void commands_net_register(struct sluiced *d, struct unixctl *ctl);

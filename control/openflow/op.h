@@ -4,6 +4,7 @@
  * appended). */
 #pragma once
 #include "control/openflow/ofswitch_priv.h"
+#include "datapath/api/match_attr.h"
 
 #define OFMSG(kind, number, first, last, len, flags, handler)
 #define OFOP(kind, number, first, last, len, flags, name)                                          \
@@ -18,6 +19,3 @@
 #include "control/openflow/messages.def"
 #undef OFMSG
 #undef OFOP
-
-/* Puts a match into an api message. */
-void api_put_match(struct msg *out, enum api_attr id, const struct match *m);

@@ -6,13 +6,6 @@
 #include "control/openflow/action_check.h"
 #include "control/openflow/op.h"
 
-void api_put_match(struct msg *out, enum api_attr id, const struct match *m)
-{
-	struct minimatch *mm = minimatch_create(m);
-	msg_put_bytes(out, id, mm, minimatch_size(mm));
-	free(mm);
-}
-
 static enum ofp_err check_table(const struct flow_mod *fm, uint8_t version)
 {
 	if (fm->table < OFP_TABLES)
@@ -148,12 +141,6 @@ enum ofp_err op_nx_flow_mod(struct ofconn *c, const struct ofmsg *m, struct msg 
 
 bool rule_from_attrs(struct attrs a, struct flow_stats *out)
 {
-	union {
-		struct minimatch mm;
-		uint8_t bytes[sizeof(struct minimatch) + 2 * sizeof(struct flow)];
-	} match;
-	size_t n;
-	const void *p = attrs_bytes(a, ATTR_MATCH, &n);
 	*out = (struct flow_stats){
 		.table = (uint8_t)attrs_u64(a, ATTR_TABLE, 0),
 		.priority = (uint16_t)attrs_u64(a, ATTR_PRIORITY, 0),
@@ -170,14 +157,7 @@ bool rule_from_attrs(struct attrs a, struct flow_stats *out)
 		.removed_reason = (uint8_t)attrs_u64(a, ATTR_REMOVED_REASON, 0),
 	};
 	out->actions = attrs_bytes(a, ATTR_ACTIONS, &out->actions_len);
-	match_init(&out->match);
-	if (!p || n > sizeof match)
-		return !p;
-	memcpy(match.bytes, p, n);
-	if (!minimatch_is_valid(&match, n))
-		return false;
-	minimatch_expand(&match.mm, &out->match);
-	return true;
+	return api_get_match(a, ATTR_MATCH, &out->match);
 }
 
 struct flow_dump {

@@ -1,16 +1,31 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Monotonic and wall time. Any thread (vDSO, no system call). Code that must be testable or
- * replayable takes the time as a parameter instead of calling these. */
+ * replayable takes the time as a parameter instead of calling these.
+ * A process whose tests ask for it can stop its monotonic clock and move it (main thread). */
 #pragma once
 #include <time.h>
 
 #include "datapath/base/util.h"
 
+struct clock_warp { /* W: main  R: any, relaxed */
+	uint64_t offset_ns;
+	uint64_t stopped_ns; /* 0: the clock runs */
+};
+extern struct clock_warp clock_warp;
+
+void clock_stop(void);
+void clock_move(uint64_t ms); /* forward */
+
 static inline uint64_t clock_mono_ns(void)
 {
+	uint64_t stopped = __atomic_load_n(&clock_warp.stopped_ns, __ATOMIC_RELAXED);
 	struct timespec ts;
+
+	if (SL_UNLIKELY(stopped))
+		return stopped;
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec +
+	       __atomic_load_n(&clock_warp.offset_ns, __ATOMIC_RELAXED);
 }
 static inline uint64_t clock_mono_us(void)
 {

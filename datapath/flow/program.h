@@ -108,8 +108,10 @@ void program_fill(struct program *p, const struct prog_builder *b);
 /* The same in memory of the calling thread, valid until its next call. */
 struct program *program_scratch(const struct prog_builder *b);
 struct str;
-/* One op per word group, separated by commas: "push_vlan(0x8100,10),output(3)". */
-void program_format(const struct program *p, struct str *out);
+/* As Open vSwitch tells datapath actions:
+ * "set(eth(dst=02:00:00:00:00:01)),push_vlan(vid=10,pcp=0),3". ip_proto is the packet's, to name
+ * ports by their protocol; 0 when it is not known (program_text.c). */
+void program_format(const struct program *p, uint8_t ip_proto, struct str *out);
 
 static inline union prog_word *prog_put(struct prog_builder *b, enum prog_op_code code, uint16_t a,
 					uint32_t arg, uint8_t n_data_words);

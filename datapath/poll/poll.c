@@ -634,16 +634,22 @@ static void dump_one(const struct megaflow *mf, const struct minimatch *match,
 	struct dump *d = aux;
 	struct poll_megaflow out = {
 		.thread = d->thread,
+		.core = poll_thread_at[d->thread]->core,
 		.match = match,
 		.pkts = mf->pkts,
 		.bytes = mf->bytes,
 		.used_ms = d->now_ms - (uint32_t)((uint32_t)d->now_ms - mf->used_ms),
 		.version = mf->version,
+		.tcp_flags = mf->tcp_flags,
+		.n_credits = mf->info->n_targets,
+		.credits = mf->info->target,
 	};
+	/* Line 0 is in every megaflow's mask, for in_port. */
+	uint8_t ip_proto = match->data[0][offsetof(struct flow_key, ip_proto)];
 
 	memcpy(&out.port_id, mf->key, sizeof out.port_id);
 	str_clear(&d->text);
-	program_format(prog, &d->text);
+	program_format(prog, ip_proto, &d->text);
 	out.program = str_cstr(&d->text);
 	d->fn(&out, d->aux);
 }

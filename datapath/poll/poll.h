@@ -117,10 +117,13 @@ void poll_tick(uint64_t now_ms);
 /* Megaflows of all threads; the entries are copies, valid during the call. */
 struct poll_megaflow {
 	unsigned thread;
+	uint16_t core;
 	uint32_t port_id;
 	const struct minimatch *match;
 	uint64_t pkts, bytes, used_ms, version;
-	const char *program; /* text */
+	uint16_t tcp_flags, n_credits;
+	struct credit_target *const *credits; /* rules and others that get its counts */
+	const char *program;                  /* text */
 };
 void poll_megaflow_dump(void (*fn)(const struct poll_megaflow *mf, void *aux), void *aux);
 /* Brings the credits (rules, buckets, MACs) up to date with everything forwarded before the call.

@@ -10,6 +10,7 @@
 #include "datapath/server/registry.h"
 #include "datapath/server/request.h"
 #include "datapath/flow/match.h"
+#include "datapath/table/rule.h"
 
 static void put_port_name(struct msg *m, uint32_t port_id)
 {
@@ -103,6 +104,25 @@ static bool wants_port(const struct megaflow_dump *s, uint32_t port_id)
 	return p && p->o.exists && dump_wants_port(&s->filter, p);
 }
 
+/* What tells the rule from others; its actions are in dumps of rules. */
+static void put_rule(struct msg *m, const struct credit_target *credit)
+{
+	const struct rule *r = rule_of_credit(credit);
+	struct match full;
+
+	if (!r)
+		return;
+	size_t at = msg_nest_begin(m, ATTR_RULE);
+	rule_match(r, &full);
+	struct minimatch *mm = minimatch_create(&full);
+	msg_put_u8(m, ATTR_TABLE, r->table);
+	msg_put_u16(m, ATTR_PRIORITY, r->priority);
+	msg_put_u64(m, ATTR_COOKIE, r->cookie);
+	msg_put_bytes(m, ATTR_MATCH, mm, minimatch_size(mm));
+	msg_nest_end(m, at);
+	free(mm);
+}
+
 static void put_megaflow(const struct poll_megaflow *mf, void *aux)
 {
 	struct megaflow_dump *s = aux;
@@ -119,12 +139,16 @@ static void put_megaflow(const struct poll_megaflow *mf, void *aux)
 	size_t at = msg_nest_begin(m, ATTR_OBJECT);
 	put_port_name(m, mf->port_id);
 	msg_put_u32(m, ATTR_ID, mf->thread);
+	msg_put_u16(m, ATTR_CORE, mf->core);
 	msg_put_bytes(m, ATTR_KEY_LINES, mf->match, minimatch_size(mf->match));
 	msg_put_u64(m, ATTR_PKTS, mf->pkts);
 	msg_put_u64(m, ATTR_BYTES_COUNT, mf->bytes);
 	msg_put_u64(m, ATTR_IDLE_AGE_MS, mf->used_ms ? s->now_ms - mf->used_ms : 0);
 	msg_put_u64(m, ATTR_VERSION, mf->version);
+	msg_put_u16(m, ATTR_TCP_FLAGS, mf->tcp_flags);
 	msg_put_str(m, ATTR_PROGRAM_TEXT, mf->program);
+	for (unsigned i = 0; i < mf->n_credits; i++)
+		put_rule(m, mf->credits[i]);
 	msg_nest_end(m, at);
 }
 

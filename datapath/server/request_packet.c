@@ -199,6 +199,24 @@ void request_DUMMY_SENT(struct conn *c, struct attrs a)
 	conn_reply_end(c);
 }
 
+#define WARP_MS_MAX 3000000000u /* a month */
+
+void request_CLOCK(struct conn *c, struct attrs a)
+{
+	struct err e = {0};
+	uint64_t ms = attrs_u64(a, ATTR_WARP_MS, 0);
+
+	if (ms > WARP_MS_MAX) {
+		err_set(&e, ERANGE, "clock: %llu ms is too far", (unsigned long long)ms);
+		conn_reply_error(c, &e, NULL, NULL);
+		return;
+	}
+	if (attrs_has(a, ATTR_STOP))
+		clock_stop();
+	clock_move(ms);
+	conn_reply_ok(c);
+}
+
 /* ---- packet-ins ---- */
 
 static void put_packet_in(struct msg *m, const struct bridge *b, const struct poll_upcall *u)

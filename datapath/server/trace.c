@@ -233,6 +233,7 @@ static int describe(struct attrs a, const struct bridge *b, struct described *d,
 		d->flow.key = key;
 	}
 	d->flow.key.in_port = p->c.port_id;
+	d->flow.key.ttl_class = SL_MIN(d->flow.key.ip_ttl, 15);
 	d->flow.key.recirc_id = 0;
 	d->flow.regs.in_port = cpu_to_be32(ofport);
 	return 0;
@@ -275,7 +276,7 @@ static void answer(struct conn *c, struct trace *t, const struct bridge *b,
 	t->bridge = b;
 	put_megaflow(t, d, r, m);
 	if (r->drop == DROP_NONE) {
-		program_format(program_scratch(&r->prog), &program);
+		program_format(program_scratch(&r->prog), d->flow.key.ip_proto, &program);
 	} else {
 		str_puts(&program, "drop");
 	}

@@ -234,9 +234,11 @@ static bool take_stats(struct rule *r, struct rule *old, uint64_t now_ms)
 		credit_get(&old->stats->credit);
 		r->stats = old->stats;
 		old->stats_moved_on = true;
-		return true;
+	} else {
+		r->stats = rule_stats_create(now_ms);
 	}
-	r->stats = rule_stats_create(now_ms);
+	if (r->stats)
+		__atomic_store_n(&r->stats->rule, r, __ATOMIC_RELEASE);
 	return r->stats != NULL;
 }
 

@@ -23,6 +23,14 @@ struct rule_stats *rule_stats_create(uint64_t now_ms)
 	return s;
 }
 
+const struct rule *rule_of_credit(const struct credit_target *c)
+{
+	if (c->free != free_stats)
+		return NULL;
+	return __atomic_load_n(&SL_CONTAINER_OF(c, struct rule_stats, credit)->rule,
+			       __ATOMIC_ACQUIRE);
+}
+
 static uint16_t count_conjunctions(const struct rule_spec *spec)
 {
 	unsigned n = 0;
@@ -81,8 +89,11 @@ struct rule *rule_create(const struct rule_spec *spec)
 
 void rule_free(struct rule *r)
 {
-	if (r->stats)
+	if (r->stats) {
+		if (__atomic_load_n(&r->stats->rule, __ATOMIC_RELAXED) == r)
+			__atomic_store_n(&r->stats->rule, r->replaces, __ATOMIC_RELEASE);
 		credit_put(&r->stats->credit);
+	}
 	free(r);
 }
 

@@ -27,8 +27,11 @@ enum {
 
 #define RULE_NOT_REMOVED UINT64_MAX
 
+struct rule;
 struct rule_stats { /* shared by the generations of a modified rule */
 	struct credit_target credit;
+	struct rule *rule; /* the newest of them, for dumps; NULL once it is freed
+			      W: writer, main  R: main */
 };
 
 /* One clause of a conjunctive match that the rule is part of. */
@@ -118,3 +121,6 @@ struct rule_spec {
 struct rule *rule_create(const struct rule_spec *spec); /* NULL: no memory. Has no stats yet */
 void rule_free(struct rule *r);                         /* gives its reference to the stats up */
 struct rule_stats *rule_stats_create(uint64_t now_ms);
+/* Whose counters are these? NULL: not a rule's, or the rule is gone. Main thread; valid until it
+ * returns to its loop. */
+const struct rule *rule_of_credit(const struct credit_target *c);

@@ -8,6 +8,7 @@
 #include "datapath/base/err.h"
 #include "datapath/base/str.h"
 #include "datapath/flow/action_text.h"
+#include "datapath/flow/key_text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -31,6 +32,24 @@ static void try_match(const char *text)
 	}
 	str_free(&s);
 	str_free(&t);
+}
+
+/* A key that parses prints as one that parses. */
+static void try_key(const char *text)
+{
+	struct match a, b;
+	struct err e = {0};
+	struct str s = STR_INIT;
+
+	if (key_parse(text, &a, &e)) {
+		if (!e.code || !e.text[0])
+			abort();
+		return;
+	}
+	key_format(&a, NULL, NULL, &s);
+	if (key_parse(str_cstr(&s), &b, &e))
+		abort();
+	str_free(&s);
 }
 
 static void try_actions(const char *text)
@@ -83,6 +102,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	actions = strchr(text, '\n');
 	if (actions)
 		*actions++ = '\0';
+	try_key(text);
 	try_match(text);
 	try_actions(actions ? actions : text);
 	try_list(data, size);
