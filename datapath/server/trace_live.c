@@ -40,7 +40,7 @@ static void put_lookup(struct msg *m, const struct packet_report *r, const struc
 		struct str text = STR_INIT;
 
 		at = begin(m, "run", r, &e->c);
-		program_format((const struct program *)(const void *)(e->data + e->key_bytes),
+		program_format((const struct program *)(const void *)(e->data + e->key_bytes), 0,
 			       &text);
 		msg_put_str(m, ATTR_PROGRAM_TEXT, str_cstr(&text));
 		str_free(&text);
