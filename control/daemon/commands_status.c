@@ -26,12 +26,14 @@ static json_t *notes_json(const struct sluiced *d)
 					"restart needed: settings of its next start have "
 					"changed"));
 	if (metrics_error(d->metrics))
-		json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "table", "Open_vSwitch",
-						      "name", "", "text",
-						      metrics_error(d->metrics)));
+		json_array_append_new(list,
+				      json_pack("{s:s, s:s, s:s}", "table", "Open_vSwitch", "name",
+						"", "text", metrics_error(d->metrics)));
 	VEC_FOR_EACH (n, &d->notes.notes)
-		json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "table", n->table, "name",
-						      n->name, "text", n->text));
+		json_array_append_new(
+			list, json_pack("{s:s, s:s, s:s, s:s?, s:s, s:s}", "table", n->table,
+					"name", n->name, "column", n->column, "key", n->key, "kind",
+					rows_note_kind_name(n->kind), "text", n->text));
 	VEC_FOR_EACH (p, &engine_desired(d->engine)->ports) {
 		const struct port_state *st = engine_port(d->engine, (*p)->name);
 		if (st && st->error)

@@ -52,6 +52,12 @@ static const char *const watched[] = {
 	"controller_rate_limit",
 	"controller_burst_limit",
 	"enable_async_messages",
+	/* Datapath, CT_Zone, CT_Timeout_Policy, Flow_Table */
+	"datapaths",
+	"ct_zones",
+	"timeout_policy",
+	"timeouts",
+	"flow_tables",
 /* those that are reported as not acted on */
 #define INERT(table, column, why) column,
 #include "control/state/inert_columns.def"

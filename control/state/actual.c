@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Four dumps in flight that fill one configuration. Replies come in the order of the requests, so
+/* Dumps in flight that fill one configuration. Replies come in the order of the requests, so
  * the last reply of the last request ends it. */
 #include "control/state/actual.h"
 
@@ -78,6 +78,16 @@ static void got_ports(struct attrs a, bool more, const struct err *error, void *
 	}
 }
 
+static void got_zones(struct attrs a, bool more, const struct err *error, void *aux)
+{
+	struct reading *r = aux;
+	if (failed(r, error))
+		return;
+	ATTR_FOR_EACH (it, a)
+		if (it->id == ATTR_OBJECT)
+			config_add_zone_dump(&r->config, attr_nest(it));
+}
+
 static void finish(struct reading *r)
 {
 	if (r->error.code)
@@ -111,10 +121,8 @@ void actual_read(struct api_client *client, actual_fn done, void *aux)
 		enum api_message type;
 		api_done_fn fn;
 	} requests[] = {
-		{API_STATUS, got_status},
-		{API_BRIDGES, got_bridges},
-		{API_PORTS, got_ports},
-		{API_MACS, got_macs},
+		{API_STATUS, got_status}, {API_BRIDGES, got_bridges}, {API_PORTS, got_ports},
+		{API_CT_INFO, got_zones}, {API_MACS, got_macs},
 	};
 	struct reading *r = xzalloc(sizeof *r);
 	r->client = client;

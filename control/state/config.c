@@ -294,6 +294,7 @@ void config_free(struct config *c)
 	vec_free(&c->bridges);
 	vec_free(&c->ports);
 	vec_free(&c->macs);
+	vec_free(&c->zones);
 	vec_free(&c->cores);
 	memset(c, 0, sizeof *c);
 }
@@ -343,6 +344,12 @@ static int compare_macs(const void *va, const void *vb)
 	return r ? r : memcmp(a->mac, b->mac, 6);
 }
 
+static int compare_zones(const void *a, const void *b)
+{
+	return (int)((const struct config_zone *)a)->zone -
+	       (int)((const struct config_zone *)b)->zone;
+}
+
 static int compare_cores(const void *a, const void *b)
 {
 	return (int)*(const uint16_t *)a - (int)*(const uint16_t *)b;
@@ -356,6 +363,8 @@ void config_sort(struct config *c)
 		qsort(c->ports.at, c->ports.len, sizeof *c->ports.at, compare_ports);
 	if (c->macs.len)
 		qsort(c->macs.at, c->macs.len, sizeof *c->macs.at, compare_macs);
+	if (c->zones.len)
+		qsort(c->zones.at, c->zones.len, sizeof *c->zones.at, compare_zones);
 	if (c->cores.len)
 		qsort(c->cores.at, c->cores.len, sizeof *c->cores.at, compare_cores);
 	VEC_FOR_EACH (p, &c->ports)
@@ -430,6 +439,7 @@ void config_copy(struct config *to, const struct config *from)
 	to->sleep_max_us = from->sleep_max_us;
 	to->generation = from->generation;
 	vec_append(&to->cores, from->cores.at, from->cores.len);
+	vec_append(&to->zones, from->zones.at, from->zones.len);
 	VEC_FOR_EACH (b, &from->bridges) {
 		struct config_bridge *n = xmemdup(*b, sizeof **b);
 		n->name = xstrdup((*b)->name);

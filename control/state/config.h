@@ -81,10 +81,23 @@ struct config_mac {
 	uint8_t mac[6];
 };
 
+/* How long a connection may be silent, by row of flow/ct_timeouts.def. */
+enum {
+#define CT_TIMEOUT(id, name, seconds) CONFIG_CT_##id,
+#include "datapath/flow/ct_timeouts.def"
+#undef CT_TIMEOUT
+	CONFIG_CT_TIMEOUTS
+};
+struct config_zone {
+	uint16_t zone;
+	uint32_t timeouts_ms[CONFIG_CT_TIMEOUTS];
+};
+
 struct config {
 	VEC(struct config_bridge *) bridges; /* sorted by name after config_sort() */
 	VEC(struct config_port *) ports;     /* likewise */
 	VEC(struct config_mac) macs;         /* sorted by bridge, vlan, mac */
+	VEC(struct config_zone) zones;       /* with timeouts of their own; sorted by zone */
 	VEC(uint16_t) cores;                 /* ascending; empty: the datapath's choice */
 	bool has_sleep_max;
 	uint32_t sleep_max_us;
@@ -127,6 +140,10 @@ struct config_bridge *config_add_bridge(struct config *c, const char *name);
 struct config_port *config_add_port(struct config *c, const char *name, const char *bridge);
 void config_add_mac(struct config *c, const char *bridge, const char *port, uint16_t vlan,
 		    const uint8_t mac[6]);
+/* With the default timeouts; the one that is there, if it is. */
+struct config_zone *config_add_zone(struct config *c, uint16_t zone);
+/* false: no row of flow/ct_timeouts.def has this name. */
+bool config_zone_set(struct config_zone *z, const char *name, uint32_t seconds);
 void config_bridge_free(struct config_bridge *b);
 void config_port_free(struct config_port *p);
 void config_set_str(char **s, const char *value); /* replaces a copy */
@@ -148,6 +165,8 @@ bool config_remove_port(struct config *c, const char *name);
  * name. */
 struct config_bridge *config_add_bridge_dump(struct config *c, struct attrs a);
 struct config_port *config_add_port_dump(struct config *c, struct attrs a);
+/* Of a CT_INFO dump; zones without timeouts of their own are passed over. */
+void config_add_zone_dump(struct config *c, struct attrs a);
 /* Learnt entries are passed over. */
 void config_add_mac_dump(struct config *c, struct attrs a);
 

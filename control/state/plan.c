@@ -207,6 +207,22 @@ static void set_poll(struct plan *plan, const struct config *desired, const stru
 					  .fields = (cores ? 1u : 0) | (sleep ? 2u : 0)});
 }
 
+static int order_zones(const struct config_zone *a, const struct config_zone *b)
+{
+	return (int)a->zone - (int)b->zone;
+}
+
+static void set_zone(struct plan *plan, const struct config_zone *wanted,
+		     const struct config_zone *there)
+{
+	struct plan_op op = {.phase = PLAN_PREPARE, .op = API_OP_CT_SET};
+	op.zone = wanted ? wanted : there;
+	op.take_back = !wanted;
+	if (!wanted || !there ||
+	    memcmp(wanted->timeouts_ms, there->timeouts_ms, sizeof there->timeouts_ms) != 0)
+		vec_push(&plan->ops, op);
+}
+
 void plan_make(struct plan *plan, const struct config *desired, const struct config *actual)
 {
 	/* The order of the operations. */
@@ -217,6 +233,7 @@ void plan_make(struct plan *plan, const struct config *desired, const struct con
 
 	MERGE(struct config_bridge, bridges, BY_POINTER, order_bridges, set_bridge);
 	set_poll(plan, desired, actual);
+	MERGE(struct config_zone, zones, BY_VALUE, order_zones, set_zone);
 	MERGE(struct config_port, ports, BY_POINTER, order_ports, set_port);
 	MERGE(struct config_mac, macs, BY_VALUE, order_macs, set_mac);
 	MERGE(struct config_bridge, bridges, BY_POINTER, order_bridges, open_bridge);
@@ -282,6 +299,13 @@ static void put_mac(struct msg *m, const struct config_mac *mac, bool with_port)
 	msg_put_u8(m, ATTR_STATIC, 1);
 }
 
+static void put_zone(struct msg *m, const struct plan_op *op)
+{
+	msg_put_u16(m, ATTR_CT_ZONE, op->zone->zone);
+	msg_put_bytes(m, ATTR_CT_TIMEOUTS, op->zone->timeouts_ms,
+		      op->take_back ? 0 : sizeof op->zone->timeouts_ms);
+}
+
 void plan_op_encode(const struct plan_op *op, struct msg *m)
 {
 	size_t at = msg_op_begin(m, op->op);
@@ -295,6 +319,8 @@ void plan_op_encode(const struct plan_op *op, struct msg *m)
 		put_port(m, op);
 	else if (op->mac)
 		put_mac(m, op->mac, op->op == API_OP_MAC_SET);
+	else if (op->zone)
+		put_zone(m, op);
 	else if (op->op == API_OP_GENERATION_SET)
 		msg_put_u64(m, ATTR_GENERATION, op->config->generation);
 	else {
@@ -317,6 +343,8 @@ void plan_op_format(const struct plan_op *op, struct str *out)
 	if (op->mac)
 		str_printf(out, " %s vlan %u port %s", op->mac->bridge, op->mac->vlan,
 			   op->mac->port);
+	if (op->zone)
+		str_printf(out, " zone %u%s", op->zone->zone, op->take_back ? " default" : "");
 	if (!object)
 		return;
 	str_printf(out, " %s%s%s", op->bridge ? op->bridge->name : op->port->name,

@@ -9,7 +9,7 @@
 enum plan_phase {
 	PLAN_REMOVE,  /* MACs, ports, bridges that go; ports that leave a bridge or number for a
 			 while */
-	PLAN_PREPARE, /* bridges (closed when new), poll threads */
+	PLAN_PREPARE, /* bridges (closed when new), poll threads, conntrack zones */
 	PLAN_PORT,    /* ports that come or change: these may fail one by one */
 	PLAN_FINISH,  /* static MACs, opening of bridges, generation */
 };
@@ -20,10 +20,12 @@ struct plan_op {
 	const struct config_bridge *bridge; /* BRIDGE_SET, BRIDGE_DEL */
 	const struct config_port *port;     /* PORT_SET, PORT_DEL */
 	const struct config_mac *mac;       /* MAC_SET, MAC_DEL */
+	const struct config_zone *zone;     /* CT_SET */
 	const struct config *config;        /* POLL_SET, GENERATION_SET */
 	uint32_t fields;                    /* bit i: row i of the object's field table is sent */
 	bool create;                        /* the object is new */
 	bool options;                       /* all options are sent */
+	bool take_back;                     /* CT_SET: the default timeouts again */
 	bool detach;                        /* PORT_SET: off its bridge, nothing else */
 	bool close; /* BRIDGE_SET: open is sent as 0 whatever the field says */
 };

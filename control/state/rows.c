@@ -10,85 +10,9 @@
 #include "control/state/knobs.h"
 #include "control/state/ofport.h"
 #include "control/state/port_type.h"
+#include "control/state/rows_note.h"
 #include "datapath/base/str.h"
 #include "ovsdb-lite/client.h"
-
-/* ---- notes ---- */
-
-static void note(struct rows_notes *n, const char *table, const char *name, bool fatal, char *text)
-{
-	struct rows_note note = {table, xstrdup(name), text, fatal};
-	vec_push(&n->notes, note);
-}
-
-void rows_notes_free(struct rows_notes *n)
-{
-	VEC_FOR_EACH (it, &n->notes) {
-		free(it->name);
-		free(it->text);
-	}
-	vec_free(&n->notes);
-}
-
-const struct rows_note *rows_notes_find(const struct rows_notes *n, const char *table,
-					const char *name, bool fatal)
-{
-	VEC_FOR_EACH (it, &n->notes)
-		if (it->fatal == fatal && !strcmp(it->table, table) && !strcmp(it->name, name))
-			return it;
-	return NULL;
-}
-
-/* Is a column set to something other than "off"? */
-static bool is_set(const struct ovsdb_row *row, const char *column)
-{
-	const struct ovsdb_datum *d = ovsdb_row_datum(row, column);
-	if (!d || !d->n)
-		return false;
-	if (d->key_type == OVSDB_BOOLEAN)
-		return d->atoms[0].boolean;
-	if (d->key_type == OVSDB_INTEGER)
-		return d->atoms[0].integer != 0;
-	return true;
-}
-
-static void note_inert(struct rows_notes *n, const char *table, const char *name,
-		       const struct ovsdb_row *row)
-{
-	static const struct {
-		const char *table, *column, *why;
-	} inert[] = {
-#define INERT(t, column, why) {#t, column, why},
-#include "control/state/inert_columns.def"
-#undef INERT
-	};
-	for (size_t i = 0; i < SL_ARRAY_SIZE(inert); i++)
-		if (!strcmp(inert[i].table, table) && is_set(row, inert[i].column))
-			note(n, inert[i].table, name, false,
-			     xasprintf("%s: %s", inert[i].column, inert[i].why));
-}
-
-static void note_knobs(struct rows_notes *n, const char *table, const char *name,
-		       const struct ovsdb_row *row)
-{
-	const char *key, *value;
-	for (size_t i = 0; i < ovsdb_row_n(row, "other_config"); i++) {
-		const struct knob *k;
-		struct str why = STR_INIT;
-		key = ovsdb_row_map_at(row, "other_config", i, &value);
-		k = knob_find(table, key);
-		if (!k)
-			note(n, table, name, false,
-			     xasprintf("other_config:%s: unknown key, without effect", key));
-		else if (!knob_check(k, value, &why))
-			note(n, k->table, name, false,
-			     xasprintf("other_config:%s: %s", key, str_cstr(&why)));
-		else if (k->when == KNOB_INERT)
-			note(n, k->table, name, false,
-			     xasprintf("other_config:%s: without effect: %s", key, k->doc));
-		str_free(&why);
-	}
-}
 
 static const char *knob_text(const struct ovsdb_row *row, enum knob_id id)
 {
@@ -124,8 +48,9 @@ static void read_vlans(const struct ovsdb_row *row, struct config_port *p, struc
 	if (m < 0)
 		m = tag >= 0 ? CONFIG_VLAN_ACCESS : CONFIG_VLAN_TRUNK;
 	if (tag < 0 && m != CONFIG_VLAN_TRUNK)
-		note(notes, "Port", ovsdb_row_string(row, "name", ""), false,
-		     xasprintf("vlan_mode: %s needs a tag: 0 is taken", mode));
+		rows_note_add(notes, ROWS_BAD_VALUE, "Port", ovsdb_row_string(row, "name", ""),
+			      "vlan_mode", NULL,
+			      xasprintf("vlan_mode: %s needs a tag: 0 is taken", mode));
 	p->vlan_mode = (uint8_t)m;
 	if (m != CONFIG_VLAN_TRUNK)
 		p->tag = tag >= 0 ? (uint16_t)tag : 0;
@@ -211,9 +136,11 @@ static void read_static_macs(const struct ovsdb_row *port, const struct config_p
 		if (slash && parse_u64(w, 10, 4095, &vlan) && knob_parse_mac(slash + 1, mac))
 			config_add_mac(out, p->bridge, p->name, (uint16_t)vlan, mac);
 		else
-			note(notes, "Port", p->name, false,
-			     xasprintf("other_config:sluice-static-macs: \"%s\" is not vlan/mac",
-				       w));
+			rows_note_add(
+				notes, ROWS_BAD_VALUE, "Port", p->name, "other_config",
+				"sluice-static-macs",
+				xasprintf("other_config:sluice-static-macs: \"%s\" is not vlan/mac",
+					  w));
 	}
 	free(copy);
 }
@@ -228,16 +155,17 @@ static void read_iface(const struct ovsdb_row *bridge, const struct ovsdb_row *p
 	const char *affinity = knob_text(iface, KNOB_PMD_RXQ_AFFINITY);
 	struct config_port *p;
 
-	note_inert(notes, "Interface", name, iface);
-	note_knobs(notes, "Interface", name, iface);
+	rows_note_inert(notes, "Interface", name, iface);
+	rows_note_knobs(notes, "Interface", name, iface);
 	if (port_type_role(type) < 0) {
-		note(notes, "Interface", name, true,
-		     xasprintf("port %s: type %s is not supported", name, type));
+		rows_note_add(notes, ROWS_UNSUPPORTED, "Interface", name, "type", NULL,
+			      xasprintf("port %s: type %s is not supported", name, type));
 		return;
 	}
 	if (dummy == DUMMY_NONE && !strcmp(type, "dummy")) {
-		note(notes, "Interface", name, true,
-		     xasprintf("port %s: type dummy: start sluiced with --enable-dummy", name));
+		rows_note_add(
+			notes, ROWS_UNSUPPORTED, "Interface", name, "type", NULL,
+			xasprintf("port %s: type dummy: start sluiced with --enable-dummy", name));
 		return;
 	}
 	p = config_add_port(out, name, ovsdb_row_string(bridge, "name", ""));
@@ -250,8 +178,8 @@ static void read_iface(const struct ovsdb_row *bridge, const struct ovsdb_row *p
 	p->mac_limit = (uint32_t)knob_number(port, KNOB_SLUICE_MAC_LIMIT);
 	config_set_str(&p->rxq_affinity, affinity);
 	if (mac && !knob_parse_mac(mac, p->mac))
-		note(notes, "Interface", name, false,
-		     xasprintf("mac: \"%s\" is not a hardware address", mac));
+		rows_note_add(notes, ROWS_BAD_VALUE, "Interface", name, "mac", NULL,
+			      xasprintf("mac: \"%s\" is not a hardware address", mac));
 	read_options(iface, p);
 	read_vlans(port, p, notes);
 	read_static_macs(port, p, out, notes);
@@ -264,15 +192,16 @@ static void read_port(const struct ovsdb_client *db, const struct ovsdb_row *bri
 	const char *name = ovsdb_row_string(port, "name", "");
 	size_t n = ovsdb_row_n(port, "interfaces");
 
-	note_inert(notes, "Port", name, port);
-	note_knobs(notes, "Port", name, port);
+	rows_note_inert(notes, "Port", name, port);
+	rows_note_knobs(notes, "Port", name, port);
 	for (size_t i = 0; i < n; i++) {
 		const struct ovsdb_row *iface = ovsdb_row_ref_at(db, port, "interfaces", i);
 		if (!iface)
 			continue;
 		if (n > 1)
-			note(notes, "Interface", ovsdb_row_string(iface, "name", ""), true,
-			     xasprintf("port %s: bonds are not supported yet", name));
+			rows_note_add(notes, ROWS_UNSUPPORTED, "Interface",
+				      ovsdb_row_string(iface, "name", ""), "type", NULL,
+				      xasprintf("port %s: bonds are not supported yet", name));
 		else
 			read_iface(bridge, port, iface, dummy, out, notes);
 	}
@@ -305,10 +234,25 @@ static void read_identity(const struct ovsdb_row *row, struct config_bridge *b,
 	    v)
 		b->datapath_id = v;
 	else
-		note(notes, "Bridge", b->name, false,
-		     xasprintf("other_config:datapath-id: \"%s\" is neither 16 hexadecimal digits "
-			       "nor 0x and fewer",
-			       id));
+		rows_note_add(
+			notes, ROWS_BAD_VALUE, "Bridge", b->name, "other_config", "datapath-id",
+			xasprintf(
+				"other_config:datapath-id: \"%s\" is neither 16 hexadecimal digits "
+				"nor 0x and fewer",
+				id));
+}
+
+static void note_flow_tables(const struct ovsdb_client *db, const struct ovsdb_row *bridge,
+			     const char *name, struct rows_notes *notes)
+{
+	for (size_t i = 0; i < ovsdb_row_n(bridge, "flow_tables"); i++) {
+		const struct ovsdb_row *t = ovsdb_row_ref_at(db, bridge, "flow_tables", i);
+		char *of = xasprintf("%s table %d", name,
+				     (int)ovsdb_row_int_at(bridge, "flow_tables", i));
+		if (t)
+			rows_note_inert(notes, "Flow_Table", of, t);
+		free(of);
+	}
 }
 
 static void read_bridge(const struct ovsdb_client *db, const struct ovsdb_row *root,
@@ -318,8 +262,8 @@ static void read_bridge(const struct ovsdb_client *db, const struct ovsdb_row *r
 	const char *name = ovsdb_row_string(row, "name", "");
 	struct config_bridge *b = config_add_bridge(out, name);
 
-	note_inert(notes, "Bridge", name, row);
-	note_knobs(notes, "Bridge", name, row);
+	rows_note_inert(notes, "Bridge", name, row);
+	rows_note_knobs(notes, "Bridge", name, row);
 	read_identity(row, b, notes);
 	b->open = 1;
 	b->fail_secure = !strcmp(ovsdb_row_string(row, "fail_mode", ""), "secure");
@@ -329,6 +273,7 @@ static void read_bridge(const struct ovsdb_client *db, const struct ovsdb_row *r
 	b->mac_table_size = (uint32_t)knob_number(row, KNOB_MAC_TABLE_SIZE);
 	b->vlan_limit = (uint8_t)knob_number(root, KNOB_VLAN_LIMIT);
 	b->flood_vlans = vlan_bitmap(row, "flood_vlans");
+	note_flow_tables(db, row, name, notes);
 	for (size_t i = 0; i < ovsdb_row_n(row, "ports"); i++) {
 		const struct ovsdb_row *port = ovsdb_row_ref_at(db, row, "ports", i);
 		if (port)
@@ -350,15 +295,70 @@ static void read_poll(const struct ovsdb_row *root, struct config *out)
 	}
 }
 
+/* ---- conntrack zones ---- */
+
+static void read_timeouts(const struct ovsdb_row *policy, struct config_zone *z,
+			  struct rows_notes *notes)
+{
+	const struct ovsdb_datum *d = ovsdb_row_datum(policy, "timeouts");
+	for (uint32_t i = 0; d && i < d->n; i++) {
+		const char *key = d->atoms[i].string->s;
+		char *zone;
+		if (config_zone_set(z, key, (uint32_t)d->atoms[d->n + i].integer))
+			continue;
+		zone = xasprintf("zone %u", z->zone);
+		rows_note_add(notes, ROWS_INERT, "CT_Timeout_Policy", zone, "timeouts", key,
+			      xasprintf("timeouts:%s: the tracker has no such state", key));
+		free(zone);
+	}
+}
+
+/* The zones of every datapath type are those of the one datapath; the first that names one wins. */
+static void read_zones(const struct ovsdb_client *db, const struct ovsdb_row *root,
+		       struct config *out, struct rows_notes *notes)
+{
+	for (size_t i = 0; i < ovsdb_row_n(root, "datapaths"); i++) {
+		const struct ovsdb_row *dp = ovsdb_row_ref_at(db, root, "datapaths", i);
+		for (size_t k = 0; dp && k < ovsdb_row_n(dp, "ct_zones"); k++) {
+			const struct ovsdb_row *zone = ovsdb_row_ref_at(db, dp, "ct_zones", k);
+			const struct ovsdb_row *policy =
+				zone ? ovsdb_row_ref_at(db, zone, "timeout_policy", 0) : NULL;
+			uint16_t id = (uint16_t)ovsdb_row_int_at(dp, "ct_zones", k);
+			size_t before = out->zones.len;
+			struct config_zone *z = policy ? config_add_zone(out, id) : NULL;
+			if (z && out->zones.len > before)
+				read_timeouts(policy, z, notes);
+		}
+	}
+}
+
+/* ---- the rest ---- */
+
+/* Nothing is configured from these here, but what they ask for in vain is said. */
+static void note_targets(const struct ovsdb_client *db, struct rows_notes *notes)
+{
+	static const char *const tables[] = {"Controller", "Manager"};
+	for (size_t i = 0; i < SL_ARRAY_SIZE(tables); i++)
+		OVSDB_CLIENT_FOR_EACH (row, db, tables[i]) {
+			const char *target = ovsdb_row_string(row, "target", "");
+			rows_note_inert(notes, tables[i], target, row);
+			rows_note_knobs(notes, tables[i], target, row);
+		}
+	OVSDB_CLIENT_FOR_EACH (row, db, "SSL")
+		rows_note_inert(notes, "SSL", ".", row);
+}
+
 void rows_read(const struct ovsdb_client *db, enum rows_dummy dummy, struct config *out,
 	       struct rows_notes *notes)
 {
 	const struct ovsdb_row *root = ovsdb_client_singleton(db, "Open_vSwitch");
 	if (!root)
 		return;
-	note_inert(notes, "Open_vSwitch", ".", root);
-	note_knobs(notes, "Open_vSwitch", ".", root);
+	rows_note_inert(notes, "Open_vSwitch", ".", root);
+	rows_note_knobs(notes, "Open_vSwitch", ".", root);
+	note_targets(db, notes);
 	read_poll(root, out);
+	read_zones(db, root, out, notes);
 	out->generation = (uint64_t)ovsdb_row_int(root, "next_cfg", 0);
 	for (size_t i = 0; i < ovsdb_row_n(root, "bridges"); i++) {
 		const struct ovsdb_row *bridge = ovsdb_row_ref_at(db, root, "bridges", i);

@@ -11,12 +11,23 @@ struct uuid;
 /* --enable-dummy[=system|override] of sluiced: which types become dummy ports. */
 enum rows_dummy { DUMMY_NONE, DUMMY_ALLOWED, DUMMY_SYSTEM, DUMMY_OVERRIDE };
 
+enum rows_note_kind {
+	ROWS_UNKNOWN_KEY, /* stored, and nobody knows what for */
+	ROWS_BAD_VALUE,   /* the default is used instead */
+	ROWS_INERT,       /* a key or column without effect here */
+	ROWS_UNSUPPORTED, /* Interface: it is not made; the text is its error */
+};
+/* "unknown_key" … */
+const char *rows_note_kind_name(enum rows_note_kind kind);
+
 /* Something that a row asks for and does not get. */
 struct rows_note {
-	const char *table; /* static text */
+	const char *table; /* static text, as `column` */
 	char *name;        /* of the row */
+	const char *column;
+	char *key; /* of a map; NULL: the whole column */
 	char *text;
-	bool fatal; /* Interface: it is not made; the text is its error */
+	enum rows_note_kind kind;
 };
 struct rows_notes {
 	VEC(struct rows_note) notes;
@@ -24,7 +35,7 @@ struct rows_notes {
 void rows_notes_free(struct rows_notes *n);
 /* First note about that row; NULL: none. */
 const struct rows_note *rows_notes_find(const struct rows_notes *n, const char *table,
-					const char *name, bool fatal);
+					const char *name, enum rows_note_kind kind);
 
 /* Fills *out (zeroed by the caller); not sorted. */
 void rows_read(const struct ovsdb_client *db, enum rows_dummy dummy, struct config *out,

@@ -59,7 +59,8 @@ static void pairs_note(struct pairs *p, const struct rows_notes *notes, const ch
 {
 	struct str s = STR_INIT;
 	VEC_FOR_EACH (n, &notes->notes)
-		if (!n->fatal && !strcmp(n->table, table) && !strcmp(n->name, name))
+		if (n->kind != ROWS_UNSUPPORTED && !strcmp(n->table, table) &&
+		    !strcmp(n->name, name))
 			str_printf(&s, "%s%s", s.len ? "; " : "", n->text);
 	if (s.len) {
 		p->notes = str_steal(&s);
@@ -126,7 +127,7 @@ static void set_status(const struct writeback *w, struct ovsdb_client_txn *t,
 static const char *error_of(const struct writeback *w, const char *name,
 			    const struct port_state *st, const struct ovsdb_row *iface)
 {
-	const struct rows_note *n = rows_notes_find(w->notes, "Interface", name, true);
+	const struct rows_note *n = rows_notes_find(w->notes, "Interface", name, ROWS_UNSUPPORTED);
 	if (n)
 		return n->text;
 	if (st && st->error)
@@ -189,6 +190,24 @@ static void write_port(const struct writeback *w, struct ovsdb_client_txn *t,
 	pairs_set(&pairs, t, row, "Port");
 }
 
+/* What ovn-controller and others ask before they use it. */
+static void write_datapath(struct ovsdb_client_txn *t, const struct ovsdb_row *row)
+{
+	static const char *const able[][2] = {
+		{"ct_clear", "true"},          {"ct_label", "true"},       {"ct_mark", "true"},
+		{"ct_orig_tuple", "true"},     {"ct_orig_tuple6", "true"}, {"ct_state", "true"},
+		{"ct_state_nat", "true"},      {"ct_timeout", "true"},     {"ct_zone", "true"},
+		{"masked_set_action", "true"}, {"max_vlan_headers", "2"},  {"recirc", "true"},
+	};
+	const char *keys[SL_ARRAY_SIZE(able)], *values[SL_ARRAY_SIZE(able)];
+	for (size_t i = 0; i < SL_ARRAY_SIZE(able); i++) {
+		keys[i] = able[i][0];
+		values[i] = able[i][1];
+	}
+	ovsdb_client_txn_set_map(t, *ovsdb_row_uuid(row), "Datapath", "capabilities", keys, values,
+				 SL_ARRAY_SIZE(able));
+}
+
 void writeback_commit(const struct writeback *w, uint64_t seq)
 {
 	const struct ovsdb_row *root = ovsdb_client_singleton(w->db, "Open_vSwitch");
@@ -202,6 +221,8 @@ void writeback_commit(const struct writeback *w, uint64_t seq)
 		write_port(w, t, row);
 	OVSDB_CLIENT_FOR_EACH (row, w->db, "Interface")
 		write_interface(w, t, row);
+	OVSDB_CLIENT_FOR_EACH (row, w->db, "Datapath")
+		write_datapath(t, row);
 	if ((int64_t)seq > ovsdb_row_int(root, "cur_cfg", 0))
 		ovsdb_client_txn_set_int(t, *ovsdb_row_uuid(root), "Open_vSwitch", "cur_cfg",
 					 (int64_t)seq);

@@ -73,6 +73,11 @@ int conntrack_set_timeouts(int zone, const struct ct_timeouts *t)
 	return 0;
 }
 
+const struct ct_timeouts *conntrack_timeouts(int zone)
+{
+	return zone < 0 ? timeouts_default : timeouts_of[zone & CT_ZONE_MAX];
+}
+
 void conntrack_set_window_check(bool on)
 {
 	__atomic_store_n(&window_check, on, __ATOMIC_RELAXED);

@@ -53,6 +53,8 @@ int conntrack_thread_create(unsigned thread_idx);
 void conntrack_upkeep(uint32_t now_ms);
 /* Timeouts of a zone; zone < 0: of those without their own; t NULL: back to the default. */
 int conntrack_set_timeouts(int zone, const struct ct_timeouts *t);
+/* As set; NULL: none of its own. Until the next conntrack_set_timeouts(). */
+const struct ct_timeouts *conntrack_timeouts(int zone);
 /* Are TCP windows checked? (ovs-appctl dpctl/ct-enable-tcp-seq-chk) */
 void conntrack_set_window_check(bool on);
 bool conntrack_window_check(void);

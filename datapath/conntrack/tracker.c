@@ -8,9 +8,9 @@
 enum { SCTP_INIT = 1, SCTP_ABORT = 6, SCTP_SHUTDOWN_COMPLETE = 14 };
 
 const struct ct_timeouts ct_timeouts_default = {{
-#define X(id, seconds) (seconds) * 1000u,
-	CT_TIMEOUTS(X)
-#undef X
+#define CT_TIMEOUT(id, name, seconds) (seconds) * 1000u,
+#include "datapath/flow/ct_timeouts.def"
+#undef CT_TIMEOUT
 }};
 
 static bool is_icmp(const struct ct_tuple *t)

@@ -6,27 +6,11 @@
 #include "datapath/conntrack/conn.h"
 #include "datapath/conntrack/ct_packet.h"
 
-/* Timeouts in seconds, by state; rows of CT_Timeout_Policy name them. */
-#define CT_TIMEOUTS(X)                                                                             \
-	X(TCP_FIRST_PACKET, 30)                                                                    \
-	X(TCP_OPENING, 30)                                                                         \
-	X(TCP_ESTABLISHED, 24 * 60 * 60)                                                           \
-	X(TCP_CLOSING, 15 * 60)                                                                    \
-	X(TCP_FIN_WAIT, 45)                                                                        \
-	X(TCP_CLOSED, 30)                                                                          \
-	X(UDP_FIRST, 60)                                                                           \
-	X(UDP_MULTIPLE, 60)                                                                        \
-	X(UDP_BIDIR, 30)                                                                           \
-	X(ICMP_FIRST, 60)                                                                          \
-	X(ICMP_REPLY, 30)                                                                          \
-	X(OTHER_FIRST, 60)                                                                         \
-	X(OTHER_MULTIPLE, 60)                                                                      \
-	X(OTHER_BIDIR, 30)
 enum ct_timeout {
-#define X(id, seconds) CT_TIMEOUT_##id,
-	CT_TIMEOUTS(X)
-#undef X
-		CT_TIMEOUT_N
+#define CT_TIMEOUT(id, name, seconds) CT_TIMEOUT_##id,
+#include "datapath/flow/ct_timeouts.def"
+#undef CT_TIMEOUT
+	CT_TIMEOUT_N
 };
 struct ct_timeouts {
 	uint32_t ms[CT_TIMEOUT_N];

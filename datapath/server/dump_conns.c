@@ -54,6 +54,7 @@ void request_CONNS(struct conn *c, struct attrs a)
 /* ---- counts and limits ---- */
 static void put_limit(struct msg *m, int zone, uint32_t limit)
 {
+	const struct ct_timeouts *timeouts = conntrack_timeouts(zone);
 	size_t at = msg_nest_begin(m, ATTR_OBJECT);
 
 	if (zone >= 0)
@@ -61,6 +62,8 @@ static void put_limit(struct msg *m, int zone, uint32_t limit)
 	msg_put_u32(m, ATTR_CT_LIMIT, limit);
 	msg_put_u32(m, ATTR_CT_COUNT,
 		    zone < 0 ? ct_limits_count() : ct_limits_zone_count((uint16_t)zone));
+	if (timeouts)
+		msg_put_bytes(m, ATTR_CT_TIMEOUTS, timeouts, sizeof *timeouts);
 	msg_nest_end(m, at);
 }
 
@@ -93,7 +96,8 @@ void request_CT_INFO(struct conn *c, struct attrs a)
 	put_summary(m);
 	put_limit(m, -1, ct_limits_zone(-1));
 	for (int i = 0; i <= CT_ZONE_MAX; i++)
-		if (ct_limits_zone(i) != CT_LIMIT_NONE || ct_limits_zone_count((uint16_t)i))
+		if (ct_limits_zone(i) != CT_LIMIT_NONE || ct_limits_zone_count((uint16_t)i) ||
+		    conntrack_timeouts(i))
 			put_limit(m, i, ct_limits_zone(i));
 	conn_reply_end(c);
 }

@@ -11,17 +11,17 @@ ACTED, WRITTEN, REPORTED, DESIGN = "acted on", "written", "reported", "by design
 
 DUTIES = {
     "Open_vSwitch": {
-        ACTED: "bridges manager_options next_cfg other_config ssl",
+        ACTED: "bridges datapaths manager_options next_cfg other_config ssl",
         WRITTEN: "cur_cfg datapath_types dpdk_initialized dpdk_version iface_types ovs_version "
                  "system_type system_version",
-        REPORTED: "datapaths",
         # set by scripts for people; statistics of the host are nobody's business here
         DESIGN: "db_version external_ids statistics"},
     "Bridge": {
-        ACTED: "controller datapath_type fail_mode flood_vlans name other_config ports protocols "
+        # flow_tables leads to what is reported
+        ACTED: "controller datapath_type fail_mode flood_vlans flow_tables name other_config ports protocols "
                "external_ids",
         WRITTEN: "datapath_id datapath_version status",
-        REPORTED: "auto_attach flow_tables ipfix mcast_snooping_enable mirrors netflow "
+        REPORTED: "auto_attach ipfix mcast_snooping_enable mirrors netflow "
                   "rstp_enable sflow stp_enable",
         DESIGN: "rstp_status"},
     "Port": {
@@ -49,15 +49,30 @@ DUTIES = {
                 "local_netmask other_config"},
     "Manager": {
         ACTED: "target inactivity_probe max_backoff",
-        DESIGN: "connection_mode external_ids is_connected other_config status"},
+        WRITTEN: "is_connected status",
+        # other_config has no key that is known, so each is reported
+        DESIGN: "connection_mode external_ids other_config"},
     "SSL": {
         ACTED: "ca_cert certificate private_key",
-        DESIGN: "bootstrap_ca_cert external_ids"},
+        REPORTED: "bootstrap_ca_cert",
+        DESIGN: "external_ids"},
+    "Datapath": {
+        ACTED: "ct_zones",
+        WRITTEN: "capabilities",
+        DESIGN: "datapath_version external_ids"},
+    "CT_Zone": {
+        ACTED: "timeout_policy",
+        DESIGN: "external_ids"},
+    "CT_Timeout_Policy": {
+        ACTED: "timeouts",  # states that the tracker does not have are reported
+        DESIGN: "external_ids"},
+    "Flow_Table": {
+        REPORTED: "name flow_limit overflow_policy groups",
+        # every address and port is looked up by prefix, so there is nothing to choose
+        DESIGN: "prefixes external_ids"},
 }
 # Rows that only a reported column refers to.
-THROUGH = {"AutoAttach": "auto_attach", "CT_Timeout_Policy": "datapaths", "CT_Zone": "datapaths",
-           "Datapath": "datapaths", "Flow_Sample_Collector_Set": "ipfix",
-           "Flow_Table": "flow_tables", "IPFIX": "ipfix", "Mirror": "mirrors",
+THROUGH = {"AutoAttach": "auto_attach", "Flow_Sample_Collector_Set": "ipfix", "IPFIX": "ipfix", "Mirror": "mirrors",
            "NetFlow": "netflow", "QoS": "qos", "Queue": "qos", "sFlow": "sflow"}
 
 
@@ -90,10 +105,18 @@ def test_what_is_reported_is_seen():
                  "mirrors=@m")
         sw.vsctl("--", "--id=@q", "create", "QoS", "type=linux-htb", "--", "set", "Port", "p1",
                  "qos=@q")
-        sw.vsctl("--", "--id=@d", "create", "Datapath", "datapath_version=1", "--", "set",
-                 "Open_vSwitch", ".", "datapaths:netdev=@d")
+        sw.vsctl("--", "--id=@t", "create", "Flow_Table", "flow_limit=5", "--", "set", "Bridge",
+                 "br0", "flow_tables:3=@t")
+        sw.vsctl("set-ssl", "/nokey", "/nocert", "/noca")
+        sw.vsctl("set", "SSL", ".", "bootstrap_ca_cert=true")
+        sw.vsctl("set-manager", "ptcp:0:127.0.0.1")
+        manager = sw.vsctl("--bare", "--columns=_uuid", "list", "Manager")
+        sw.vsctl("set", "Manager", manager, "other_config:dscp=3")
         texts = [n["text"] for n in sw.status()["notes"]]
-        for column in ("mirrors", "qos", "datapaths"):
+        for column in ("mirrors", "qos", "flow_limit", "bootstrap_ca_cert"):
             assert any(t.startswith(column + ": ") for t in texts), texts
+        unknown = [n for n in sw.status()["notes"] if n.get("kind") == "unknown_key"]
+        assert [(n["table"], n["name"], n["column"], n["key"]) for n in unknown] == \
+            [("Manager", "ptcp:0:127.0.0.1", "other_config", "dscp")]
         assert "mirrors are not supported" in sw.get("Bridge", "br0", "status")
         assert "shaping is not supported" in sw.get("Port", "p1", "status")
