@@ -33,8 +33,13 @@ struct rxq { /* one receive queue on one thread; owned by its thread while liste
 	uint16_t pinned_core; /* 0xffff: none */
 	bool ready;           /* poll_on_event: the descriptor said so */
 	bool armed;
-	int fd;      /* in epoll_fd; -1: none */
-	int dead_fd; /* reported an error: not listened to any more; -1: none */
+	bool fired;           /* its descriptor ended the last sleep */
+	bool proven;          /* PORT_WAKE_INTERRUPT: an interrupt has brought packets */
+	uint8_t silent;       /* … and how often in a row packets came without one */
+	uint16_t wakes_empty; /* PORT_WAKE_DRIVER: how often in a row it woke us for nothing */
+	int fd;               /* in epoll_fd; -1: none */
+	int dead_fd;          /* not listened to any more; -1: none */
+	uint64_t pkts_at_wake;
 	int64_t deficit_tsc;
 	uint64_t last_pkt_tsc;
 	uint64_t cycles, pkts; /* W: thread  R: main, relaxed */

@@ -17,11 +17,9 @@
 
 enum {
 	EVENTS = 64,
-	/* Ports without a descriptor are looked at this often during sleep: it bounds how long the
-	 * first packet after idle waits (under 200 us). A sleep costs 13 us of CPU on a virtual
-	 * machine, so such ports cost an idle core 6 %, those with a descriptor nothing. */
-	BLIND_SLEEP_US = 175,
 	HOUSEKEEPING_MS = 500, /* a sleep never lasts longer: expiry goes on */
+	SILENT_MAX = 3,        /* an interrupt that was missing so often in a row is not believed */
+	WAKES_EMPTY_MAX = 200, /* a driver's descriptor that says so often packets where none are */
 };
 
 static void add_fd(struct poll_thread *t, int fd, void *ptr)
@@ -59,6 +57,13 @@ static void follow(struct poll_thread *t, const struct rxq_list *l)
 	}
 }
 
+static void give_up(struct poll_thread *t, struct rxq *r)
+{
+	epoll_ctl(t->epoll_fd, EPOLL_CTL_DEL, r->fd, NULL);
+	r->dead_fd = r->fd;
+	r->fd = -1;
+}
+
 /* An error and nothing to read: a packet socket remembers that its interface went down until
  * somebody asks, and would keep the thread awake for nothing; asking clears it. A tap that is gone
  * stays in error for good: it is not listened to any more. True: the event says nothing about
@@ -73,11 +78,19 @@ static bool settle_error(struct poll_thread *t, const struct epoll_event *ev)
 		return false;
 	if (!getsockopt(r->fd, SOL_SOCKET, SO_ERROR, &error, &len))
 		return true;
-	epoll_ctl(t->epoll_fd, EPOLL_CTL_DEL, r->fd, NULL);
-	r->dead_fd = r->fd;
-	r->fd = -1;
+	give_up(t, r);
 	r->ready = false;
 	return true;
+}
+
+/* A driver's descriptor has woken us: were there packets the times before? */
+static void judge_wake(struct poll_thread *t, struct rxq *r)
+{
+	r->wakes_empty = r->pkts == r->pkts_at_wake ? r->wakes_empty + 1 : 0;
+	r->pkts_at_wake = r->pkts;
+	r->fired = true;
+	if (r->wakes_empty == WAKES_EMPTY_MAX)
+		give_up(t, r);
 }
 
 static void take_events(struct poll_thread *t, const struct epoll_event *ev, int n, bool current)
@@ -90,10 +103,13 @@ static void take_events(struct poll_thread *t, const struct epoll_event *ev, int
 			continue;
 		if (settle_error(t, &ev[i]))
 			continue;
-		if (r)
+		if (r) {
 			r->ready = true;
-		else if (read(t->wake_fd, &v, sizeof v) < 0)
+			if (r->port->rx_wake != PORT_WAKE_SURE)
+				judge_wake(t, r);
+		} else if (read(t->wake_fd, &v, sizeof v) < 0) {
 			continue;
+		}
 	}
 }
 
@@ -119,6 +135,20 @@ void sleep_check_events(struct poll_thread *t, const struct rxq_list *l, int tim
 	}
 }
 
+/* May the thread sleep until this queue's descriptor wakes it? A device whose interrupt does not
+ * come would keep its packets waiting for ever, so it has to show one first. */
+static bool believed(struct rxq *r)
+{
+	if (r->port->rx_wake != PORT_WAKE_INTERRUPT)
+		return true;
+	if (r->fired && r->pkts != r->pkts_at_wake) {
+		r->proven = true;
+		r->silent = 0;
+	}
+	r->fired = false;
+	return r->proven && r->silent < SILENT_MAX;
+}
+
 static bool arm(struct poll_thread *t, const struct rxq_list *l, bool *blind)
 {
 	bool quiet = true;
@@ -131,9 +161,11 @@ static bool arm(struct poll_thread *t, const struct rxq_list *l, bool *blind)
 		if (r->q >= __atomic_load_n(&r->port->n_rxq, __ATOMIC_ACQUIRE))
 			continue;
 		if (r->fd < 0) {
-			*blind |= r->dead_fd < 0;
+			/* A driver's that was given up is polled again; a dead tap is not. */
+			*blind |= r->dead_fd < 0 || r->port->rx_wake != PORT_WAKE_SURE;
 			continue;
 		}
+		*blind |= !believed(r);
 		if (r->port->class->rx_arm) {
 			r->armed = true;
 			if (!r->port->class->rx_arm(r->port, r->q))
@@ -143,11 +175,15 @@ static bool arm(struct poll_thread *t, const struct rxq_list *l, bool *blind)
 	return quiet;
 }
 
-static void disarm(const struct rxq_list *l)
+static void disarm(const struct rxq_list *l, bool slept)
 {
 	for (unsigned i = 0; i < l->n; i++) {
 		struct rxq *r = l->at[i];
 
+		/* Packets and no interrupt: a proven one may just be under way. */
+		if (slept && r->proven && r->armed && !r->fired &&
+		    !r->port->class->rx_arm(r->port, r->q))
+			r->silent++;
 		if (r->armed && r->port->class->rx_disarm)
 			r->port->class->rx_disarm(r->port, r->q);
 		r->armed = false;
@@ -163,7 +199,7 @@ bool sleep_until_work(struct poll_thread *t, const struct rxq_list *l)
 
 	follow(t, l);
 	if (!arm(t, l, &blind)) {
-		disarm(l);
+		disarm(l, false);
 		return true;
 	}
 	__atomic_store_n(&t->asleep, true, __ATOMIC_SEQ_CST);
@@ -172,8 +208,10 @@ bool sleep_until_work(struct poll_thread *t, const struct rxq_list *l)
 	if (rte_ring_empty(t->inject) && rte_ring_empty(t->commands) &&
 	    !__atomic_load_n(&t->stop, __ATOMIC_SEQ_CST)) {
 		uint32_t max_us = __atomic_load_n(&poll_sleep_us_shared, __ATOMIC_RELAXED);
-		uint64_t us = blind ? SL_MIN((uint64_t)max_us, (uint64_t)BLIND_SLEEP_US)
-				    : HOUSEKEEPING_MS * 1000ull;
+		/* Ports without a descriptor are looked at every max_us: that bounds how long the
+		 * first packet after idle waits, and costs an idle core one timer each
+		 * (docs/decisions/ports.md). Ports with a descriptor cost nothing. */
+		uint64_t us = blind ? max_us : HOUSEKEEPING_MS * 1000ull;
 		struct timespec ts = {(time_t)(us / 1000000), (long)(us % 1000000) * 1000};
 
 		n = epoll_pwait2(t->epoll_fd, ev, EVENTS, &ts, NULL);
@@ -185,8 +223,8 @@ bool sleep_until_work(struct poll_thread *t, const struct rxq_list *l)
 	 * what epoll said is about the old list, and only queues still ours are disarmed. */
 	const struct rxq_list *now = __atomic_load_n(&t->rxqs, __ATOMIC_ACQUIRE);
 	take_events(t, ev, n, now->gen == gen);
-	disarm(now);
-	t->now_tsc = rte_rdtsc();
+	disarm(now, true);
+	t->now_tsc = t->last_event_tsc = rte_rdtsc(); /* descriptors have just been asked */
 	counter_add(&t->sleeps, 1);
 	counter_add(&t->sleep_us, (t->now_tsc - start) * 1000000 / poll_tsc_hz);
 	counter_add(&t->cycles_total, t->now_tsc - start);

@@ -145,28 +145,37 @@ int netif_set_tx_offloads(int sock, const char *name, bool on)
 	return ret;
 }
 
+int netif_enter(int ns)
+{
+	int own = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+
+	if (own < 0)
+		return -errno;
+	if (setns(ns, CLONE_NEWNET)) {
+		int err = errno;
+
+		close(own);
+		return -err;
+	}
+	return own;
+}
+
+void netif_leave(int own)
+{
+	if (setns(own, CLONE_NEWNET))
+		abort(); /* this thread would go on in somebody's container */
+	close(own);
+}
+
 int netif_socket_in(int ns)
 {
-	int own = -1, sock;
+	int own = ns >= 0 ? netif_enter(ns) : -1;
 
-	if (ns >= 0) {
-		own = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-		if (own < 0)
-			return -errno;
-		if (setns(ns, CLONE_NEWNET)) {
-			int err = errno;
-
-			close(own);
-			return -err;
-		}
-	}
-	sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	int err = errno;
-	if (own >= 0) {
-		if (setns(own, CLONE_NEWNET))
-			abort(); /* this thread would go on in somebody's container */
-		close(own);
-	}
+	if (ns >= 0 && own < 0)
+		return own;
+	int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), err = errno;
+	if (own >= 0)
+		netif_leave(own);
 	return sock >= 0 ? sock : -err;
 }
 

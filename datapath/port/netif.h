@@ -17,6 +17,10 @@ int netif_get_speed(int sock, const char *name, uint64_t *bps, bool *full_duplex
 int netif_driver(int sock, const char *name, char driver[32]);
 /* Switches transmit checksumming and segmentation of an interface off or on. */
 int netif_set_tx_offloads(int sock, const char *name, bool on);
+/* Between these two the thread is in the namespace of fd `ns`. enter: what leave wants, or -errno.
+ */
+int netif_enter(int ns);
+void netif_leave(int own);
 /* A socket in the namespace of fd `ns`; or in the thread's own for ns < 0. Returns it or -errno. */
 int netif_socket_in(int ns);
 /* The common part of a refresh: p->status and p->link from the interface. -ENODEV: it is gone. */

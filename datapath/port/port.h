@@ -48,6 +48,13 @@ struct port_config { /* main → device thread; owned by the caller, copied by o
 
 enum port_link { PORT_LINK_DOWN, PORT_LINK_UP };
 
+enum port_wake {                   /* what is known of rx_fd's descriptor */
+		 PORT_WAKE_SURE,   /* our own, or none: readable when packets come, and only then */
+		 PORT_WAKE_DRIVER, /* a DPDK driver's: given up when it wakes again and again for
+				      nothing */
+		 PORT_WAKE_INTERRUPT, /* a device's: slept on only once it has brought packets */
+};
+
 struct port_class {
 	const char *type;
 	const struct port_option_info *options; /* ends with name NULL */
@@ -108,6 +115,7 @@ struct port {
 	uint16_t n_txq;
 	bool shared_txq; /* fewer tx queues than threads: q = thread % n_txq, class locks */
 	bool poll_on_event;
+	enum port_wake rx_wake;
 	char name[PORT_NAME_BYTES];
 	void *priv; /* the class's state */
 

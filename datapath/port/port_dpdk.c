@@ -3,8 +3,8 @@
  * arguments (net_pcap0,…, net_memif0,…), the name of a port that EAL already has, or
  * class=eth,mac=…. Devices that were probed here are removed with the port.
  *
- * Transmit queues: one per thread when the device has enough, else shared under a spinlock. The
- * device has no descriptor to wait for, so a sleeping thread looks at it when its timer fires. */
+ * Transmit queues: one per thread when the device has enough, else shared under a spinlock. A
+ * sleeping thread is woken as dpdk_wake.h finds possible, else it looks when its timer fires. */
 #include "datapath/port/port_dpdk.h"
 
 #include <errno.h>
@@ -19,6 +19,7 @@
 
 #include "datapath/base/log.h"
 #include "datapath/core/pool.h"
+#include "datapath/port/dpdk_wake.h"
 #include "datapath/port/port_priv.h"
 
 LOG_MODULE(dpdk);
@@ -37,6 +38,7 @@ struct dpdk {
 	uint32_t mtu;
 	uint16_t n_rxq_wanted, n_rx_desc, n_tx_desc;
 	bool lsc;
+	struct dpdk_wake wake;
 	uint64_t tx_errors;                 /* atomic: refused by tx_prepare */
 	rte_spinlock_t tx_lock[QUEUES_MAX]; /* used when queues are shared */
 };
@@ -114,7 +116,7 @@ static uint32_t tx_offloads_of(uint64_t capa)
 	return o;
 }
 
-static void fill_conf(const struct port *p, const struct rte_eth_dev_info *info,
+static void fill_conf(const struct port *p, const struct rte_eth_dev_info *info, bool rx_interrupt,
 		      struct rte_eth_conf *conf)
 {
 	const struct dpdk *d = p->priv;
@@ -137,6 +139,7 @@ static void fill_conf(const struct port *p, const struct rte_eth_dev_info *info,
 	conf->rxmode.offloads = rx_want & info->rx_offload_capa;
 	conf->txmode.offloads = tx_want & info->tx_offload_capa;
 	conf->intr_conf.lsc = d->lsc && (*info->dev_flags & RTE_ETH_DEV_INTR_LSC);
+	conf->intr_conf.rxq = rx_interrupt;
 	conf->intr_conf.rmv = !!(*info->dev_flags & RTE_ETH_DEV_INTR_RMV);
 }
 
@@ -168,55 +171,68 @@ static void set_mac(struct dpdk *d, const struct port_config *c)
 		log_warn("port %s: mac: %s", c->name, rte_strerror(-ret));
 }
 
-static int start(struct port *p, const struct port_config *c, struct err *e)
+/* Configures and starts; on failure *step says at what. */
+static int bring_up(struct port *p, const struct port_config *c,
+		    const struct rte_eth_dev_info *info, bool rx_interrupt, const char **step)
 {
 	struct dpdk *d = p->priv;
-	struct rte_eth_dev_info info;
-	struct rte_eth_conf conf;
-	const char *step = "reading its capabilities";
-	int ret = rte_eth_dev_info_get(d->id, &info);
-
-	if (ret)
-		goto fail;
-	if (info.max_mtu && d->mtu > info.max_mtu)
-		return err_set(e, EINVAL, "port %s: mtu_request %u: the device allows %u", p->name,
-			       d->mtu, info.max_mtu);
-	p->numa_node = SL_MAX(rte_eth_dev_socket_id(d->id), 0);
-	p->n_rxq = SL_MIN(SL_MIN(d->n_rxq_wanted, info.max_rx_queues), (uint16_t)QUEUES_MAX);
 	uint16_t n_txq = c->n_txq ? c->n_txq : 1;
-	p->n_txq = SL_MIN(SL_MIN(n_txq, info.max_tx_queues), (uint16_t)QUEUES_MAX);
-	/* Some virtual devices pair their queues. */
-	step = "configuring";
-	fill_conf(p, &info, &conf);
-	ret = rte_eth_dev_configure(d->id, p->n_rxq, p->n_txq, &conf);
-	if (ret && p->n_rxq != p->n_txq) {
+	struct rte_eth_conf conf;
+
+	p->n_rxq = SL_MIN(SL_MIN(d->n_rxq_wanted, info->max_rx_queues), (uint16_t)QUEUES_MAX);
+	p->n_txq = SL_MIN(SL_MIN(n_txq, info->max_tx_queues), (uint16_t)QUEUES_MAX);
+	*step = "configuring";
+	fill_conf(p, info, rx_interrupt, &conf);
+	int ret = rte_eth_dev_configure(d->id, p->n_rxq, p->n_txq, &conf);
+	if (ret && p->n_rxq != p->n_txq) { /* some virtual devices pair their queues */
 		p->n_rxq = p->n_txq = SL_MIN(p->n_rxq, p->n_txq);
-		fill_conf(p, &info, &conf);
+		fill_conf(p, info, rx_interrupt, &conf);
 		ret = rte_eth_dev_configure(d->id, p->n_rxq, p->n_txq, &conf);
 	}
 	if (ret)
-		goto fail;
+		return ret;
 	p->shared_txq = p->n_txq < n_txq;
-	step = "setting up queues";
-	ret = setup_queues(p, &info);
+	*step = "setting up queues";
+	ret = setup_queues(p, info);
 	if (ret)
-		goto fail;
+		return ret;
 	set_mac(d, c);
-	step = "starting";
+	*step = "starting";
 	ret = rte_eth_dev_start(d->id);
+	if (!ret)
+		p->tx_offloads = tx_offloads_of(conf.txmode.offloads);
+	return ret;
+}
+
+static int start(struct port *p, const struct port_config *c, const struct dpdk_fds *before,
+		 struct err *e)
+{
+	struct dpdk *d = p->priv;
+	struct rte_eth_dev_info info;
+	const char *step = "reading its capabilities";
+	int ret = rte_eth_dev_info_get(d->id, &info);
+
+	if (!ret && info.max_mtu && d->mtu > info.max_mtu)
+		return err_set(e, EINVAL, "port %s: mtu_request %u: the device allows %u", p->name,
+			       d->mtu, info.max_mtu);
+	p->numa_node = SL_MAX(rte_eth_dev_socket_id(d->id), 0);
+	/* Drivers without receive interrupts ignore the wish, or refuse it here or there. */
+	if (!ret) {
+		ret = bring_up(p, c, &info, true, &step);
+		if (ret)
+			ret = bring_up(p, c, &info, false, &step);
+	}
 	if (ret)
-		goto fail;
+		return err_set(e, -ret, "port %s: %s: %s: %s", p->name, d->devargs, step,
+			       rte_strerror(-ret));
 	d->started = true;
+	dpdk_wake_find(&d->wake, p, d->id, before);
 	rte_eth_promiscuous_enable(d->id);
 	rte_eth_allmulticast_enable(d->id);
 	if (!c->admin_up)
 		rte_eth_dev_set_link_down(d->id);
-	p->tx_offloads = tx_offloads_of(conf.txmode.offloads);
 	port_set_mtu(p, d->mtu);
 	return 0;
-fail:
-	return err_set(e, -ret, "port %s: %s: %s: %s", p->name, d->devargs, step,
-		       rte_strerror(-ret));
 }
 
 void port_dpdk_close(struct port *p)
@@ -247,6 +263,7 @@ void port_dpdk_close(struct port *p)
 int port_dpdk_open(struct port *p, const struct port_config *c, const char *devargs, struct err *e)
 {
 	struct dpdk *d = xzalloc(sizeof *d);
+	struct dpdk_fds before;
 	int ret;
 
 	p->priv = d;
@@ -263,6 +280,7 @@ int port_dpdk_open(struct port *p, const struct port_config *c, const char *deva
 		return err_set(e, EINVAL, "port %s: options:dpdk-devargs: too long", c->name);
 	}
 	strcpy(d->devargs, devargs);
+	dpdk_fds_look(&before);
 	ret = locate(d, c->name, e);
 	if (!ret && in_use[d->id]) {
 		free(d);
@@ -275,7 +293,7 @@ int port_dpdk_open(struct port *p, const struct port_config *c, const char *deva
 		return ret;
 	}
 	in_use[d->id] = true;
-	ret = start(p, c, e);
+	ret = start(p, c, &before, e);
 	if (ret) {
 		port_dpdk_close(p);
 		return ret;
@@ -361,10 +379,13 @@ void port_dpdk_refresh(struct port *p)
 		p->status.ifindex = (int32_t)info.if_index;
 		snprintf(p->status.detail, sizeof p->status.detail,
 			 "port_no=%u driver_name=%s numa_id=%d max_rx_queues=%u max_tx_queues=%u "
-			 "rx_csum_offload=%s",
+			 "rx_csum_offload=%s wake=%s",
 			 d->id, info.driver_name, p->numa_node, info.max_rx_queues,
 			 info.max_tx_queues,
-			 info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_TCP_CKSUM ? "true" : "false");
+			 info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_TCP_CKSUM ? "true" : "false",
+			 d->wake.q[0].fd < 0                 ? "timer"
+			 : p->rx_wake == PORT_WAKE_INTERRUPT ? "interrupt"
+							     : "socket");
 	}
 }
 
@@ -376,6 +397,8 @@ uint16_t port_dpdk_rx_burst(struct port *p, uint16_t q, struct rte_mbuf **pkts, 
 	if (q >= p->n_rxq)
 		return 0;
 	got = rte_eth_rx_burst(d->id, q, pkts, n);
+	if (got)
+		dpdk_wake_busy(&d->wake, q);
 	return got;
 }
 
@@ -439,16 +462,24 @@ uint16_t port_dpdk_tx_burst(struct port *p, uint16_t q, struct rte_mbuf **pkts, 
 
 int port_dpdk_rx_fd(struct port *p, uint16_t q)
 {
-	return -1;
+	struct dpdk *d = p->priv;
+
+	return q < p->n_rxq ? d->wake.q[q].fd : -1;
 }
 
 bool port_dpdk_rx_arm(struct port *p, uint16_t q)
 {
-	return true;
+	struct dpdk *d = p->priv;
+
+	return p->rx_wake != PORT_WAKE_INTERRUPT || dpdk_wake_arm(&d->wake, q);
 }
 
 void port_dpdk_rx_disarm(struct port *p, uint16_t q)
 {
+	struct dpdk *d = p->priv;
+
+	if (p->rx_wake == PORT_WAKE_INTERRUPT)
+		dpdk_wake_disarm(&d->wake, q);
 }
 
 static const struct port_option_info options[] = {

@@ -5,7 +5,7 @@
  *
  * The tap is persistent while the port exists: when this process dies, the interface keeps its
  * addresses, routes and namespace-wide configuration (without carrier), and the next open takes it
- * up again. port_close() removes it.
+ * up again, wherever it is by then (tap_place.h). port_close() removes it.
  *
  * rx_burst and tx_burst are one system call a packet, so the poll loop calls rx_burst only when
  * epoll says so. */
@@ -21,11 +21,15 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "datapath/base/log.h"
 #include "datapath/core/pool.h"
 #include "datapath/offload/vnet.h"
 #include "datapath/port/netif.h"
 #include "datapath/port/port_priv.h"
 #include "datapath/port/rx_chain.h"
+#include "datapath/port/tap_place.h"
+
+LOG_MODULE(internal);
 
 struct tap_queue {
 	int fd;
@@ -149,21 +153,56 @@ static int check(const struct port_config *c, struct err *e)
 	return 0;
 }
 
+static int open_queues(struct tap *t, uint16_t n, const char *name)
+{
+	int ret = 0;
+
+	while (!ret && t->n_queues < n) {
+		struct tap_queue *q = &t->q[t->n_queues];
+
+		ret = open_queue(q, name);
+		if (q->fd >= 0)
+			t->n_queues++;
+	}
+	return ret;
+}
+
+/* The tap of an earlier process, or a new one. */
+static int open_tap(struct tap *t, uint16_t n, const char *port)
+{
+	char name[IFNAMSIZ];
+	int ns, back, ret;
+
+	if (!if_nametoindex(port) && !tap_place_find(port, &ns, name)) {
+		ret = back = netif_enter(ns);
+		if (back >= 0) {
+			ret = open_queues(t, n, name);
+			netif_leave(back);
+		}
+		close(ns);
+		if (!ret)
+			log_info("port %s: found as %s in another network namespace, or renamed",
+				 port, name);
+		return ret;
+	}
+	ret = open_queues(t, n, port);
+	int marked = ret ? 0 : tap_place_mark(port, port);
+	if (marked)
+		log_info("port %s: cannot be marked, so it is lost when it is moved into a "
+			 "namespace and this process dies: %s",
+			 port, strerror(-marked));
+	return ret;
+}
+
 static int open_internal(struct port *p, const struct port_config *c, struct err *e)
 {
 	struct tap *t = xzalloc(sizeof *t);
 	uint16_t n = c->n_rxq ? c->n_rxq : 1;
-	int ret = 0;
+	int ret;
 
 	p->priv = t;
 	t->sock = -1;
-	while (!ret && t->n_queues < n) {
-		struct tap_queue *q = &t->q[t->n_queues];
-
-		ret = open_queue(q, c->name);
-		if (q->fd >= 0)
-			t->n_queues++;
-	}
+	ret = open_tap(t, n, c->name);
 	if (!ret && ioctl(t->q[0].fd, TUNSETPERSIST, 1))
 		ret = -errno;
 	if (ret) {
@@ -190,6 +229,7 @@ static int open_internal(struct port *p, const struct port_config *c, struct err
 static void close_internal(struct port *p)
 {
 	release(p->priv, true);
+	tap_place_forget(p->name);
 }
 
 static int set(struct port *p, const struct port_config *c, struct err *e)

@@ -4,9 +4,12 @@ go on without a reboot."""
 import os
 import time
 
+import pytest
+
 import guest
 from control_process import Switch
 from datapath_process import wait_until
+from porthost import Netns, sh
 
 FULL = os.environ.get("SLUICE_FULL") == "1"
 
@@ -83,3 +86,45 @@ def test_ten_thousand_rules_are_back_within_a_second():
             took = time.monotonic() - started
             print(f"10,000 rules back and the bridge open after {took:.2f} s")
             assert took < 1.5
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
+def test_ports_in_namespaces_survive_kill_9_of_the_datapath():
+    """Host ports that were moved into containers (one renamed there, one renamed where it was) and a container
+    attached by `sluice attach`: after kill -9 each is where it was, with its addresses, and forwards."""
+    tag = f"rs{os.getpid() % 10000}"
+    places = [Netns(f"{tag}{x}") for x in "abc"]
+    a, b, c = places
+    try:
+        with Switch() as sw:
+            sw.vsctl("add-br", f"{tag}br")
+            for n in "1234":
+                sw.vsctl("add-port", f"{tag}br", f"{tag}i{n}", "--", "set", "Interface", f"{tag}i{n}", "type=internal")
+            sh(f"ip link set {tag}i1 netns {tag}a; ip link set {tag}i2 netns {tag}b name eth0; ip link set {tag}i3 name {tag}r")
+            for x, dev, n in ((a, f"{tag}i1", 1), (b, "eth0", 2)):
+                x.sh(f"ip addr add 10.79.0.{n}/24 dev {dev}")
+                x.sh(f"ip link set {dev} up")
+            sh(f"ip addr add 10.79.0.3/24 dev {tag}r; ip link set {tag}r up")
+            sw.sluice("attach", f"{tag}br", f"{tag}c", "--ip", "10.79.0.4/24")
+
+            def all_reach():
+                return all("1 packets received" in x.sh(f"busybox ping -c 1 -W 1 10.79.0.{n}", check=False)
+                           for x in places for n in (1, 2, 3, 4))
+
+            wait_until(all_reach, 20)
+            for _ in range(3):
+                sw.datapath.kill()
+                sw.datapath.start()
+                wait_until(all_reach, 20)
+                assert "10.79.0.2" in b.sh("ip addr show eth0")
+                there = sh("ip -o link") + sw.run("ls", "/sys/class/net").stdout
+                assert f"{tag}i1" not in there and f"{tag}i2" not in there and f"{tag}i3" not in there
+            # Removed with the port, wherever they are; a new port of the name is an ordinary one.
+            for n in "12":
+                sw.vsctl("del-port", f"{tag}i{n}")
+            wait_until(lambda: "eth0" not in b.sh("ip -o link") and f"{tag}i1" not in a.sh("ip -o link"))
+            sw.vsctl("add-port", f"{tag}br", f"{tag}i1", "--", "set", "Interface", f"{tag}i1", "type=internal")
+            assert f"{tag}i1" in sh("ip -o link")
+    finally:
+        for x in places:
+            x.close()
