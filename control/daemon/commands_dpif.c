@@ -12,7 +12,7 @@ enum { HITS, MISSES };
 
 static void add_counters(struct ask *a, struct attrs o)
 {
-	a->numbers[HITS] += attrs_u64(o, ATTR_CACHE_HITS, 0) + attrs_u64(o, ATTR_MEGAFLOW_HITS, 0);
+	a->numbers[HITS] += attrs_u64(o, ATTR_CACHE_HITS, 0);
 	a->numbers[MISSES] += attrs_u64(o, ATTR_MISSES, 0);
 }
 

@@ -11,6 +11,8 @@
  * A poll thread only. Results equal those of classify_scalar, which a test compares. */
 #include <string.h>
 
+#include <rte_cycles.h>
+
 #include "datapath/cache/classify.h"
 #include "datapath/core/pool.h"
 
@@ -358,6 +360,8 @@ static void classify_burst(struct flow_cache *c, struct port_cache *pc, struct b
 		}
 		__builtin_prefetch(&c->sig[b->hash[i] & c->sig_mask]);
 	}
+	if (SL_UNLIKELY(b->measure))
+		b->extracted_tsc = rte_rdtsc();
 	if (pc->n_masks == 1) {
 		for (unsigned i = 0; i < n; i++)
 			todo[i] = (uint8_t)i;

@@ -18,7 +18,9 @@ struct port_counters {              /* W: one thread  R: any, relaxed */
 	uint64_t sent;     /* of this port's packets and their copies: staged for an output port */
 	uint64_t handed;   /* taken from staging for this port as output */
 	/* Cache behaviour of what this port received */
-	uint64_t cache_hits, megaflow_hits, misses, miss_queued, upcalls;
+	uint64_t cache_hits;    /* found a megaflow … */
+	uint64_t megaflow_hits; /* … of those, by probing masks and not by a signature */
+	uint64_t misses, miss_queued;
 	/* Attributed to the port named by the reason's family: RX, SWITCH, POLICY: ingress port;
 	 * TX: output port */
 	uint64_t drop[DROP_N];

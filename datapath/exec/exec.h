@@ -41,8 +41,7 @@ struct tx_stage { /* packets on their way to one port */
 	struct rte_mbuf *pkt[STAGE_PKTS];
 };
 
-struct observer;     /* observe/observer.h */
-struct exec_upcalls; /* ring to the main thread; poll/upcall.h */
+struct observer; /* observe/observer.h */
 
 struct exec {
 	unsigned thread_idx;

@@ -10,7 +10,7 @@
 
 struct err;
 
-enum poll_stage {
+enum poll_stage { /* the order in ATTR_STAGE_CYCLES; tools/ctl/cmd_show.c names the columns */
 	STAGE_RX,
 	STAGE_EXTRACT,
 	STAGE_CACHE,

@@ -158,10 +158,19 @@ static void process(struct poll_thread *t, uint32_t in_port, unsigned n)
 	if (SL_UNLIKELY(shortest < L2_BYTES_MAX))
 		n = drop_runts(t, b->pkt, n, in_port);
 	b->n = (uint16_t)n;
+	uint64_t by_mask = t->cache->table_hits;
+	b->measure = t->measure;
+	b->extracted_tsc = 0;
 	flow_cache_classify(t->cache, pc, b, (uint32_t)t->version, t->now_ms);
+	if (b->extracted_tsc) {
+		counter_add(&t->stage_cycles[STAGE_EXTRACT],
+			    (b->extracted_tsc - since) * MEASURE_EVERY);
+		since = b->extracted_tsc;
+	}
 	account(t, STAGE_CACHE, &since);
 	if (SL_UNLIKELY(t->observing != NULL))
 		watch_hits(t, b, in_port);
+	counter_add(&c->megaflow_hits, t->cache->table_hits - by_mask);
 	unsigned n_missed = run_hits(t, b, in_port, missed, c);
 	account(t, STAGE_EXEC, &since);
 	if (SL_UNLIKELY(n_missed)) {

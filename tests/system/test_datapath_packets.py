@@ -143,3 +143,19 @@ def test_trace_tells_what_would_happen(dp):
                 dict(bridge="br0", in_port=1, packet=b"x"), dict(bridge="br0", in_port=1, match=b"x")):
         with pytest.raises(dpapi.ApiError):
             dp.call("trace", bad)
+
+
+def test_cache_counters_and_stage_cycles_tell_what_happened(dp, process):
+    """Hits, hits by mask, misses; and the cycles of every stage that packets pass."""
+    dp.transaction([rule(priority=1, actions=output(2))])
+    n = 3000
+    for i in range(n):
+        receive(dp, "p1", ether(5, 1))
+        if i % 500 == 499:
+            frames(dp, "p2", 500)
+    s, = (s for s in dp.dump("port_stats") if s["port"] == "p1")
+    assert s["cache_hits"] + s["misses"] == n and s["misses"] < 50
+    assert s["megaflow_hits"] == s["cache_hits"], "with one mask every hit is by mask"
+    thread, = dp.dump("poll")
+    stages = dict(zip(("rx", "extract", "cache", "resolve", "exec", "tx"), struct.unpack("<7Q", thread["stage_cycles"])))
+    assert all(stages[x] for x in ("rx", "extract", "cache", "exec", "tx")), stages

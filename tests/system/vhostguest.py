@@ -26,10 +26,15 @@ GPA, UVA = 0x100000, 0x7F0000000000  # guest-physical and hypervisor addresses o
 HDR = struct.Struct("<BBHHHHH")  # flags, gso_type, hdr_len, gso_size, csum_start, csum_offset, n
 
 
+def store16(memory, at, value):
+    with memoryview(memory) as whole, whole[at:at + 2] as two, two.cast("H") as word:
+        word[0] = value
+
+
 class Ring:
-    """One virtqueue of `size` in guest memory at `base`; buffers behind it. Indices go through "@H",
-    which is one store; "<H" writes byte by byte, and a switch that looks between 0x00ff and 0x0100
-    sees an impossible index."""
+    """One virtqueue of `size` in guest memory at `base`; buffers behind it. Indices are written
+    by one store (store16): struct.pack_into() clears the bytes first, and a switch that looks just then
+    sees an impossible index and closes the port."""
 
     def __init__(self, guest, index, size, base):
         self.g, self.index, self.size, self.base = guest, index, size, base
@@ -50,7 +55,7 @@ class Ring:
         for h in heads:
             struct.pack_into("<H", self.g.mem, self.avail + 4 + 2 * (self.avail_idx % self.size), h)
             self.avail_idx = (self.avail_idx + 1) & 0xFFFF
-        struct.pack_into("@H", self.g.mem, self.avail + 2, self.avail_idx)
+        store16(self.g.mem, self.avail + 2, self.avail_idx)
         os.eventfd_write(self.kick, 1)
 
     def used_now(self):
