@@ -267,4 +267,4 @@ def test_wrong_usage_names_the_word(argv, where):
 
 def test_an_unknown_port_is_one_error(process):
     r = sluice(process, "drops", "nothing", check=False)
-    assert r.returncode == 1 and r.stderr == "error: port nothing: not found\n"
+    assert r.returncode == 2 and r.stderr == "error: port nothing: not found\n"

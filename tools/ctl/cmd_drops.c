@@ -322,7 +322,7 @@ static int follow(const struct command_call *c, struct api_client *client, const
 	}
 	look_free(&before);
 	look_free(&now);
-	return rc ? command_fail_err(&e) : EXIT_OK;
+	return rc ? command_fail_input(&e) : EXIT_OK;
 }
 
 int cmd_drops(struct command_call *c)

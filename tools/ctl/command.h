@@ -46,6 +46,9 @@ const char *command_dashes(const struct command *option); /* "--" or "-" */
 int command_fail(const char *fmt, ...) SL_PRINTF(1, 2);
 int command_usage(const struct command_call *c, const char *fmt, ...) SL_PRINTF(2, 3);
 int command_fail_err(const struct err *e);
+/* The same, with EXIT_USAGE when what was given (a port, a file, a filter, a packet) is wrong, and
+ * EXIT_FAILED when the daemon is. */
+int command_fail_input(const struct err *e);
 
 /* "port add NAME BRIDGE [KEY=VALUE]..." */
 void command_synopsis(const struct command *c, struct str *out);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sluice: finds the command in the table, parses its options, runs it. */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,15 @@ int command_fail(const char *fmt, ...)
 int command_fail_err(const struct err *e)
 {
 	return command_fail("%s", e->text);
+}
+
+int command_fail_input(const struct err *e)
+{
+	command_fail_err(e);
+	return e->code == ECONNRESET || e->code == ECONNREFUSED || e->code == ENOMEM ||
+			       e->code == EBUSY
+		       ? EXIT_FAILED
+		       : EXIT_USAGE;
 }
 
 int command_usage(const struct command_call *c, const char *fmt, ...)

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""sluice capture, trace and why as people use them: files that Wireshark's tools read without a warning, lines,
+rotation, and one error for bad input."""
+import glob
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+from control_process import SLUICE
+from datapath_process import DatapathProcess, ether, flood_bridge, frames, wait_until
+from test_datapath_rules import match_ip_dst, output
+
+
+def run(process, *argv, code=0, **kwargs):
+    r = subprocess.run([SLUICE, "--rundir", process.rundir, *argv], capture_output=True, text=True, timeout=60,
+                       **kwargs)
+    assert r.returncode == code, r
+    return r
+
+
+def udp(dst=1, src=2, ip_dst="0a000001", payload=b"hello", vlan=None):
+    n = 8 + len(payload)
+    ip = bytes.fromhex(f"4500{20 + n:04x}000000004011") + b"\0\0" + bytes.fromhex("0a000009" + ip_dst)
+    total = sum(int.from_bytes(ip[i:i + 2], "big") for i in range(0, 20, 2))
+    total = (total & 0xffff) + (total >> 16)
+    ip = ip[:10] + (0xffff - total).to_bytes(2, "big") + ip[12:]
+    return ether(dst, src, ip + bytes.fromhex(f"04d2162e{n:04x}0000") + payload, 0x0800, vlan)
+
+
+@pytest.fixture
+def dp():
+    with DatapathProcess("--no-huge") as p:
+        c = p.connect(writer=True)
+        c.process = p
+        flood_bridge(c, 3)
+        yield c
+
+
+def send(dp, port, frame, n=1):
+    for _ in range(n):
+        dp.call("dummy_receive", dict(port=port, packet=frame))
+
+
+def normal_rule(dp):
+    dp.transaction([("rule_mod", dict(command=0, bridge="br0", priority=0, cookie=0x77, actions=output(0xFFFFFFFA)))])
+
+
+def drop_rule(dp):
+    """NORMAL, but what goes to 10.0.0.1 is dropped by a rule with a cookie."""
+    normal_rule(dp)
+    dp.transaction([("rule_mod", dict(command=0, bridge="br0", table=0, priority=7, cookie=0xbeef,
+                                      match=match_ip_dst(0x0a000001)))])
+
+
+class Capture:
+    """A sluice capture in the background that has begun."""
+
+    def __init__(self, dp, *argv, **kwargs):
+        self.dp = dp
+        self.p = subprocess.Popen([SLUICE, "--rundir", dp.process.rundir, "capture", *argv], stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, **kwargs)
+        time.sleep(.3)
+        assert self.p.poll() is None, self.p.communicate()
+
+    def stop(self):
+        time.sleep(.3)
+        self.p.send_signal(signal.SIGINT)
+        return self.wait()
+
+    def wait(self):
+        out, err = self.p.communicate(timeout=20)
+        assert self.p.returncode == 0, err
+        return out.decode(), err.decode()
+
+
+def tshark(path, *fields):
+    r = subprocess.run(["tshark", "-r", path, "-T", "fields", "-E", "separator=;"] +
+                       [w for f in fields for w in ("-e", f)], capture_output=True, text=True, timeout=60)
+    noise = [x for x in r.stderr.splitlines() if x and "Running as user" not in x]
+    assert r.returncode == 0 and not noise, r.stderr
+    return [line.split(";", len(fields) - 1) for line in r.stdout.splitlines()]
+
+
+# ---- capture ----
+
+def test_a_file_with_names_directions_times_and_comments(dp, tmp_path):
+    path = str(tmp_path / "a.pcapng")
+    normal_rule(dp)
+    cap = Capture(dp, "-w", path)
+    began = time.time()
+    send(dp, "p1", udp(), 3)
+    frames(dp, "p2", 3)
+    out, err = cap.stop()
+    assert "9 packets captured, 9 matched, 0 lost" in err and out == ""  # 3 in, 3 out of each of two ports
+    rows = tshark(path, "frame.interface_name", "frame.packet_flags_direction", "frame.time_epoch", "ip.dst",
+                  "frame.comment")
+    ways = [(r[0], r[1][-1]) for r in rows]
+    assert sorted(ways) == sorted([("p1", "1")] * 3 + [("p2", "2")] * 3 + [("p3", "2")] * 3)
+    for name, _, at, dst, comment in rows:
+        assert abs(float(at) - began) < 5 and len(at.split(".")[1]) == 9 and dst == "10.0.0.1"
+        assert "br0 table 0 cookie 0x77" in comment and "cache " in comment and re.search(r"[\d.]+ [num]s", comment)
+        assert re.match("sent to p[23], p[23];" if name == "p1" else "sent", comment)
+    info = subprocess.run(["capinfos", path], capture_output=True, text=True)
+    assert info.returncode == 0 and "nanoseconds" in info.stdout and info.stderr == ""
+    assert re.search(r"Number of packets *[:=] *9\b", info.stdout) and "Interface #2" in info.stdout
+    cut = str(tmp_path / "cut.pcapng")
+    assert subprocess.run(["editcap", path, cut, "1"], capture_output=True).returncode == 0
+    assert len(tshark(cut, "frame.number")) == 8
+
+
+def test_drops_with_reason_and_rule(dp, tmp_path):
+    path = str(tmp_path / "d.pcapng")
+    drop_rule(dp)
+    cap = Capture(dp, "-p", "p1", "--drops", "-w", path, "--count", "2")
+    send(dp, "p1", udp(ip_dst="0a000002"))
+    send(dp, "p1", udp(), 2)
+    cap.wait()
+    rows = tshark(path, "frame.interface_name", "frame.comment")
+    assert len(rows) == 2
+    for name, comment in rows:
+        assert name == "p1" and comment.startswith("dropped: no_actions (the matching rule has no output)")
+        assert "br0 table 0 cookie 0xbeef" in comment
+
+
+def test_filter_port_direction_count_and_lines(dp):
+    cap = Capture(dp, "-p", "p1,p2", "--in", "--filter", "udp and dst host 10.0.0.1", "--count", "2")
+    send(dp, "p1", udp(ip_dst="0a000007"))
+    send(dp, "p3", udp())
+    send(dp, "p1", udp(vlan=None), 2)
+    out, _ = cap.wait()
+    lines = out.splitlines()
+    assert len(lines) == 2 and all(
+        re.search(r"> p1 10.0.0.9:1234 > 10.0.0.1:5678 udp, 60 bytes \| sent to p[23], p[23]; ", x) for x in lines), out
+    cap = Capture(dp, "--json", "--count", "1", "-p", "p1", "--in")
+    send(dp, "p1", udp())
+    o = json.loads(cap.wait()[0])
+    assert o["port"] == "p1" and o["packet_verdict"] == "sent" and bytes.fromhex(o["packet"]) == udp()
+
+
+def test_standard_output_to_a_reader_that_goes(dp):
+    cap = subprocess.Popen(f"{SLUICE} --rundir {dp.process.rundir} capture -w - | tshark -r - -c 3 -T fields "
+                           "-e frame.interface_name -l", shell=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                           text=True)
+    time.sleep(1.5)
+    for _ in range(20):
+        if cap.poll() is not None:
+            break
+        send(dp, "p1", udp())
+        time.sleep(.2)
+    assert len(cap.communicate(timeout=10)[0].split()) == 3
+    assert cap.returncode == 0
+
+
+def test_rotation_by_size_and_time_keeps_the_newest(dp, tmp_path):
+    path = str(tmp_path / "r.pcapng")
+    cap = Capture(dp, "-w", path, "--rotate-size", "1k", "--files", "3", "-p", "p1", "--in")
+    for _ in range(30):
+        send(dp, "p1", udp())
+        time.sleep(.005)
+    cap.stop()
+    names = sorted(glob.glob(str(tmp_path / "r-*.pcapng")))
+    assert len(names) == 3 and names[-1] > str(tmp_path / "r-00004.pcapng"), names
+    for n in names:
+        assert tshark(n, "frame.interface_name") and os.path.getsize(n) < 2048
+    cap = Capture(dp, "-w", str(tmp_path / "t.pcapng"), "--rotate-time", "1", "-p", "p1", "--in")
+    for _ in range(8):
+        send(dp, "p1", udp())
+        time.sleep(.2)
+    cap.stop()
+    assert 2 <= len(glob.glob(str(tmp_path / "t-*.pcapng"))) <= 3
+
+
+@pytest.mark.parametrize("argv, where", [
+    (["capture", "--filter", "udp and and"], '--filter "udp and and": '),
+    (["capture", "-p", "nothing"], "port nothing: not found"),
+    (["capture", "-w", "/no/such/dir/x"], "/no/such/dir/x: No such file or directory"),
+    (["capture", "--rotate-size", "10M"], "-w FILE"), (["capture", "--count", "x"], "--count x"),
+    (["capture", "-w", "/tmp/x", "--rotate-size", "10Q"], "--rotate-size 10Q"),
+    (["capture", "--snaplen", "0"], "--snaplen 0"),
+    (["trace", "br0"], "which packet"), (["trace", "br9", "in_port=1"], "bridge br9: not found"),
+    (["trace", "br0", "in_port=p1,tcp,bogus=1"], "bogus"), (["trace", "br0", "in_port=nope"], "nope"),
+    (["trace", "br0", "tcp"], "in_port=PORT"), (["trace", "br0", "in_port=77"], "77"),
+    (["trace", "br0", "in_port=p1", "0x12"], "character 2"), (["trace", "br0", "in_port=p1", "1234"], "2 bytes"),
+    (["trace", "br0", "in_port=p1", "123"], "odd number"), (["trace", "br0", "in_port=p1", "--ct-next", "old"], "old"),
+    (["trace", "br0", "--port", "p1", "--pcap", "/no/such"], "/no/such"), (["trace", "--live", "br0"], "--live"),
+    (["trace", "--live", "--filter", "hst 1"], "--filter"), (["trace", "--live", "--port", "zz"], "port zz"),
+    (["why", "/no/such"], "/no/such"), (["why", "/etc/passwd"], "/etc/passwd"),
+])
+def test_bad_input_is_one_error_that_says_where(dp, argv, where):
+    r = run(dp.process, *argv, code=2)
+    assert r.stderr.startswith("error: ") and where in r.stderr and r.stdout == "", r
+    assert len(r.stderr.splitlines()) == 1 or "\nusage: " in r.stderr
+
+
+# ---- trace ----
+
+def pcap(path, *packets):
+    import struct
+    with open(path, "wb") as f:
+        f.write(struct.pack("<IHHiIII", 0xa1b2c3d4, 2, 4, 0, 0, 65535, 1))
+        for i, p in enumerate(packets):
+            f.write(struct.pack("<IIII", 1000 + i, 0, len(p), len(p)) + p)
+    return str(path)
+
+
+def test_trace_of_real_packets(dp):
+    p = subprocess.Popen([SLUICE, "--rundir", dp.process.rundir, "trace", "--live", "--filter", "host 10.0.0.1",
+                          "--count", "2"], stdout=subprocess.PIPE, text=True)
+    time.sleep(.3)
+    send(dp, "p1", udp(ip_dst="0a000002"))
+    send(dp, "p1", udp(), 2)
+    out = p.communicate(timeout=20)[0]
+    assert p.returncode == 0 and out.count("p1: 10.0.0.9:1234 > 10.0.0.1:5678 udp") == 2, out
+    assert "received on p1" in out and "cache: " in out and "out of p2" in out and " us " in out
+    assert len(re.findall("Result: sent to p[23], p[23]", out)) == 2
+
+
+# ---- why ----
+
+def test_a_cut_file_is_refused_after_what_is_whole(dp, tmp_path):
+    path = pcap(tmp_path / "c.pcap", udp(), udp())
+    with open(path, "r+b") as f:
+        f.truncate(os.path.getsize(path) - 5)
+    r = run(dp.process, "why", path, "--port", "p1", code=2)
+    assert "after packet 1" in r.stderr and "packet 1:" in r.stdout
