@@ -11,7 +11,7 @@ LOG_MODULE(cache);
 static const struct classify_ops *const all[] = {&classify_avx512, &classify_avx2, &classify_sse42,
 						 &classify_scalar};
 const struct classify_ops *classify_now = &classify_scalar;
-flow_cache_classify_fn flow_cache_classify;
+flow_cache_classify_fn flow_cache_classify, flow_cache_classify_keys;
 
 static bool supported(const struct classify_ops *o)
 {
@@ -36,11 +36,13 @@ void flow_cache_select_isa(const char *name)
 			continue;
 		classify_now = all[i];
 		flow_cache_classify = all[i]->burst;
+		flow_cache_classify_keys = all[i]->keys;
 		return;
 	}
 	log_warn("SLUICE_SIMD=%s: not known or not supported by this CPU: using scalar code", name);
 	classify_now = &classify_scalar;
 	flow_cache_classify = classify_scalar.burst;
+	flow_cache_classify_keys = classify_scalar.keys;
 }
 
 const char *flow_cache_isa(void)

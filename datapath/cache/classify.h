@@ -6,7 +6,7 @@
 
 struct classify_ops {
 	const char *name;
-	flow_cache_classify_fn burst;
+	flow_cache_classify_fn burst, keys;
 	uint64_t (*hash_masked)(const struct flow_cache *c, const struct mf_mask *m,
 				const struct flow_key *key);
 	uint64_t (*hash_relevant)(const struct flow_cache *c, const struct relevance *r,

@@ -332,36 +332,15 @@ static void probe_masks(struct flow_cache *c, struct port_cache *pc, struct burs
 	}
 }
 
-static void classify_burst(struct flow_cache *c, struct port_cache *pc, struct burst *b,
+/* Passes 3 to 5: keys and hashes are there. */
+static inline void look_up(struct flow_cache *c, struct port_cache *pc, struct burst *b, bool l2,
 			   uint32_t version, uint32_t now_ms)
 {
 	const unsigned n = b->n;
-	const bool l2 = pc->relevant.depth == DEPTH_L2;
-	const bool full = pc->relevant.depth == DEPTH_FULL;
 	uint8_t todo[BURST_MAX];
 	uint32_t idx[BURST_MAX];
 	unsigned n_todo = 0;
 
-	b->depth = pc->relevant.depth;
-	b->probed = 0;
-	for (unsigned i = 0; i < n; i++) {
-		b->mf[i] = b->stale[i] = NULL;
-		rte_prefetch0(rte_pktmbuf_mtod(b->pkt[i], void *));
-	}
-	if (!pc->n_masks)
-		return;
-	for (unsigned i = 0; i < n; i++) {
-		if (l2) {
-			extract_l2(b->pkt[i], pc->port_id, b->l2[i]);
-			b->hash[i] = hash_32(c->key, b->l2[i], pc->relevant.line0);
-		} else {
-			flow_cache_extract(b, i, pc->port_id, full ? EXTRACT_FULL : EXTRACT_L4);
-			b->hash[i] = hash_relevant(c, &pc->relevant, &b->key[i]);
-		}
-		__builtin_prefetch(&c->sig[b->hash[i] & c->sig_mask]);
-	}
-	if (SL_UNLIKELY(b->measure))
-		b->extracted_tsc = rte_rdtsc();
 	if (pc->n_masks == 1) {
 		for (unsigned i = 0; i < n; i++)
 			todo[i] = (uint8_t)i;
@@ -392,9 +371,57 @@ static void classify_burst(struct flow_cache *c, struct port_cache *pc, struct b
 		probe_masks(c, pc, b, l2, todo, n_todo, version, now_ms);
 }
 
+static void classify_burst(struct flow_cache *c, struct port_cache *pc, struct burst *b,
+			   uint32_t version, uint32_t now_ms)
+{
+	const unsigned n = b->n;
+	const bool l2 = pc->relevant.depth == DEPTH_L2;
+	const bool full = pc->relevant.depth == DEPTH_FULL;
+
+	b->depth = pc->relevant.depth;
+	b->probed = 0;
+	for (unsigned i = 0; i < n; i++) {
+		b->mf[i] = b->stale[i] = NULL;
+		rte_prefetch0(rte_pktmbuf_mtod(b->pkt[i], void *));
+	}
+	if (!pc->n_masks)
+		return;
+	for (unsigned i = 0; i < n; i++) {
+		if (l2) {
+			extract_l2(b->pkt[i], pc->port_id, b->l2[i]);
+			b->hash[i] = hash_32(c->key, b->l2[i], pc->relevant.line0);
+		} else {
+			flow_cache_extract(b, i, pc->port_id, full ? EXTRACT_FULL : EXTRACT_L4);
+			b->hash[i] = hash_relevant(c, &pc->relevant, &b->key[i]);
+		}
+		__builtin_prefetch(&c->sig[b->hash[i] & c->sig_mask]);
+	}
+	if (SL_UNLIKELY(b->measure))
+		b->extracted_tsc = rte_rdtsc();
+	look_up(c, pc, b, l2, version, now_ms);
+}
+
+static void classify_keys(struct flow_cache *c, struct port_cache *pc, struct burst *b,
+			  uint32_t version, uint32_t now_ms)
+{
+	/* A shallow port's other lines are not asked for, the second half of line 0 is there. */
+	b->depth = SL_MAX(pc->relevant.depth, (uint8_t)DEPTH_L4);
+	b->probed = 0;
+	for (unsigned i = 0; i < b->n; i++)
+		b->mf[i] = b->stale[i] = NULL;
+	if (!pc->n_masks)
+		return;
+	for (unsigned i = 0; i < b->n; i++) {
+		b->hash[i] = hash_relevant(c, &pc->relevant, &b->key[i]);
+		__builtin_prefetch(&c->sig[b->hash[i] & c->sig_mask]);
+	}
+	look_up(c, pc, b, false, version, now_ms);
+}
+
 const struct classify_ops CAT(classify_, ISA) = {
 	.name = STR(ISA),
 	.burst = classify_burst,
+	.keys = classify_keys,
 	.hash_masked = hash_masked,
 	.hash_relevant = hash_relevant,
 };

@@ -355,6 +355,11 @@ static void simplify(struct megaflow *mf, const struct program *p, const uint8_t
 	uint8_t flags = 0;
 
 	mf->out_port = 0;
+	if (p->n_words && p->word[0].op.code == OP_CT) {
+		mf->flags |= MF_CT;
+		mf->ct_zone = ((const struct prog_ct *)&p->word[1])->zone;
+		return;
+	}
 	for (uint32_t i = 0; i < p->n_words; i += 1u + p->word[i].op.n_words) {
 		const struct prog_op *op = &p->word[i].op;
 		const struct prog_set *set = (const struct prog_set *)&p->word[i + 1];
@@ -462,6 +467,17 @@ struct megaflow *flow_cache_install(struct flow_cache *c, struct port_cache *pc,
 
 /* ---- the slow side of the lookup ---- */
 
+/* As one store of 16 bytes, for the hash that loads as many (extract.c, put16). */
+static inline void put_context(struct flow_key *key, uint32_t in_port)
+{
+	typedef uint64_t pair __attribute__((vector_size(16)));
+	uint64_t rest;
+
+	memcpy(&rest, key->eth_dst, sizeof rest);
+	pair v = {in_port, rest}; /* recirc_id 0 */
+	memcpy(key, &v, sizeof v);
+}
+
 void flow_cache_extract(struct burst *b, unsigned i, uint32_t in_port, enum extract_depth depth)
 {
 	struct rte_mbuf *m = b->pkt[i];
@@ -476,8 +492,7 @@ void flow_cache_extract(struct burst *b, unsigned i, uint32_t in_port, enum extr
 	for (unsigned l = 1; depth == EXTRACT_FULL && l < FLOW_KEY_LINES; l++)
 		if (!(lines & (1u << l)))
 			memset((uint8_t *)key + l * FLOW_LINE_BYTES, 0, FLOW_LINE_BYTES);
-	key->in_port = in_port;
-	key->recirc_id = 0;
+	put_context(key, in_port);
 	b->lines[i] = lines;
 }
 

@@ -115,6 +115,9 @@ void flow_cache_port_forget(struct flow_cache *c, uint32_t port_id);
 typedef void (*flow_cache_classify_fn)(struct flow_cache *c, struct port_cache *pc, struct burst *b,
 				       uint32_t version, uint32_t now_ms);
 extern flow_cache_classify_fn flow_cache_classify;
+/* The same for keys that are there already, with any recirc_id: all lines of b->key[0..n) that the
+ * port's relevance names are filled. */
+extern flow_cache_classify_fn flow_cache_classify_keys;
 /* The same for one key that is fully extracted (recirculation, packets that waited). */
 struct megaflow *flow_cache_find(struct flow_cache *c, struct port_cache *pc,
 				 const struct flow_key *key, uint16_t lines, uint32_t version,

@@ -42,6 +42,7 @@ enum {
 	MF_SET_DST = 8,  /* Ethernet destination becomes macs[0..5] */
 	MF_SET_SRC = 16, /* source becomes macs[6..11] */
 	MF_DEC_TTL = 32,
+	MF_CT = 64, /* info->prog begins with ct(), in ct_zone */
 	MF_REWRITE = MF_SET_DST | MF_SET_SRC | MF_DEC_TTL,
 };
 
@@ -60,6 +61,9 @@ struct megaflow {
 	uint8_t mask_idx;
 	uint8_t flags; /* MF_* */
 	uint16_t tcp_flags;
-	uint8_t macs[12];
+	union {
+		uint8_t macs[12];
+		uint16_t ct_zone;
+	};
 } SL_CACHE_ALIGNED;
 _Static_assert(sizeof(struct megaflow) == 2 * FLOW_LINE_BYTES, "two lines");

@@ -84,6 +84,20 @@ struct conn_node *conn_table_find_hashed(const struct ct_tuple *t, uint64_t hash
 	}
 }
 
+void conn_table_prefetch(uint64_t hash)
+{
+	struct shard *s = &shards[shard_of(hash)];
+
+	__builtin_prefetch(head_of(s, bucket_of((uint32_t)hash, buckets(s))));
+}
+
+void conn_table_prefetch_node(uint64_t hash)
+{
+	struct shard *s = &shards[shard_of(hash)];
+
+	__builtin_prefetch(rcu_load(head_of(s, bucket_of((uint32_t)hash, buckets(s)))));
+}
+
 struct conn_node *conn_table_find(const struct ct_tuple *t)
 {
 	return conn_table_find_hashed(t, ct_tuple_hash(t));

@@ -13,6 +13,10 @@ enum { CONN_SHARDS = 256 };
 /* NULL: none. May return one that has expired. */
 struct conn_node *conn_table_find(const struct ct_tuple *t);
 struct conn_node *conn_table_find_hashed(const struct ct_tuple *t, uint64_t hash);
+/* In two steps of a burst, each after the memory of the one before has come: the chain's head, its
+ * first node. */
+void conn_table_prefetch(uint64_t hash);
+void conn_table_prefetch_node(uint64_t hash);
 
 /* Makes a connection with these tuples out of *init (all but nodes, lock and links are taken from
  * it). 0; -EEXIST: the original tuple is taken; -EADDRINUSE: the reply tuple is; -ENOMEM. */

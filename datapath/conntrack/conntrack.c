@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "datapath/conntrack/ct_alg.h"
 #include "datapath/conntrack/ct_expect.h"
@@ -14,11 +15,20 @@
 #include "datapath/core/thread.h"
 #include "datapath/flow/action.h"
 
-enum { RECENT_LOG = 12, RECENT = 1 << RECENT_LOG };
+enum { RECENT_LOG = 12, RECENT = 1 << RECENT_LOG, RECENT_WAYS = 8 };
+
+/* Nodes found lately, one line for those of one cheap hash: a node's address, which is less than
+ * 2^47, its direction in the lowest bit, and 16 more bits of the hash above. 0: empty. */
+struct recent {
+	uint64_t way[RECENT_WAYS];
+} SL_CACHE_ALIGNED;
+enum { RECENT_TAG_SHIFT = 48 };
+#define RECENT_NODE ((((uint64_t)1 << RECENT_TAG_SHIFT) - 1) & ~(uint64_t)1)
 
 /* W: its thread  R: main, relaxed (the counters) */
 struct ct_thread {
-	struct conn_node *recent[RECENT]; /* last node found for a cheap hash */
+	struct recent recent[RECENT];
+	uint32_t n_remembered;
 	struct conntrack_stats stats;
 	struct ct_fragments fragments;
 };
@@ -39,8 +49,8 @@ int conntrack_thread_create(unsigned idx)
 
 	if (threads[idx])
 		return 0;
-	t = calloc(1, sizeof *t);
-	if (!t)
+	t = mmap(NULL, sizeof *t, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (t == MAP_FAILED)
 		return -ENOMEM;
 	__atomic_store_n(&threads[idx], t, __ATOMIC_RELEASE);
 	return 0;
@@ -89,16 +99,109 @@ bool conntrack_window_check(void)
 }
 
 /* ---- finding ---- */
+static inline uint64_t recent_way(const struct ct_thread *t, uint32_t mix)
+{
+	const uint64_t *w = t->recent[mix % RECENT].way, tag = mix >> 16;
+	uint64_t found = 0;
+
+	for (unsigned i = 0; i < RECENT_WAYS; i++)
+		found = w[i] >> RECENT_TAG_SHIFT == tag ? w[i] : found;
+	return found;
+}
+
+static inline struct conn_node *node_of(uint64_t way)
+{
+	return (struct conn_node *)(uintptr_t)(way & RECENT_NODE);
+}
+
+static void remember(struct ct_thread *t, uint32_t mix, const struct conn_node *n)
+{
+	uint64_t *w = t->recent[mix % RECENT].way;
+	uint64_t tag = mix >> 16;
+	unsigned at = t->n_remembered++ % RECENT_WAYS;
+
+	for (unsigned i = 0; i < RECENT_WAYS; i++) {
+		if (w[i] && w[i] >> RECENT_TAG_SHIFT != tag)
+			continue;
+		at = i;
+		if (w[i])
+			break; /* the tag is there: one way per tag */
+	}
+	w[at] = (uint64_t)(uintptr_t)n | n->dir | tag << RECENT_TAG_SHIFT;
+}
+
+static inline bool is_it(const struct conn_node *n, const struct ct_tuple *k)
+{
+	return n && ct_tuple_equal(&n->tuple, k) && conn_node_is_live(n);
+}
+
 static inline struct conn_node *find_recent(struct ct_thread *t, const struct ct_tuple *k)
 {
-	struct conn_node **slot = &t->recent[ct_tuple_mix(k) % RECENT], *n = *slot;
+	uint32_t mix = ct_tuple_mix(k);
+	struct conn_node *n = node_of(recent_way(t, mix));
 
-	if (SL_LIKELY(n && ct_tuple_equal(&n->tuple, k) && conn_node_is_live(n)))
+	if (SL_LIKELY(is_it(n, k)))
 		return n;
 	n = conn_table_find(k);
 	if (n)
-		*slot = n;
+		remember(t, mix, n);
 	return n;
+}
+
+/* What conntrack_run() reads of a connection. */
+static inline void prefetch_conn(const struct conn_node *node, unsigned dir)
+{
+	const struct ct_conn *c = (const void *)(node - dir);
+
+	__builtin_prefetch(node);
+	__builtin_prefetch(&c->lock);
+	__builtin_prefetch(&c->side[0]);
+	__builtin_prefetch(&c->side[1]);
+	if (dir)
+		__builtin_prefetch(&c->node[CONN_ORIG]);
+}
+
+void conntrack_prefetch(unsigned thread_idx, const struct ct_tuple *k, unsigned n,
+			struct conn_node **hint)
+{
+	struct ct_thread *t = threads[thread_idx];
+	uint32_t mix[CONNTRACK_BATCH];
+	uint64_t hash[CONNTRACK_BATCH];
+	uint8_t todo[CONNTRACK_BATCH];
+	unsigned n_todo = 0;
+
+	if (SL_UNLIKELY(!t)) {
+		memset(hint, 0, n * sizeof *hint);
+		return;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		mix[i] = ct_tuple_mix(&k[i]);
+		__builtin_prefetch(&t->recent[mix[i] % RECENT]);
+	}
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t way = recent_way(t, mix[i]);
+
+		hint[i] = node_of(way);
+		if (SL_LIKELY(hint[i] != NULL))
+			prefetch_conn(hint[i], way & 1);
+		else
+			todo[n_todo++] = (uint8_t)i;
+	}
+	for (unsigned j = 0; j < n_todo; j++) {
+		hash[j] = ct_tuple_hash(&k[todo[j]]);
+		conn_table_prefetch(hash[j]);
+	}
+	for (unsigned j = 0; j < n_todo; j++)
+		conn_table_prefetch_node(hash[j]);
+	for (unsigned j = 0; j < n_todo; j++) {
+		struct conn_node *node = conn_table_find_hashed(&k[todo[j]], hash[j]);
+
+		hint[todo[j]] = node;
+		if (node) {
+			remember(t, mix[todo[j]], node);
+			prefetch_conn(node, node->dir);
+		}
+	}
 }
 
 struct conn_node *conntrack_lookup(unsigned thread_idx, const struct ct_tuple *k)
@@ -117,14 +220,21 @@ void conntrack_remove(struct ct_conn *c)
 }
 
 /* NULL: none that is still alive. *dir is the packet's direction. */
-static struct ct_conn *find(struct ct_thread *t, const struct ct_packet *p, bool translated,
-			    uint32_t now_ms, unsigned *dir)
+static struct ct_conn *find(struct ct_thread *t, const struct conntrack_request *q,
+			    const struct ct_packet *p, bool translated, unsigned *dir)
 {
-	/* A packet that was translated before is known by the tuple that would answer it. */
-	struct ct_tuple k = translated ? ct_tuple_reverse(&p->tuple) : p->tuple;
-	struct conn_node *n = find_recent(t, &k);
+	struct conn_node *n = q->hint;
+	uint32_t now_ms = q->now_ms;
 	struct ct_conn *c;
 
+	/* A packet that was translated before is known by the tuple that would answer it. */
+	if (SL_UNLIKELY(translated)) {
+		struct ct_tuple k = ct_tuple_reverse(&p->tuple);
+
+		n = find_recent(t, &k);
+	} else if (!is_it(n, &p->tuple)) {
+		n = find_recent(t, &p->tuple);
+	}
 	if (!n)
 		return NULL;
 	c = conn_of(n);
@@ -245,20 +355,22 @@ static void write_mark(struct ct_conn *c, const struct conntrack_request *q)
 static void fill_meta(struct conntrack_meta *m, uint32_t context, const struct ct_conn *c,
 		      const struct ct_tuple *packet)
 {
-	uint64_t label[2] = {0, 0};
-
 	m->state |= CT_STATE_TRK;
 	m->context = context;
-	m->mark = c ? __atomic_load_n(&c->mark, __ATOMIC_RELAXED) : 0;
-	for (unsigned i = 0; c && i < 2; i++)
-		label[i] = __atomic_load_n(&c->label[i], __ATOMIC_RELAXED);
-	memcpy(m->label, label, sizeof m->label);
-	if (c)
-		m->orig = c->node[CONN_ORIG].tuple;
-	else if (packet)
-		m->orig = *packet;
+	if (SL_LIKELY(c != NULL)) {
+		m->mark = __atomic_load_n(&c->mark, __ATOMIC_RELAXED);
+		m->label[0] = __atomic_load_n(&c->label[0], __ATOMIC_RELAXED);
+		m->label[1] = __atomic_load_n(&c->label[1], __ATOMIC_RELAXED);
+		m->orig = &c->node[CONN_ORIG].tuple;
+		return;
+	}
+	m->mark = 0;
+	m->label[0] = m->label[1] = 0;
+	if (packet)
+		m->own = *packet;
 	else
-		memset(&m->orig, 0, sizeof m->orig);
+		memset(&m->own, 0, sizeof m->own);
+	m->orig = &m->own;
 }
 
 static void translate(const struct ct_conn *c, unsigned dir, const struct ct_packet *p,
@@ -352,14 +464,15 @@ enum drop_reason conntrack_run(const struct conntrack_request *q, struct conntra
 	if (m->state && m->context != q->context)
 		m->state = 0;
 	translated = m->state & (CT_STATE_SNAT | CT_STATE_DNAT);
-	if (!ct_packet_parse(&p, q->data, q->len, q->pkt_len, q->ofs, q->context) ||
-	    !ct_fragment_track(&t->fragments, &p, q->now_ms)) {
+	if (SL_UNLIKELY(!ct_packet_parse(&p, q->data, q->len, q->pkt_len, q->ofs, q->context) ||
+			((p.fragment || p.first_fragment) &&
+			 !ct_fragment_track(&t->fragments, &p, q->now_ms)))) {
 		m->state = CT_STATE_INV;
 		COUNT(t, invalid);
 		fill_meta(m, q->context, NULL, NULL);
 		return DROP_NONE;
 	}
-	c = find(t, &p, translated, q->now_ms, &dir);
+	c = find(t, q, &p, translated, &dir);
 	if (c && q->force && dir == CONN_REPLY) {
 		conntrack_remove(c);
 		c = NULL;

@@ -28,19 +28,30 @@ struct conntrack_request {
 	uint8_t label[16], label_mask[16];
 	uint8_t alg; /* enum ct_alg: the helper a connection gets when it is committed */
 	const struct ct_nat *nat; /* NULL: no nat() in this ct() */
+	/* What conntrack_prefetch() gave in the same burst; NULL: nothing. */
+	struct conn_node *hint;
 };
 
-/* What a packet carries from one ct() to the next; all 0: untracked. */
+/* What a packet carries from one ct() to the next. In: state and context, both 0: untracked. */
 struct conntrack_meta {
 	uint8_t state; /* CT_STATE_* */
 	uint32_t context, mark;
 	uint8_t label[16];
-	struct ct_tuple orig; /* original direction; family 0: none */
+	/* Original direction; family 0: none. The connection's, as long as the burst lasts, or own. */
+	const struct ct_tuple *orig;
+	struct ct_tuple own;
 };
 
 /* DROP_NONE: m is what the packet now carries, and rw what is to be written into it. */
 enum drop_reason conntrack_run(const struct conntrack_request *q, struct conntrack_meta *m,
 			       struct ct_rewrite *rw);
+
+/* Brings near what conntrack_run() will need for packets with these tuples (at most
+ * CONNTRACK_BATCH), so that a burst waits for memory once and not once a packet: 10,000 connections
+ * do not fit the second-level cache. hint[i]: probably the node of tuple i, or NULL. */
+enum { CONNTRACK_BATCH = 32 };
+void conntrack_prefetch(unsigned thread_idx, const struct ct_tuple *k, unsigned n,
+			struct conn_node **hint);
 
 /* The node of a tuple through the thread's cache of recent connections; NULL: none. It may have
  * expired. */

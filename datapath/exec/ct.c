@@ -4,7 +4,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#include "datapath/conntrack/conntrack.h"
+#include "datapath/exec/exec_ct.h"
 #include "datapath/core/pool.h"
 #include "datapath/exec/ops.h"
 #include "datapath/exec/rewrite.h"
@@ -25,16 +25,11 @@ struct state_tuple { /* packet_state.ct_tuple: line 3 of the key behind ct_label
 _Static_assert(sizeof(struct state_tuple) == sizeof((struct packet_state *)0)->ct_tuple,
 	       "as in the key");
 
-static void put_meta(struct packet_state *s, const struct conntrack_meta *m)
+static void put_tuple(struct packet_state *s, const struct ct_tuple *o)
 {
-	const struct ct_tuple *o = &m->orig;
-	struct state_tuple t = {0};
 	bool icmp = o->proto == IPPROTO_ICMP || o->proto == IPPROTO_ICMPV6;
+	struct state_tuple t = {0};
 
-	s->ct_state = m->state;
-	s->ct_zone = (uint16_t)m->context;
-	s->ct_mark = m->mark;
-	memcpy(s->ct_label, m->label, sizeof s->ct_label);
 	if (o->family == 4) {
 		memcpy(&t.ip_src, o->src, 4);
 		memcpy(&t.ip_dst, o->dst, 4);
@@ -46,6 +41,33 @@ static void put_meta(struct packet_state *s, const struct conntrack_meta *m)
 	t.tp_src = icmp ? cpu_to_be16(o->icmp_type) : o->src_port;
 	t.tp_dst = icmp ? cpu_to_be16(o->icmp_code) : o->dst_port;
 	memcpy(s->ct_tuple, &t, sizeof t);
+}
+
+static inline void put_meta(struct packet_state *s, const struct conntrack_meta *m)
+{
+	const struct ct_tuple *o = m->orig;
+
+	s->ct_state = m->state;
+	s->ct_zone = (uint16_t)m->context;
+	s->ct_mark = m->mark;
+	memcpy(s->ct_label, m->label, sizeof s->ct_label);
+	if (SL_LIKELY(o->family == 4 && o->proto != IPPROTO_ICMP)) {
+		/* put_tuple() in whole words: addresses, then ports and protocol */
+		uint64_t w[6] = {0,
+				 0,
+				 0,
+				 0,
+				 (uint32_t)o->w[0] | o->w[2] << 32,
+				 (uint32_t)o->w[4] | (uint64_t)o->proto << 32};
+
+		_Static_assert(offsetof(struct state_tuple, ip_src) == 32 &&
+				       offsetof(struct state_tuple, tp_src) == 40 &&
+				       offsetof(struct state_tuple, ip_proto) == 44,
+			       "words 4 and 5");
+		memcpy(s->ct_tuple, w, sizeof w);
+		return;
+	}
+	put_tuple(s, o);
 }
 
 /* ---- writing a translation ---- */
@@ -169,9 +191,14 @@ static bool sum_ok(void *aux)
 	return !h.l4_ok || checksum_l4_ok(m, &h);
 }
 
-static void fill_request(struct conntrack_request *q, const struct prog_ct *c, uint16_t flags,
-			 struct ct_nat *nat)
+/* All that is the op's and not the packet's. */
+static void fill_request(const struct exec *x, struct conntrack_request *q, const struct prog_ct *c,
+			 uint16_t flags, struct ct_nat *nat)
 {
+	q->sum_ok = sum_ok;
+	q->now_ms = (uint32_t)x->now_ms;
+	q->thread_idx = x->thread_idx;
+	q->nat = NULL;
 	q->context = c->zone;
 	q->alg = (uint8_t)c->alg;
 	q->commit = flags & PROG_CT_COMMIT;
@@ -193,41 +220,82 @@ static void fill_request(struct conntrack_request *q, const struct prog_ct *c, u
 	q->nat = nat;
 }
 
-enum exec_next exec_CT(struct exec *x, struct packet *p, const union prog_word *w, bool last)
+/* DROP_NONE: the packet goes on, tracked. q has been filled from the op. */
+static enum drop_reason track(struct exec *x, struct packet *p, struct conntrack_request *q)
 {
-	const struct prog_ct *c = (const struct prog_ct *)&w[1];
-	struct conntrack_meta meta = {.state = p->s.ct_state, .context = p->s.ct_zone};
+	struct conntrack_meta meta;
 	struct ct_rewrite rw;
-	struct ct_nat nat;
 	enum drop_reason why;
 
-	if (p->m->nb_segs > 1 && p->m->data_len < TRACK_BYTES) {
+	if (SL_UNLIKELY(p->m->nb_segs > 1 && p->m->data_len < TRACK_BYTES)) {
 		pool_linearise(p->m, SL_MIN(p->m->pkt_len, (uint32_t)TRACK_BYTES));
 		p->has_ofs = false;
 	}
 	rewrite_parse(p);
-	struct conntrack_request q = {
-		.data = rte_pktmbuf_mtod(p->m, const uint8_t *),
-		.len = p->m->data_len,
-		.pkt_len = p->m->pkt_len,
-		.ofs = &p->ofs,
-		.sum_ok = sum_ok,
-		.aux = p->m,
-		.port_id = p->s.in_port,
-		.now_ms = (uint32_t)x->now_ms,
-		.thread_idx = x->thread_idx,
-	};
-	fill_request(&q, c, w->op.a, &nat);
-	why = conntrack_run(&q, &meta, &rw);
+	meta.state = p->s.ct_state;
+	meta.context = p->s.ct_zone;
+	q->data = rte_pktmbuf_mtod(p->m, const uint8_t *);
+	q->len = p->m->data_len;
+	q->pkt_len = p->m->pkt_len;
+	q->ofs = &p->ofs;
+	q->aux = p->m;
+	q->port_id = p->s.in_port;
+	q->hint = p->ct_hint;
+	p->ct_hint = NULL; /* what comes next may ask in another zone */
+	why = conntrack_run(q, &meta, &rw);
 	if (why != DROP_NONE)
-		return exec_dropped(x, p, why);
+		return why;
 	put_meta(&p->s, &meta);
 	if (SL_UNLIKELY(x->observer != NULL))
 		observer_note(x->observer, p->m, p->s.in_port, EVENT_CT,
 			      p->s.ct_state | (uint64_t)p->s.ct_zone << 16, p->s.ct_mark);
-	if (rw.any && !write_translation(p, &rw))
-		return exec_dropped(x, p, DROP_CT_REWRITE);
-	return EXEC_ON;
+	return rw.any && !write_translation(p, &rw) ? DROP_CT_REWRITE : DROP_NONE;
+}
+
+enum exec_next exec_CT(struct exec *x, struct packet *p, const union prog_word *w, bool last)
+{
+	struct conntrack_request q;
+	struct ct_nat nat;
+	enum drop_reason why;
+
+	fill_request(x, &q, (const struct prog_ct *)&w[1], w->op.a, &nat);
+	why = track(x, p, &q);
+	return why == DROP_NONE ? EXEC_ON : exec_dropped(x, p, why);
+}
+
+bool exec_is_ct_recirc(const struct program *prog)
+{
+	const union prog_word *w = prog->word;
+
+	return w[0].op.code == OP_CT && prog->n_words == w[0].op.n_words + 2u &&
+	       w[1 + w[0].op.n_words].op.code == OP_RECIRC;
+}
+
+struct packet *exec_ct_next(struct exec *x)
+{
+	return x->n_recirc < RECIRC_MAX && !x->observer ? &x->recirc[x->n_recirc] : NULL;
+}
+
+void exec_ct_begin(struct exec *x, const struct program *prog, struct exec_ct *c)
+{
+	const union prog_word *w = prog->word;
+
+	fill_request(x, &c->q, (const struct prog_ct *)&w[1], w->op.a, &c->nat);
+	c->recirc_id = w[1 + w->op.n_words].op.b;
+}
+
+void exec_ct_one(struct exec *x, struct exec_ct *c, struct packet *p)
+{
+	enum drop_reason why =
+		p->s.depth < RECIRC_DEPTH_MAX ? track(x, p, &c->q) : DROP_RECIRC_LIMIT;
+
+	if (SL_UNLIKELY(why != DROP_NONE)) {
+		exec_drop(x, p->m, p->s.in_port, why);
+		return;
+	}
+	p->s.recirc_id = c->recirc_id;
+	p->s.depth++;
+	x->n_recirc++;
 }
 
 enum exec_next exec_CT_CLEAR(struct exec *x, struct packet *p, const union prog_word *w, bool last)

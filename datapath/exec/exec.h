@@ -32,6 +32,11 @@ struct packet {
 	struct rte_mbuf *m;
 	struct flow_offsets ofs; /* valid when has_ofs */
 	bool has_ofs;
+	bool key_whole; /* all lines of *key, not just line 0 */
+	/* The key that still describes its bytes; NULL: extract again. Valid within the burst;
+	 * whatever rewrites the packet clears it. */
+	const struct flow_key *key;
+	struct conn_node *ct_hint; /* conntrack_prefetch()'s for the ct() that comes; or NULL */
 	struct packet_state s;
 };
 
@@ -42,6 +47,7 @@ struct tx_stage { /* packets on their way to one port */
 };
 
 struct observer; /* observe/observer.h */
+struct conn_node;
 
 struct exec {
 	unsigned thread_idx;

@@ -34,6 +34,7 @@ static void shift_offsets(struct packet *p, int delta)
 {
 	offload_l2_moved(p->m, delta);
 	p->has_ofs = false; /* found again when something needs them */
+	p->key = NULL;
 }
 
 static bool insert(struct packet *p, unsigned at, unsigned n)
@@ -101,6 +102,7 @@ bool rewrite_push_mpls(struct packet *p, be16_t ethertype, be32_t lse)
 	memcpy(bytes(p) + l2 - 2, &ethertype, 2);
 	memcpy(bytes(p) + l2, &lse, LSE_BYTES);
 	p->has_ofs = false;
+	p->key = NULL;
 	return true;
 }
 
@@ -113,6 +115,7 @@ bool rewrite_pop_mpls(struct packet *p, be16_t ethertype)
 	cut(p, l2, LSE_BYTES);
 	memcpy(bytes(p) + l2 - 2, &ethertype, 2);
 	p->has_ofs = false;
+	p->key = NULL;
 	return true;
 }
 
@@ -126,6 +129,7 @@ bool rewrite_set_mpls(struct packet *p, be32_t lse, be32_t mask)
 	memcpy(&old, bytes(p) + l2, LSE_BYTES);
 	lse = (old & ~mask) | (lse & mask);
 	memcpy(bytes(p) + l2, &lse, LSE_BYTES);
+	p->key = NULL;
 	return true;
 }
 
@@ -251,6 +255,7 @@ bool rewrite_set(struct packet *p, const struct prog_set *s)
 	if (p->m->data_len < at + s->n_bytes)
 		return false;
 	uint8_t *d = bytes(p) + at;
+	p->key = NULL;
 	memcpy(old, d, s->n_bytes);
 	for (unsigned i = 0; i < s->n_bytes; i++)
 		d[i] = (uint8_t)((d[i] & ~s->mask[i]) | (s->value[i] & s->mask[i]));
@@ -282,6 +287,7 @@ bool rewrite_set(struct packet *p, const struct prog_set *s)
 
 bool rewrite_dec_ttl(struct packet *p)
 {
+	p->key = NULL;
 	rewrite_parse(p);
 	if (!p->ofs.l3)
 		return false;

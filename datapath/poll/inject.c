@@ -98,7 +98,7 @@ static void run_one(struct poll_thread *t, struct injected *j)
 	exec_run(t->exec, prog, &p);
 	free(j);
 	if (t->exec->n_recirc)
-		miss_handle_recirculated(t);
+		recirc_run(t);
 }
 
 void inject_run(struct poll_thread *t)

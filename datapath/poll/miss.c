@@ -90,10 +90,8 @@ static void resolve_one(struct poll_thread *t, struct port_cache *pc, struct bur
 	exec_run(t->exec, prog, p);
 }
 
-/* Complete extraction, another look (a packet before this one may have installed the entry),
- * resolve. */
-static void settle(struct poll_thread *t, struct port_cache *pc, struct burst *b, unsigned i,
-		   struct packet *p)
+void miss_settle(struct poll_thread *t, struct port_cache *pc, struct burst *b, unsigned i,
+		 struct packet *p)
 {
 	struct megaflow *stale, *mf;
 
@@ -113,13 +111,17 @@ static void settle(struct poll_thread *t, struct port_cache *pc, struct burst *b
 	exec_run(t->exec, mf->info->prog, p);
 }
 
-static void settle_fresh(struct poll_thread *t, struct port_cache *pc, struct burst *b, unsigned i)
+/* key_stays: until the burst is over, for packets that come round again. */
+static void settle_fresh(struct poll_thread *t, struct port_cache *pc, struct burst *b, unsigned i,
+			 bool key_stays)
 {
 	struct packet p = {.s.in_port = pc->port_id};
 
 	flow_cache_extract(b, i, pc->port_id, EXTRACT_FULL);
 	p.m = b->pkt[i];
-	settle(t, pc, b, i, &p);
+	p.key = key_stays ? &b->key[i] : NULL;
+	p.key_whole = true;
+	miss_settle(t, pc, b, i, &p);
 }
 
 void miss_handle(struct poll_thread *t, struct port_cache *pc, struct burst *b,
@@ -135,7 +137,7 @@ void miss_handle(struct poll_thread *t, struct port_cache *pc, struct burst *b,
 			enqueue(t, pc->port_id, b->pkt[which[k]], c, DROP_MISS_BUDGET);
 			continue;
 		}
-		settle_fresh(t, pc, b, which[k]);
+		settle_fresh(t, pc, b, which[k], true);
 		wait = rte_rdtsc() > until;
 	}
 }
@@ -160,7 +162,7 @@ void miss_serve_queues(struct poll_thread *t)
 				continue;
 			}
 			b->pkt[0] = m;
-			settle_fresh(t, pc, b, 0);
+			settle_fresh(t, pc, b, 0, false);
 		}
 		/* to the end of the line, or out of it */
 		memmove(t->miss_list, t->miss_list + 1,
@@ -173,38 +175,7 @@ void miss_serve_queues(struct poll_thread *t)
 		}
 	}
 	if (t->exec->n_recirc)
-		miss_handle_recirculated(t);
-}
-
-void miss_handle_recirculated(struct poll_thread *t)
-{
-	struct exec *x = t->exec;
-	struct burst *b = &t->burst;
-
-	/* Running one may append others; each has its own bounded depth. */
-	for (unsigned i = 0; i < x->n_recirc; i++) {
-		struct packet p = x->recirc[i];
-		struct port_cache *pc = flow_cache_port(t->cache, p.s.in_port);
-
-		if (!pc) {
-			exec_drop(x, p.m, p.s.in_port, DROP_FROZEN_GONE);
-			continue;
-		}
-		b->pkt[0] = p.m;
-		flow_cache_extract(b, 0, p.s.in_port, EXTRACT_FULL);
-		struct flow_key *k = &b->key[0];
-		k->recirc_id = p.s.recirc_id;
-		k->ct_state = p.s.ct_state;
-		k->ct_zone = cpu_to_be16(p.s.ct_zone);
-		k->ct_mark = cpu_to_be32(p.s.ct_mark);
-		if (p.s.ct_state) {
-			memcpy(k->ct_label, p.s.ct_label, sizeof k->ct_label);
-			memcpy(k->ct_ipv6_src, p.s.ct_tuple, sizeof p.s.ct_tuple);
-			b->lines[0] |= 1u << FLOW_LINE_CT;
-		}
-		settle(t, pc, b, 0, &p);
-	}
-	x->n_recirc = 0;
+		recirc_run(t);
 }
 
 void miss_drop_all(struct poll_thread *t)

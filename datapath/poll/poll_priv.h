@@ -93,6 +93,7 @@ struct poll_thread {
 
 	/* thread only */
 	struct burst burst;
+	struct burst again[2]; /* keys of packets that came round, generations taking turns */
 	struct resolve_result result;
 	struct miss_queue *miss[PORT_ID_MAX];
 	uint32_t miss_list[PORT_ID_MAX]; /* ports with packets waiting, round robin */
@@ -126,7 +127,10 @@ void *poll_thread_main(void *arg);
 void miss_handle(struct poll_thread *t, struct port_cache *pc, struct burst *b,
 		 const uint8_t *which, unsigned n);
 void miss_serve_queues(struct poll_thread *t);
-void miss_handle_recirculated(struct poll_thread *t);
+/* One packet whose whole key is b->key[i]: another look (a packet before this one may have installed
+ * the entry), else resolve. Consumes it. */
+void miss_settle(struct poll_thread *t, struct port_cache *pc, struct burst *b, unsigned i,
+		 struct packet *p);
 void miss_drop_all(struct poll_thread *t);
 uint64_t miss_held(const struct poll_thread *t, uint32_t port_id);
 /* watch.c */
@@ -139,6 +143,12 @@ void watch_settled(struct poll_thread *t, struct packet *p, const struct flow_ke
 void watch_resolved(struct poll_thread *t, struct packet *p, const struct flow_key *key,
 		    const struct resolve_result *r, const struct program *prog,
 		    enum cache_level level);
+/* hits.c: runs what the cache found; returns how many packets of the burst it did not know, their
+ * numbers in missed. `from`: the packets as exec left them when they come round again, else NULL. */
+unsigned hits_run(struct poll_thread *t, struct burst *b, uint32_t in_port, struct packet *from,
+		  uint8_t *missed);
+/* recirc.c: everything that exec put aside for another look-up. */
+void recirc_run(struct poll_thread *t);
 /* inject.c */
 void inject_run(struct poll_thread *t);
 void inject_drop_all(struct poll_thread *t);

@@ -41,77 +41,6 @@ static inline void account(struct poll_thread *t, enum poll_stage s, uint64_t *s
 	}
 }
 
-/* The rewrite that a megaflow's own line holds. resolve has seen that the TTL is above 1. */
-static inline void rewrite(const struct megaflow *mf, struct rte_mbuf *m,
-			   const struct flow_offsets *ofs)
-{
-	uint8_t *d = rte_pktmbuf_mtod(m, uint8_t *);
-
-	if (mf->flags & MF_SET_DST)
-		memcpy(d, mf->macs, 6);
-	if (mf->flags & MF_SET_SRC)
-		memcpy(d + 6, mf->macs + 6, 6);
-	if (!(mf->flags & MF_DEC_TTL))
-		return;
-	uint8_t *ip = d + ofs->l3;
-	if (ofs->ip_version == 4) {
-		/* RFC 1624 for a decrement of the high byte of a word. */
-		uint32_t sum = (uint32_t)load_be16(ip + 10) + 0x100;
-
-		ip[8]--;
-		store_be16(ip + 10, (uint16_t)(sum + (sum >> 16)));
-	} else {
-		ip[7]--;
-	}
-}
-
-/* Hits, in runs of the same megaflow: its line is written once per run. */
-static unsigned run_hits(struct poll_thread *t, struct burst *b, uint32_t in_port, uint8_t *missed,
-			 struct port_counters *c)
-{
-	unsigned n_missed = 0, sent = 0, n = b->n;
-
-	for (unsigned i = 0; i < n;) {
-		struct megaflow *mf = b->mf[i];
-
-		if (SL_UNLIKELY(!mf)) {
-			missed[n_missed++] = (uint8_t)i++;
-			continue;
-		}
-		unsigned first = i;
-		uint64_t bytes = 0;
-		do {
-			bytes += b->pkt[i++]->pkt_len;
-		} while (i < n && b->mf[i] == mf);
-		counter_add(&mf->pkts, i - first);
-		counter_add(&mf->bytes, bytes);
-		mf->used_ms = t->now_ms;
-		if (SL_LIKELY(mf->out_port)) {
-			sent += i - first;
-			if (mf->flags & MF_REWRITE)
-				for (unsigned k = first; k < i; k++)
-					rewrite(mf, b->pkt[k], &b->ofs[k]);
-			for (unsigned k = first; k < i; k++)
-				exec_output(t->exec, b->pkt[k], mf->out_port);
-			continue;
-		}
-		const struct program *prog = mf->info->prog;
-		for (unsigned k = first; k < i; k++) {
-			struct packet p = {.m = b->pkt[k], .s.in_port = in_port};
-
-			if (b->depth > DEPTH_L2) {
-				p.ofs = b->ofs[k];
-				p.has_ofs = true;
-			}
-			exec_run(t->exec, prog, &p);
-		}
-	}
-	if (sent)
-		counter_add(&c->sent, sent);
-	counter_add(&c->cache_hits, n - n_missed);
-	return n_missed;
-}
-
 enum { L2_BYTES_MAX = 14 + 2 * 4 + 8 }; /* Ethernet, two tags, SNAP: what the shallow parse reads */
 
 /* Frames without a whole Ethernet header go; the first segment gets all of the layer-2 headers. */
@@ -171,14 +100,14 @@ static void process(struct poll_thread *t, uint32_t in_port, unsigned n)
 	if (SL_UNLIKELY(t->observing != NULL))
 		watch_hits(t, b, in_port);
 	counter_add(&c->megaflow_hits, t->cache->table_hits - by_mask);
-	unsigned n_missed = run_hits(t, b, in_port, missed, c);
+	unsigned n_missed = hits_run(t, b, in_port, NULL, missed);
 	account(t, STAGE_EXEC, &since);
 	if (SL_UNLIKELY(n_missed)) {
 		miss_handle(t, pc, b, missed, n_missed);
 		account(t, STAGE_RESOLVE, &since);
 	}
 	if (SL_UNLIKELY(t->exec->n_recirc))
-		miss_handle_recirculated(t);
+		recirc_run(t);
 }
 
 /* One queue's turn. Returns packets received. */

@@ -235,7 +235,7 @@ static void source_nat(void **state)
 	assert_int_equal(be16_to_cpu(rw.to.src_port), 10);
 	/* The translated packet is still known in the same zone. */
 	run(&again, (struct opts){.meta = &m});
-	assert_int_equal(load_be32(m.orig.src), 1);
+	assert_int_equal(load_be32(m.orig->src), 1);
 	assert_int_equal(run(&b, (struct opts){.nat = &none, .rw = &rw}),
 			 EST | RPL | CT_STATE_DNAT);
 	assert_int_equal(load_be32(rw.to.dst), 1);

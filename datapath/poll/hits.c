@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Packets whose megaflow is known: counted, rewritten, sent or given to their program. Poll
+ * thread. */
+#include <string.h>
+
+#include "datapath/exec/exec_ct.h"
+#include "datapath/poll/poll_priv.h"
+
+/* The rewrite that a megaflow's own line holds. resolve has seen that the TTL is above 1. */
+static inline void rewrite(const struct megaflow *mf, struct rte_mbuf *m,
+			   const struct flow_offsets *ofs)
+{
+	uint8_t *d = rte_pktmbuf_mtod(m, uint8_t *);
+
+	if (mf->flags & MF_SET_DST)
+		memcpy(d, mf->macs, 6);
+	if (mf->flags & MF_SET_SRC)
+		memcpy(d + 6, mf->macs + 6, 6);
+	if (!(mf->flags & MF_DEC_TTL))
+		return;
+	uint8_t *ip = d + ofs->l3;
+	if (ofs->ip_version == 4) {
+		/* RFC 1624 for a decrement of the high byte of a word. */
+		uint32_t sum = (uint32_t)load_be16(ip + 10) + 0x100;
+
+		ip[8]--;
+		store_be16(ip + 10, (uint16_t)(sum + (sum >> 16)));
+	} else {
+		ip[7]--;
+	}
+}
+
+/* Asks for the connections of all packets whose program begins with ct(), before the first of them
+ * is tracked. */
+static void prefetch_conns(struct poll_thread *t, const struct burst *b, unsigned first,
+			   struct conn_node **hint)
+{
+	struct ct_tuple tuple[BURST_MAX];
+	struct conn_node *found[BURST_MAX];
+	uint8_t at[BURST_MAX];
+	unsigned n = 0;
+
+	_Static_assert((int)BURST_MAX <= (int)CONNTRACK_BATCH, "a burst at once");
+	memset(hint, 0, b->n * sizeof *hint);
+	for (unsigned i = first; i < b->n; i++) {
+		const struct flow_key *k = &b->key[i];
+		uint32_t ports;
+
+		if (!b->mf[i] || !(b->mf[i]->flags & MF_CT) || b->ofs[i].ip_version != 4 ||
+		    !b->ofs[i].l4 || k->ip_frag)
+			continue;
+		memcpy(&ports, &k->tp_src, sizeof ports);
+		ct_tuple_set4(&tuple[n], k->ip_src, k->ip_dst, ports, b->mf[i]->ct_zone,
+			      k->ip_proto);
+		at[n++] = (uint8_t)i;
+	}
+	conntrack_prefetch(t->idx, tuple, n, found);
+	for (unsigned j = 0; j < n; j++)
+		hint[at[j]] = found[j];
+}
+
+struct programs { /* what running the programs of a burst needs */
+	struct poll_thread *t;
+	struct burst *b;
+	uint32_t in_port;
+	struct packet *from;
+	bool has_hints;
+	struct conn_node *hint[BURST_MAX];
+};
+
+static inline void fill_packet(struct programs *g, unsigned i, struct packet *p)
+{
+	struct burst *b = g->b;
+
+	if (g->from) {
+		*p = g->from[i];
+	} else {
+		p->m = b->pkt[i];
+		p->has_ofs = p->key_whole = false;
+		p->key = NULL;
+		p->s = (struct packet_state){.in_port = g->in_port};
+		if (b->depth > DEPTH_L2) {
+			p->ofs = b->ofs[i];
+			p->has_ofs = true;
+			p->key = &b->key[i];
+			p->key_whole = b->depth == DEPTH_FULL;
+		}
+	}
+	p->ct_hint = g->has_hints ? g->hint[i] : NULL;
+}
+
+/* Packets [i, end) of one megaflow. */
+static void run_programs(struct programs *g, const struct megaflow *mf, unsigned i, unsigned end)
+{
+	const struct program *prog = mf->info->prog;
+	struct exec *x = g->t->exec;
+	struct packet copy, *p;
+
+	if ((mf->flags & MF_CT) && g->b->depth > DEPTH_L2 && !g->has_hints) {
+		prefetch_conns(g->t, g->b, i, g->hint);
+		g->has_hints = true;
+	}
+	if (mf->flags & MF_CT && exec_is_ct_recirc(prog)) {
+		struct exec_ct c;
+
+		exec_ct_begin(x, prog, &c);
+		for (; i < end && (p = exec_ct_next(x)); i++) {
+			fill_packet(g, i, p);
+			exec_ct_one(x, &c, p);
+		}
+	}
+	for (; i < end; i++) {
+		fill_packet(g, i, &copy);
+		exec_run(x, prog, &copy);
+	}
+}
+
+/* In runs of the same megaflow: its line is written once per run. */
+unsigned hits_run(struct poll_thread *t, struct burst *b, uint32_t in_port, struct packet *from,
+		  uint8_t *missed)
+{
+	struct port_counters *c = counters_of(t->idx, in_port);
+	struct programs g;
+	unsigned n_missed = 0, sent = 0, n = b->n;
+	bool programs = false;
+
+	for (unsigned i = 0; i < n;) {
+		struct megaflow *mf = b->mf[i];
+
+		if (SL_UNLIKELY(!mf)) {
+			missed[n_missed++] = (uint8_t)i++;
+			continue;
+		}
+		unsigned first = i;
+		uint64_t bytes = 0;
+		do {
+			bytes += b->pkt[i++]->pkt_len;
+		} while (i < n && b->mf[i] == mf);
+		counter_add(&mf->pkts, i - first);
+		counter_add(&mf->bytes, bytes);
+		mf->used_ms = t->now_ms;
+		if (SL_LIKELY(mf->out_port)) {
+			sent += i - first;
+			if (mf->flags & MF_REWRITE)
+				for (unsigned k = first; k < i; k++)
+					rewrite(mf, b->pkt[k], &b->ofs[k]);
+			for (unsigned k = first; k < i; k++)
+				exec_output(t->exec, b->pkt[k], mf->out_port);
+			continue;
+		}
+		if (!programs) {
+			programs = true;
+			g.t = t;
+			g.b = b;
+			g.in_port = in_port;
+			g.from = from;
+			g.has_hints = false;
+		}
+		run_programs(&g, mf, first, i);
+	}
+	if (c && sent)
+		counter_add(&c->sent, sent);
+	if (c)
+		counter_add(&c->cache_hits, n - n_missed);
+	return n_missed;
+}
