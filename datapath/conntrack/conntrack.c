@@ -355,12 +355,16 @@ static void write_mark(struct ct_conn *c, const struct conntrack_request *q)
 static void fill_meta(struct conntrack_meta *m, uint32_t context, const struct ct_conn *c,
 		      const struct ct_tuple *packet)
 {
+	typedef uint64_t pair __attribute__((vector_size(16)));
+
 	m->state |= CT_STATE_TRK;
 	m->context = context;
 	if (SL_LIKELY(c != NULL)) {
 		m->mark = __atomic_load_n(&c->mark, __ATOMIC_RELAXED);
-		m->label[0] = __atomic_load_n(&c->label[0], __ATOMIC_RELAXED);
-		m->label[1] = __atomic_load_n(&c->label[1], __ATOMIC_RELAXED);
+		/* In one store: it is read in one load. */
+		pair label = {__atomic_load_n(&c->label[0], __ATOMIC_RELAXED),
+			      __atomic_load_n(&c->label[1], __ATOMIC_RELAXED)};
+		memcpy(m->label, &label, sizeof label);
 		m->orig = &c->node[CONN_ORIG].tuple;
 		return;
 	}
@@ -465,8 +469,7 @@ enum drop_reason conntrack_run(const struct conntrack_request *q, struct conntra
 		m->state = 0;
 	translated = m->state & (CT_STATE_SNAT | CT_STATE_DNAT);
 	if (SL_UNLIKELY(!ct_packet_parse(&p, q->data, q->len, q->pkt_len, q->ofs, q->context) ||
-			((p.fragment || p.first_fragment) &&
-			 !ct_fragment_track(&t->fragments, &p, q->now_ms)))) {
+			(p.tracked_by_id && !ct_fragment_track(&t->fragments, &p, q->now_ms)))) {
 		m->state = CT_STATE_INV;
 		COUNT(t, invalid);
 		fill_meta(m, q->context, NULL, NULL);

@@ -224,7 +224,7 @@ static bool parse_plain(struct ct_packet *p, const struct view *v, uint32_t pkt_
 	memcpy(&dst, ip + 16, 4);
 	memcpy(&ports, v->data + ofs->l4, 4);
 	ct_tuple_set4(&p->tuple, src, dst, ports, context, ofs->ip_proto);
-	p->related = p->fragment = p->first_fragment = false;
+	p->related = p->fragment = p->first_fragment = p->tracked_by_id = false;
 	p->inner_l3 = p->inner_l4 = 0;
 	p->payload_ofs = (uint16_t)(ofs->l4 + 8);
 	return ofs->ip_proto == IPPROTO_UDP || read_tcp(p, v, pkt_len, ofs);
@@ -240,5 +240,6 @@ bool ct_packet_parse(struct ct_packet *p, const uint8_t *data, uint32_t len, uin
 	*p = (struct ct_packet){.tuple.context = context};
 	if (!ofs->ip_version || !read_ip(p, &v, ofs))
 		return false;
+	p->tracked_by_id = p->fragment || p->first_fragment;
 	return p->fragment || read_l4(p, &v, pkt_len, ofs);
 }

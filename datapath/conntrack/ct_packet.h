@@ -13,6 +13,7 @@ struct ct_packet {
 	bool related;          /* an ICMP error about another packet */
 	bool fragment;         /* a later fragment: no transport header */
 	bool first_fragment;
+	bool tracked_by_id; /* either of the two */
 	uint16_t inner_l3, inner_l4; /* related: offsets of the packet inside, from the start */
 	uint32_t frag_id;
 	/* TCP */
