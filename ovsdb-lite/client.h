@@ -52,6 +52,8 @@ struct ovsdb_client_change {
 };
 /* Did this column change? Always true for INSERTED and DELETED. */
 bool ovsdb_client_change_has(const struct ovsdb_client_change *ch, const char *column);
+/* The columns of a MODIFIED row that differ, one by one; *at starts as 0. NULL: no more. */
+const char *ovsdb_client_change_next(const struct ovsdb_client_change *ch, size_t *at);
 
 /* All changes of one update message (one transaction of the server, or the first contents). */
 typedef void (*ovsdb_client_change_cb)(struct ovsdb_client *c,
@@ -104,7 +106,8 @@ const struct ovsdb_row *ovsdb_client_next(const struct ovsdb_client *c,
 #define ovsdb_client_singleton ovsdb_client_first
 const struct ovsdb_row *ovsdb_client_get(const struct ovsdb_client *c, const char *table,
 					 const struct uuid *uuid);
-/* First row whose string column has this value (a scan), e.g. Bridge by name. */
+/* A row whose string column has this value, e.g. Bridge by name; a scan unless the schema has an
+ * index over this column alone. */
 const struct ovsdb_row *ovsdb_client_find(const struct ovsdb_client *c, const char *table,
 					  const char *column, const char *value);
 bool ovsdb_client_has_column(const struct ovsdb_client *c, const char *table, const char *column);

@@ -47,8 +47,23 @@ static struct ovsdb_row *picture(const struct ovsdb_row *row)
 	return p;
 }
 
-/* Puts the columns of `json` into the row; as differences where `diff`. */
-static bool set_columns(struct ovsdb_row *row, const json_t *json, bool diff)
+/* The indexes of the schema serve ovsdb_client_find(). Rows are not in them while they change. */
+static void index_row(struct ovsdb_row *row)
+{
+	const struct ovsdb_table_schema *s = row->table->schema;
+
+	for (size_t i = 0; i < s->n_indexes; i++)
+		hmap_insert(&row->table->indexes[i], &row->index[i].node,
+			    ovsdb_row_index_hash(row->fields, &s->indexes[i]));
+}
+
+static void unindex_row(struct ovsdb_row *row)
+{
+	for (size_t i = 0; i < row->table->schema->n_indexes; i++)
+		hmap_remove(&row->table->indexes[i], &row->index[i].node);
+}
+
+static bool put_columns(struct ovsdb_row *row, const json_t *json, bool diff)
 {
 	const char *name;
 	json_t *value;
@@ -94,6 +109,15 @@ static bool set_columns(struct ovsdb_row *row, const json_t *json, bool diff)
 	return true;
 }
 
+/* Puts the columns of `json` into the row; as differences where `diff`. */
+static bool set_columns(struct ovsdb_row *row, const json_t *json, bool diff)
+{
+	unindex_row(row);
+	bool ok = put_columns(row, json, diff);
+	index_row(row);
+	return ok;
+}
+
 static bool same_fields(const struct ovsdb_row *a, const struct ovsdb_row *b)
 {
 	return !memcmp(a->fields, b->fields, a->table->schema->n_columns * sizeof a->fields[0]);
@@ -108,6 +132,7 @@ static bool put_row(struct batch *b, struct ovsdb_table *t, const struct uuid *u
 	if (!row) {
 		row = ovsdb_row_create(t, uuid);
 		ovsdb_table_insert(t, row);
+		index_row(row);
 		add_change(b, OVSDB_ROW_INSERTED, row, NULL);
 		return set_columns(row, json, false);
 	}
@@ -122,6 +147,7 @@ static bool put_row(struct batch *b, struct ovsdb_table *t, const struct uuid *u
 
 static void remove_row(struct batch *b, struct ovsdb_row *row)
 {
+	unindex_row(row);
 	ovsdb_table_remove(row->table, row);
 	add_change(b, OVSDB_ROW_DELETED, row, NULL);
 	vec_push(&b->garbage, row);
@@ -178,11 +204,13 @@ static bool replace_row(struct batch *b, struct ovsdb_row *row, const json_t *js
 	struct ovsdb_row *old = picture(row);
 
 	vec_push(&b->garbage, old);
+	unindex_row(row);
 	for (size_t i = 0; i < s->n_columns; i++)
 		if (!json_object_get(new, s->columns[i].name)) {
 			ovsdb_datum_unref(row->fields[i]);
 			row->fields[i] = ovsdb_datum_ref(s->columns[i].dflt);
 		}
+	index_row(row);
 	if (!set_columns(row, new, false))
 		return false;
 	for (size_t i = 0; i < s->n_columns; i++)
@@ -271,9 +299,39 @@ const struct ovsdb_row *ovsdb_client_get(const struct ovsdb_client *c, const cha
 	return t ? ovsdb_table_find(t, uuid) : NULL;
 }
 
+/* The index over this column alone; NULL: there is none. */
+static const struct hmap *index_of(const struct ovsdb_table *t, const struct ovsdb_column *c)
+{
+	for (size_t i = 0; i < t->schema->n_indexes; i++)
+		if (t->schema->indexes[i].n == 1 && t->schema->indexes[i].columns[0] == c->index)
+			return &t->indexes[i];
+	return NULL;
+}
+
+static const struct ovsdb_row *find_indexed(const struct hmap *map, const struct ovsdb_column *c,
+					    const char *value)
+{
+	const struct ovsdb_row *found = NULL;
+	struct ovsdb_datum *d = ovsdb_datum_from_string(value);
+
+	HMAP_FOR_EACH_WITH_HASH (n, struct ovsdb_index_node, node, ovsdb_index_hash_of(d), map)
+		if (ovsdb_datum_eq(n->row->fields[c->index], d)) {
+			found = n->row;
+			break;
+		}
+	ovsdb_datum_unref(d);
+	return found;
+}
+
 const struct ovsdb_row *ovsdb_client_find(const struct ovsdb_client *c, const char *table,
 					  const char *column, const char *value)
 {
+	const struct ovsdb_table *t = table_of(c, table);
+	const struct ovsdb_column *col = t ? ovsdb_table_schema_column(t->schema, column) : NULL;
+	const struct hmap *map = col ? index_of(t, col) : NULL;
+
+	if (map && col->type.key.type == OVSDB_STRING)
+		return find_indexed(map, col, value);
 	OVSDB_CLIENT_FOR_EACH (row, c, table) {
 		const char *s = ovsdb_row_string(row, column, NULL);
 
@@ -288,6 +346,20 @@ bool ovsdb_client_has_column(const struct ovsdb_client *c, const char *table, co
 	const struct ovsdb_table *t = table_of(c, table);
 
 	return t && ovsdb_table_schema_column(t->schema, column);
+}
+
+const char *ovsdb_client_change_next(const struct ovsdb_client_change *ch, size_t *at)
+{
+	const struct ovsdb_table_schema *s = ch->row->table->schema;
+
+	while (ch->old && *at < s->n_columns) {
+		size_t i = (*at)++;
+
+		if (ch->old->fields[i] != ch->row->fields[i] &&
+		    !ovsdb_datum_eq(ch->old->fields[i], ch->row->fields[i]))
+			return s->columns[i].name;
+	}
+	return NULL;
 }
 
 bool ovsdb_client_change_has(const struct ovsdb_client_change *ch, const char *column)

@@ -121,10 +121,17 @@ struct ovsdb_row *ovsdb_table_find(const struct ovsdb_table *t, const struct uui
 	return NULL;
 }
 
+enum { INDEX_HASH_BASIS = 0x5155 };
+
+uint64_t ovsdb_index_hash_of(const struct ovsdb_datum *value)
+{
+	return ovsdb_datum_hash(value, INDEX_HASH_BASIS);
+}
+
 uint64_t ovsdb_row_index_hash(struct ovsdb_datum *const *fields,
 			      const struct ovsdb_index_schema *ix)
 {
-	uint64_t h = 0x5155;
+	uint64_t h = INDEX_HASH_BASIS;
 
 	for (size_t i = 0; i < ix->n; i++)
 		h = ovsdb_datum_hash(fields[ix->columns[i]], h);

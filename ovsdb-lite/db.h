@@ -77,3 +77,5 @@ static inline void ovsdb_row_set_version(struct ovsdb_row *row, const struct uui
 }
 uint64_t ovsdb_row_index_hash(struct ovsdb_datum *const *fields,
 			      const struct ovsdb_index_schema *ix);
+/* The same for an index over one column that has this value. */
+uint64_t ovsdb_index_hash_of(const struct ovsdb_datum *value);

@@ -64,12 +64,22 @@ static const char *const watched[] = {
 #undef INERT
 };
 
+static bool is_watched(const char *column)
+{
+	for (size_t i = 0; i < SL_ARRAY_SIZE(watched); i++)
+		if (!strcmp(watched[i], column))
+			return true;
+	return false;
+}
+
 static bool matters(const struct ovsdb_client_change *change)
 {
+	const char *column;
+	size_t at = 0;
 	if (change->kind != OVSDB_ROW_MODIFIED)
 		return true;
-	for (size_t i = 0; i < SL_ARRAY_SIZE(watched); i++)
-		if (ovsdb_client_change_has(change, watched[i]))
+	while ((column = ovsdb_client_change_next(change, &at)))
+		if (is_watched(column))
 			return true;
 	return false;
 }
@@ -77,12 +87,15 @@ static bool matters(const struct ovsdb_client_change *change)
 static void changed(struct ovsdb_client *c, const struct ovsdb_client_change *changes, size_t n,
 		    void *aux)
 {
-	commands_net_check(aux);
-	for (size_t i = 0; i < n; i++)
-		if (matters(&changes[i])) {
-			reconcile_soon(aux);
-			return;
-		}
+	struct sluiced *d = aux;
+	bool matter = false;
+	commands_net_check(d);
+	for (size_t i = 0; i < n; i++) {
+		written_forget(d->written, &changes[i]);
+		matter = matter || matters(&changes[i]);
+	}
+	if (matter)
+		reconcile_soon(d);
 }
 
 /* A new database has no row yet; clients of this schema expect one. */
@@ -171,6 +184,7 @@ int database_open(struct sluiced *d, struct err *e)
 					  .on_state = state_changed,
 					  .aux = d};
 	int rc = open_embedded(d, e);
+	d->written = written_create();
 	if (rc)
 		return rc;
 	if (!d->options->remote)
@@ -186,6 +200,8 @@ void database_close(struct sluiced *d)
 	ovsdb_client_destroy(d->db);
 	policy_store_destroy(d->policies);
 	ovsdb_server_destroy(d->server);
+	written_destroy(d->written);
+	d->written = NULL;
 	d->db = NULL;
 	d->policies = NULL;
 	d->server = NULL;

@@ -28,6 +28,7 @@ struct writeback reconcile_writeback(struct sluiced *d)
 		.db = d->db,
 		.engine = d->engine,
 		.notes = &d->notes,
+		.written = d->written,
 		.dummies = d->options->dummy != DUMMY_NONE,
 		.db_version =
 			d->options->remote ? NULL : ovsdb_builtin_schema_version("Open_vSwitch")};

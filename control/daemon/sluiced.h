@@ -37,6 +37,7 @@ struct sluiced {
 	struct ovsdb_client *db;     /* Open_vSwitch */
 	struct policy_store *policies;
 	struct rows_notes notes;
+	struct written *written;
 	struct engine *engine;
 	struct link_watch *links;
 	struct switches *switches; /* one OpenFlow switch per bridge */

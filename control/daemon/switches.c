@@ -24,7 +24,8 @@ struct sw {
 	struct switches *all;
 	char *name;
 	struct ofswitch *of;
-	VEC(struct ofswitch_port) told; /* by name; names are ours */
+	VEC(struct ofswitch_port) told; /* sorted by name; names are ours */
+	size_t told_before;             /* how many of them, while new ones are put behind */
 	VEC(struct uuid) controllers;   /* rows, in the order given to the switch */
 	bool wants_defaults;            /* made in the datapath without any rules */
 	bool wanted;
@@ -116,18 +117,22 @@ static bool same_port(const struct ofswitch_port *a, const struct ofswitch_port 
 	       a->curr_speed_kbps == b->curr_speed_kbps;
 }
 
-static struct ofswitch_port *told_of(struct sw *sw, const char *name)
+static int by_name(const void *a, const void *b)
 {
-	VEC_FOR_EACH (t, &sw->told)
-		if (!strcmp(t->name, name))
-			return t;
-	return NULL;
+	return strcmp(((const struct ofswitch_port *)a)->name,
+		      ((const struct ofswitch_port *)b)->name);
+}
+
+static struct ofswitch_port *told_of(struct sw *sw, const struct ofswitch_port *port)
+{
+	return sw->told_before ? bsearch(port, sw->told.at, sw->told_before, sizeof *port, by_name)
+			       : NULL;
 }
 
 static void tell(const struct ofswitch_port *port, void *aux)
 {
 	struct sw *sw = aux;
-	struct ofswitch_port *old = told_of(sw, port->name);
+	struct ofswitch_port *old = told_of(sw, port);
 	struct ofswitch_port copy = *port;
 	if (old && same_port(old, port))
 		return;
@@ -149,7 +154,7 @@ static void tell_of_gone(struct sw *sw)
 			continue;
 		ofswitch_port_changed(sw->of, t, DELETED);
 		free((char *)(uintptr_t)t->name);
-		vec_swap_remove(&sw->told, i);
+		vec_remove(&sw->told, i);
 	}
 }
 
@@ -159,7 +164,10 @@ void switches_ports_changed(struct switches *s)
 		return; /* a restart of the datapath is no news for controllers */
 	HMAP_FOR_EACH (sw, struct sw, node, &s->by_name) {
 		tell_of_gone(sw);
+		sw->told_before = sw->told.len;
 		for_each_port(sw, tell, sw);
+		if (sw->told.len > sw->told_before)
+			qsort(sw->told.at, sw->told.len, sizeof *sw->told.at, by_name);
 	}
 }
 

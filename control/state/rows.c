@@ -365,4 +365,5 @@ void rows_read(const struct ovsdb_client *db, enum rows_dummy dummy, struct conf
 		if (bridge)
 			read_bridge(db, root, bridge, dummy, out, notes);
 	}
+	rows_notes_sort(notes);
 }

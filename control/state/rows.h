@@ -28,12 +28,16 @@ struct rows_note {
 	char *key; /* of a map; NULL: the whole column */
 	char *text;
 	enum rows_note_kind kind;
+	size_t order; /* in which it was made */
 };
-struct rows_notes {
+struct rows_notes { /* sorted by table and name once rows_read() is over */
 	VEC(struct rows_note) notes;
 };
 void rows_notes_free(struct rows_notes *n);
-/* First note about that row; NULL: none. */
+/* The notes about a row: the first of *n in a row; NULL: none. */
+const struct rows_note *rows_notes_of(const struct rows_notes *notes, const char *table,
+				      const char *name, size_t *n);
+/* First note of that kind about that row; NULL: none. */
 const struct rows_note *rows_notes_find(const struct rows_notes *n, const char *table,
 					const char *name, enum rows_note_kind kind);
 

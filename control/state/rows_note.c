@@ -30,7 +30,8 @@ void rows_note_add(struct rows_notes *n, enum rows_note_kind kind, const char *t
 				 .column = column,
 				 .key = key ? xstrdup(key) : NULL,
 				 .text = text,
-				 .kind = kind};
+				 .kind = kind,
+				 .order = n->notes.len};
 	vec_push(&n->notes, note);
 }
 
@@ -44,12 +45,50 @@ void rows_notes_free(struct rows_notes *n)
 	vec_free(&n->notes);
 }
 
-const struct rows_note *rows_notes_find(const struct rows_notes *n, const char *table,
+static int by_row(const struct rows_note *a, const char *table, const char *name)
+{
+	int r = strcmp(a->table, table);
+	return r ? r : strcmp(a->name, name);
+}
+
+static int compare(const void *va, const void *vb)
+{
+	const struct rows_note *a = va, *b = vb;
+	int r = by_row(a, b->table, b->name);
+	return r ? r : a->order < b->order ? -1 : a->order > b->order;
+}
+
+void rows_notes_sort(struct rows_notes *n)
+{
+	if (n->notes.len)
+		qsort(n->notes.at, n->notes.len, sizeof *n->notes.at, compare);
+}
+
+const struct rows_note *rows_notes_of(const struct rows_notes *notes, const char *table,
+				      const char *name, size_t *n)
+{
+	size_t low = 0, high = notes->notes.len;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		if (by_row(&notes->notes.at[mid], table, name) < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	while (high < notes->notes.len && !by_row(&notes->notes.at[high], table, name))
+		high++;
+	*n = high - low;
+	return *n ? &notes->notes.at[low] : NULL;
+}
+
+const struct rows_note *rows_notes_find(const struct rows_notes *notes, const char *table,
 					const char *name, enum rows_note_kind kind)
 {
-	VEC_FOR_EACH (it, &n->notes)
-		if (it->kind == kind && !strcmp(it->table, table) && !strcmp(it->name, name))
-			return it;
+	size_t n;
+	const struct rows_note *first = rows_notes_of(notes, table, name, &n);
+	for (size_t i = 0; i < n; i++)
+		if (first[i].kind == kind)
+			return &first[i];
 	return NULL;
 }
 

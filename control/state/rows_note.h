@@ -6,6 +6,7 @@
 /* Takes `text`; copies name and key; table and column are static texts. */
 void rows_note_add(struct rows_notes *n, enum rows_note_kind kind, const char *table,
 		   const char *name, const char *column, const char *key, char *text);
+void rows_notes_sort(struct rows_notes *n);
 /* The columns of inert_columns.def that this row sets. */
 void rows_note_inert(struct rows_notes *n, const char *table, const char *name,
 		     const struct ovsdb_row *row);

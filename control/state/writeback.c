@@ -9,6 +9,7 @@
 
 #include "control/state/ofport.h"
 #include "control/state/port_type.h"
+#include "datapath/base/hash.h"
 #include "datapath/base/log.h"
 #include "datapath/base/str.h"
 #include "ovsdb-lite/client.h"
@@ -17,6 +18,9 @@ LOG_MODULE(writeback);
 
 static void committed(struct ovsdb_client *c, const struct ovsdb_client_txn_result *r, void *aux)
 {
+	struct written *written = aux; /* NULL: of columns that are compared every time */
+	if (written && r->status != OVSDB_TXN_SUCCESS && r->status != OVSDB_TXN_UNCHANGED)
+		written_forget_all(written);
 	if (r->status == OVSDB_TXN_ERROR)
 		LOG_LIMIT(log_err, 5, "database: status could not be written: %s", r->error);
 }
@@ -57,11 +61,12 @@ static void pairs_split(struct pairs *p, const char *detail)
 static void pairs_note(struct pairs *p, const struct rows_notes *notes, const char *table,
 		       const char *name)
 {
+	size_t count;
+	const struct rows_note *n = rows_notes_of(notes, table, name, &count);
 	struct str s = STR_INIT;
-	VEC_FOR_EACH (n, &notes->notes)
-		if (n->kind != ROWS_UNSUPPORTED && !strcmp(n->table, table) &&
-		    !strcmp(n->name, name))
-			str_printf(&s, "%s%s", s.len ? "; " : "", n->text);
+	for (size_t i = 0; i < count; i++)
+		if (n[i].kind != ROWS_UNSUPPORTED)
+			str_printf(&s, "%s%s", s.len ? "; " : "", n[i].text);
 	if (s.len) {
 		p->notes = str_steal(&s);
 		pairs_add(p, "note", p->notes);
@@ -78,6 +83,23 @@ static void pairs_set(struct pairs *p, struct ovsdb_client_txn *t, const struct 
 	vec_free(&p->values);
 	free(p->text);
 	free(p->notes);
+}
+
+/* ---- what a row is written from ---- */
+
+static uint64_t mix(uint64_t digest, uint64_t more)
+{
+	return hash_u64(digest * 31 + more);
+}
+
+static uint64_t notes_digest(const struct rows_notes *notes, const char *table, const char *name)
+{
+	size_t count;
+	const struct rows_note *n = rows_notes_of(notes, table, name, &count);
+	uint64_t digest = count;
+	for (size_t i = 0; i < count; i++)
+		digest = mix(digest, hash_string(n[i].text));
+	return digest;
 }
 
 /* ---- interfaces ---- */
@@ -146,7 +168,12 @@ static void write_interface(const struct writeback *w, struct ovsdb_client_txn *
 	const struct port_state *st = engine_port(w->engine, name);
 	const char *error = error_of(w, name, st, iface);
 	bool there = p && st && st->status.known;
+	uint64_t digest = mix(notes_digest(w->notes, "Interface", name), there ? p->ofport : 0);
 
+	digest = mix(digest, error ? hash_string(error) : 0);
+	digest = mix(digest, there ? hash_bytes(&st->status, sizeof st->status) : 0);
+	if (written_is(w->written, ovsdb_row_uuid(iface), digest))
+		return;
 	set_text(t, *ovsdb_row_uuid(iface), "error", error);
 	if (there)
 		ovsdb_client_txn_set_int(t, *ovsdb_row_uuid(iface), "Interface", "ofport",
@@ -185,8 +212,11 @@ static void write_bridge(const struct writeback *w, struct ovsdb_client_txn *t,
 static void write_port(const struct writeback *w, struct ovsdb_client_txn *t,
 		       const struct ovsdb_row *row)
 {
+	const char *name = ovsdb_row_string(row, "name", "");
 	struct pairs pairs = {0};
-	pairs_note(&pairs, w->notes, "Port", ovsdb_row_string(row, "name", ""));
+	if (written_is(w->written, ovsdb_row_uuid(row), notes_digest(w->notes, "Port", name)))
+		return;
+	pairs_note(&pairs, w->notes, "Port", name);
 	pairs_set(&pairs, t, row, "Port");
 }
 
@@ -226,7 +256,7 @@ void writeback_commit(const struct writeback *w, uint64_t seq)
 	if ((int64_t)seq > ovsdb_row_int(root, "cur_cfg", 0))
 		ovsdb_client_txn_set_int(t, *ovsdb_row_uuid(root), "Open_vSwitch", "cur_cfg",
 					 (int64_t)seq);
-	ovsdb_client_txn_commit(t, committed, NULL);
+	ovsdb_client_txn_commit(t, committed, w->written);
 }
 
 /* The value of KEY= in /etc/os-release, or "unknown". */

@@ -4,6 +4,7 @@
 #pragma once
 #include "control/state/engine.h"
 #include "control/state/rows.h"
+#include "control/state/written.h"
 
 struct ovsdb_client;
 
@@ -14,6 +15,7 @@ struct writeback {
 	struct ovsdb_client *db;
 	const struct engine *engine;
 	const struct rows_notes *notes;
+	struct written *written;
 	bool dummies;           /* ports of type dummy are allowed */
 	const char *db_version; /* of the schema we serve; NULL: somebody else serves it */
 };
