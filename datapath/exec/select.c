@@ -6,6 +6,7 @@
 #include "datapath/base/hash.h"
 #include "datapath/core/pool.h"
 #include "datapath/exec/ops.h"
+#include "datapath/exec/select.h"
 #include "datapath/flow/match.h"
 
 static uint64_t hash_named(const struct flow_key *key, const struct minimatch *fields,
@@ -49,6 +50,14 @@ static uint64_t hash_symmetric(const struct flow_key *key, uint16_t lines, uint3
 	return h;
 }
 
+uint32_t select_point(const struct prog_select *s, const struct flow_key *key, uint16_t lines)
+{
+	uint64_t h = s->fields ? hash_named(key, s->fields, s->basis)
+			       : hash_symmetric(key, lines, s->basis);
+
+	return (uint32_t)(((h >> 32) * s->total_weight) >> 32);
+}
+
 enum exec_next exec_GROUP_SELECT(struct exec *x, struct packet *p, const union prog_word *w,
 				 bool last)
 {
@@ -65,9 +74,7 @@ enum exec_next exec_GROUP_SELECT(struct exec *x, struct packet *p, const union p
 	for (unsigned l = 1; l < FLOW_KEY_LINES; l++)
 		if (!(lines & (1u << l)))
 			memset((uint8_t *)&key + l * FLOW_LINE_BYTES, 0, FLOW_LINE_BYTES);
-	uint64_t h = s->fields ? hash_named(&key, s->fields, s->basis)
-			       : hash_symmetric(&key, lines, s->basis);
-	uint32_t point = (uint32_t)(((h >> 32) * s->total_weight) >> 32);
+	uint32_t point = select_point(s, &key, lines);
 
 	while (bucket < end) {
 		uint32_t n = (uint32_t)bucket->u64, until = (uint32_t)(bucket->u64 >> 32);

@@ -376,6 +376,8 @@ static void check_pkt_larger(struct resolver *r, const struct action_check_pkt_l
 	if (r->cur.flow.regs.in_port == saved.in_port &&
 	    !memcmp(&r->cur.flow.key, &state.flow.key, sizeof state.flow.key)) {
 		put_op(r, OP_RECIRC, 0, resolve_freeze(r, -1), 0);
+		if (!r->req->packet_len || r->req->packet_len > a->pkt_len)
+			TRACE(r, recirc, 0, r->table);
 	} else {
 		note_drop(r, DROP_NO_ACTIONS);
 		put_op(r, OP_DROP, DROP_NO_ACTIONS, 0, 0);

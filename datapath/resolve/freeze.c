@@ -68,6 +68,7 @@ uint32_t resolve_freeze(struct resolver *r, int table)
 		fail(r, DROP_FROZEN_QUOTA);
 		return 0;
 	}
+	TRACE(r, frozen, s, &r->cur.flow);
 	id = frozen_intern(s, r->req->key->in_port, r->req->now_ms, r->req->side_effects, &f);
 	if (id)
 		resolve_credit(r, &f->credit);

@@ -87,7 +87,7 @@ static uint32_t hash_basis(const struct resolver *r, const struct group *g)
 static void choose_late(struct resolver *r, const struct group *g)
 {
 	struct prog_builder *p = &r->out->prog;
-	uint32_t at = p->n_words, total = 0, upto = 0, live = 0;
+	uint32_t at = p->n_words, total = 0, upto = 0, live = 0, point = UINT32_MAX;
 	struct packet_state cur;
 	struct base_state base;
 	struct prog_select *sel;
@@ -113,6 +113,8 @@ static void choose_late(struct resolver *r, const struct group *g)
 	sel->fields = g->method == GROUP_METHOD_HASH ? g->fields : NULL;
 	cur = r->cur;
 	base = r->base;
+	if (SL_UNLIKELY(r->tracer != NULL) && r->tracer->choose)
+		point = r->tracer->choose(r->tracer->aux, sel, &cur.flow.key);
 	for (uint32_t i = 0; i < g->n_buckets && r->failed == DROP_NONE && !p->overflow; i++) {
 		const struct group_bucket *b = &g->bucket[i];
 		uint32_t head = p->n_words;
@@ -120,13 +122,19 @@ static void choose_late(struct resolver *r, const struct group *g)
 
 		if (!b->weight || !group_bucket_is_live(r->bridge, b, r->req->version))
 			continue;
-		TRACE(r, group, g->id, b->id, true);
+		bool chosen = point >= upto && point < upto + b->weight;
+		TRACE(r, group, g->id, b->id, chosen || point == UINT32_MAX);
 		upto += b->weight;
+		/* Of the others nobody wants to read the steps. */
+		struct resolve_tracer *tracer = r->tracer;
+		if (!chosen && point != UINT32_MAX)
+			r->tracer = NULL;
 		put_op(r, OP_COPY_END, 0, 0, 0); /* becomes the head */
 		bucket_actions(r, b);
 		if (r->n_effects == effects)
 			put_op(r, OP_DROP, (uint16_t)(r->why ? r->why : DROP_NO_ACTIONS), 0, 0);
 		resolve_trim_copy(r);
+		r->tracer = tracer;
 		if (p->overflow)
 			break;
 		p->word[head].u64 = (uint64_t)upto << 32 | (p->n_words - head - 1);

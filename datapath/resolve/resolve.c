@@ -4,7 +4,7 @@
  * grown. */
 #include <stdlib.h>
 
-#include "datapath/resolve/resolver_priv.h"
+#include "datapath/resolve/actions_priv.h"
 
 struct resolver *resolver_create(unsigned thread_idx)
 {
@@ -157,9 +157,13 @@ void resolve(struct resolver *r, const struct resolve_request *req, struct resol
 	start(r, req, out);
 	if (req->actions)
 		resolve_packet_out(r);
+	else if (req->resume)
+		resolve_thaw(r, req->resume);
 	else if (req->key->recirc_id)
 		resolve_resume(r);
 	else
 		run_packet(r);
 	finish(r);
+	if (SL_UNLIKELY(r->tracer != NULL))
+		trace_mask(r, false);
 }

@@ -14,6 +14,7 @@
 #include "datapath/flow/key.h"
 #include "datapath/flow/program.h"
 
+struct frozen_state;   /* resolve/frozen.h */
 struct resolver;       /* per-thread scratch memory; see resolver_create() */
 struct resolve_tracer; /* trace sink: observe/trace prints what resolve walks through */
 
@@ -27,6 +28,8 @@ struct resolve_request {
 	bool side_effects; /* false: trace, audit: no MAC learning, learn action, packet-in,
 			      freezing */
 	struct resolve_tracer *tracer; /* usually NULL */
+	/* Trace: go on from this state, by value, instead of looking up key->recirc_id. */
+	const struct frozen_state *resume;
 	/* Packet-out: instead of looking the packet up by key->in_port, run this action list on
 	 * bridge `bridge_id` as OpenFlow port `of_in_port`; `regs` are the initial registers or
 	 * NULL. */

@@ -138,13 +138,21 @@ static inline void written_bytes(struct resolver *r, size_t ofs, size_t n)
 /* Some bits of a 16-bit big-endian member. */
 be16_t resolve_read_be16(struct resolver *r, size_t ofs, be16_t bits);
 
+static inline void trace_mask(struct resolver *r, bool by_next)
+{
+	if (r->tracer->mask)
+		r->tracer->mask(r->tracer->aux, &r->wc, by_next);
+}
+
 /* ---- reasons ---- */
 static inline void note_drop(struct resolver *r, enum drop_reason why)
 {
 	if (r->why == DROP_NONE)
 		r->why = why;
-	if (SL_UNLIKELY(r->tracer != NULL) && r->tracer->drop)
+	if (SL_UNLIKELY(r->tracer != NULL) && r->tracer->drop) {
+		trace_mask(r, false);
 		r->tracer->drop(r->tracer->aux, r->depth, why);
+	}
 }
 static inline void fail(struct resolver *r, enum drop_reason why)
 {
@@ -158,8 +166,11 @@ static inline bool stopped(const struct resolver *r)
 }
 #define TRACE(r, callback, ...)                                                                    \
 	do {                                                                                       \
-		if (SL_UNLIKELY((r)->tracer != NULL) && (r)->tracer->callback)                     \
+		if (SL_UNLIKELY((r)->tracer != NULL) && (r)->tracer->callback) {                   \
+			trace_mask(r,                                                              \
+				   (void *)(r)->tracer->callback == (void *)(r)->tracer->table);   \
 			(r)->tracer->callback((r)->tracer->aux, (r)->depth, __VA_ARGS__);          \
+		}                                                                                  \
 	} while (0)
 
 static inline union prog_word *put_op(struct resolver *r, enum prog_op_code code, uint16_t a,

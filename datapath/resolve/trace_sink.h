@@ -11,6 +11,7 @@
 struct bridge;
 struct bridge_port;
 struct mac_entry;
+struct frozen_state;
 struct rule;
 
 struct resolve_tracer {
@@ -32,7 +33,8 @@ struct resolve_tracer {
 		    const struct mac_entry *e);
 	void (*learn)(void *aux, unsigned depth, const uint8_t mac[6], uint16_t vlan,
 		      const struct bridge_port *p);
-	void (*ct)(void *aux, unsigned depth, uint16_t zone, bool commit, uint8_t recirc_table);
+	void (*ct)(void *aux, unsigned depth, uint16_t zone, bool commit, bool nat,
+		   uint8_t recirc_table);
 	/* An output; `flow` is the packet as it leaves. */
 	void (*output)(void *aux, unsigned depth, const struct bridge_port *p,
 		       const struct flow *flow);
@@ -41,4 +43,14 @@ struct resolve_tracer {
 	/* Something was not done, and why; the whole packet only when nothing else was output. */
 	void (*drop)(void *aux, unsigned depth, enum drop_reason reason);
 	void (*note)(void *aux, unsigned depth, const char *text);
+	/* What is left to do was frozen, with the packet like this; before `recirc`, or when a
+	 * controller is to go on with it. */
+	void (*frozen)(void *aux, unsigned depth, const struct frozen_state *s,
+		       const struct flow *flow);
+	/* Before each of the calls above, and at the end: the bits of the arrived packet read so
+	 * far. What is new was read by the step to come when it is a look-up (`by_next`), else by
+	 * the step before. */
+	void (*mask)(void *aux, const struct flow *wc, bool by_next);
+	/* Which bucket of a select group would the packet get? The point in [0, total_weight). */
+	uint32_t (*choose)(void *aux, const struct prog_select *s, const struct flow_key *key);
 };

@@ -3,11 +3,15 @@
 #include <rte_cycles.h>
 
 #include "datapath/base/str.h"
+#include "datapath/core/version.h"
+#include "datapath/flow/extract.h"
 #include "datapath/flow/program.h"
 #include "datapath/poll/poll.h"
 #include "datapath/server/capture.h"
 #include "datapath/server/registry.h"
 #include "datapath/server/request.h"
+#include "datapath/server/trace_walk.h"
+#include "datapath/table/bridge.h"
 
 static size_t begin(struct msg *m, const char *kind, const struct packet_report *r,
 		    const struct event_common *c)
@@ -28,6 +32,31 @@ static void put_port(struct msg *m, uint32_t port_id)
 	msg_put_str(m, ATTR_PORT, p ? p->o.name : "");
 }
 
+/* What the tables say of the packet of this look-up. Its key came with a slow look-up; of a hit it
+ * is in the packet as it arrived. */
+static void ask_tables(struct msg *m, const struct packet_report *r, const struct event_lookup *e)
+{
+	struct flow flow = {0};
+	struct flow_offsets ofs;
+
+	if (e->key_bytes)
+		memcpy(&flow.key, e->data, sizeof flow.key);
+	else if (!e->recirc_id && r->cap_len >= 14)
+		flow_extract(r->bytes, r->cap_len, r->pkt_len, &flow.key, &ofs);
+	else
+		return;
+	flow.key.in_port = e->c.port_id;
+	flow.key.recirc_id = e->recirc_id;
+	const struct bridge_port *p = bridge_port_by_id(e->c.port_id);
+	if (p)
+		flow.regs.in_port = cpu_to_be32(p->c.ofport);
+	if (e->version != version_now())
+		msg_put_flag(m, ATTR_STALE);
+	const struct trace_walk w = {
+		.flow = &flow, .packet = r->bytes, .packet_len = r->cap_len, .m = m};
+	trace_walk(&w);
+}
+
 static void put_lookup(struct msg *m, const struct packet_report *r, const struct event_lookup *e)
 {
 	size_t at = begin(m, "cache", r, &e->c);
@@ -36,6 +65,7 @@ static void put_lookup(struct msg *m, const struct packet_report *r, const struc
 	msg_put_u32(m, ATTR_RECIRC_ID, e->recirc_id);
 	msg_put_u8(m, ATTR_CT_STATE, e->ct_state);
 	msg_nest_end(m, at);
+	ask_tables(m, r, e);
 	if (e->prog_words) {
 		struct str text = STR_INIT;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* flow-host: the flow library on a pipe, for test_flow_differential.py. A line in, a line out:
  * "packet HEX" gives the flow of those bytes, "match TEXT" and "actions TEXT" what was understood;
- * "error: …" when refused. */
+ * "error: …" when refused. "match_bits" and "action_bits": the same as the api has it, in hex. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +10,7 @@
 #include "datapath/base/str.h"
 #include "datapath/flow/action_text.h"
 #include "datapath/flow/extract.h"
+#include "datapath/flow/match_text.h"
 
 enum { LINE_BYTES = 1 << 17 };
 
@@ -26,24 +27,38 @@ static void packet(const char *hex, struct str *out)
 	flow_format(&flow, NULL, out);
 }
 
-static void match(const char *text, struct str *out)
+static void put_hex(const void *data, size_t n, struct str *out)
 {
+	for (size_t i = 0; i < n; i++)
+		str_printf(out, "%02x", ((const uint8_t *)data)[i]);
+}
+
+static void match(const char *text, bool bits, struct str *out)
+{
+	struct minimatch *mm;
 	struct match m;
 	struct err e = {0};
 
-	if (match_parse(text, NULL, NULL, NULL, &m, &e))
+	if (match_parse(text, NULL, NULL, NULL, &m, &e)) {
 		str_printf(out, "error: %s", e.text);
-	else
+	} else if (bits) {
+		mm = minimatch_create(&m);
+		put_hex(mm, minimatch_size(mm), out);
+		free(mm);
+	} else {
 		match_format(&m, NULL, out);
+	}
 }
 
-static void actions(const char *text, struct str *out)
+static void actions(const char *text, bool bits, struct str *out)
 {
 	struct action_buf b = {0};
 	struct err e = {0};
 
 	if (actions_parse(text, NULL, &b, &e))
 		str_printf(out, "error: %s", e.text);
+	else if (bits)
+		put_hex(b.data, b.len, out);
 	else
 		actions_format(b.data, b.len, NULL, out);
 	action_buf_free(&b);
@@ -63,11 +78,12 @@ int main(void)
 		*text++ = '\0';
 		if (!strcmp(line, "packet"))
 			packet(text, &out);
-		else if (!strcmp(line, "match"))
-			match(text, &out);
-		else if (!strcmp(line, "actions"))
-			actions(text, &out);
+		else if (!strcmp(line, "match") || !strcmp(line, "match_bits"))
+			match(text, line[5], &out);
+		else if (!strcmp(line, "actions") || !strcmp(line, "action_bits"))
+			actions(text, line[6] == '_', &out);
 		puts(str_cstr(&out));
+		fflush(stdout);
 		str_free(&out);
 	}
 	return 0;

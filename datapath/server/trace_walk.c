@@ -1,0 +1,731 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The resolver does the walking; this listens to it, and goes on where it would send the packet
+ * round again: with the frozen state by value, and with the connection's state as assumed by the
+ * client or as the tracker has it. Main thread. */
+#include "datapath/server/trace_walk.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+
+#include "datapath/base/clock.h"
+#include "datapath/base/str.h"
+#include "datapath/conntrack/ct_peek.h"
+#include "datapath/core/thread.h"
+#include "datapath/exec/select.h"
+#include "datapath/flow/action_text.h"
+#include "datapath/flow/extract.h"
+#include "datapath/flow/field.h"
+#include "datapath/resolve/frozen.h"
+#include "datapath/resolve/resolve.h"
+#include "datapath/resolve/trace_sink.h"
+#include "datapath/server/registry.h"
+#include "datapath/table/bridge.h"
+#include "datapath/table/mac_table.h"
+#include "datapath/table/rule.h"
+
+enum { INDENT = 4 };
+#define RULER "===========================================================================\n"
+
+struct later {                      /* a way on that is still to be walked */
+	struct frozen_state *state; /* malloc */
+	struct flow flow;           /* the packet as it was frozen */
+	bool tracked;               /* a ct() sends it round */
+	bool nat;
+	uint16_t zone;
+};
+
+struct walker {
+	const struct trace_walk *w;
+	struct str unwanted; /* text when nobody wants it: stays short */
+	struct str *text;
+	const struct bridge *bridge; /* the packet is there now: whose port names count */
+	uint32_t n_steps;
+	/* Who read each byte of the key first: number of the step + 1. */
+	uint32_t reader[sizeof(struct flow_key)];
+	struct flow_key seen; /* what of the mask is attributed already */
+	/* a ct() whose packet goes round, until that is told */
+	bool ct_pending, ct_nat;
+	uint16_t ct_zone;
+	struct frozen_state *frozen; /* told last, not yet used */
+	struct flow frozen_flow;
+	unsigned n_later, at_later;
+	struct later later[TRACE_PARTS_MAX];
+};
+
+/* ---- names ---- */
+
+static const char *port_name(void *aux, uint32_t ofport)
+{
+	const struct walker *t = aux;
+	const struct bridge_port *p = t->bridge ? bridge_port_by_ofport(t->bridge, ofport) : NULL;
+
+	return p ? p->c.name : NULL;
+}
+
+static struct text_ports names_of(struct walker *t)
+{
+	return (struct text_ports){.name_of = port_name, .aux = t};
+}
+
+/* ---- steps ---- */
+
+/* Loops between tables are cut off by resolve; their story is by this. */
+static bool line(struct walker *t, unsigned depth)
+{
+	if (!t->w->text) {
+		str_clear(t->text);
+		return true;
+	}
+	if (t->text->len > TRACE_TEXT_MAX)
+		return false;
+	for (unsigned i = 0; i < depth * INDENT; i++)
+		str_putc(t->text, ' ');
+	return true;
+}
+
+/* 0: too many. End with end_step(). */
+static size_t step(struct walker *t, const char *kind, unsigned depth)
+{
+	struct msg *m = t->w->m;
+
+	if (t->n_steps >= TRACE_STEPS_MAX)
+		return 0;
+	t->n_steps++;
+	size_t at = msg_nest_begin(m, ATTR_STEP);
+	msg_put_str(m, ATTR_STEP_KIND, kind);
+	msg_put_u16(m, ATTR_DEPTH, (uint16_t)depth);
+	return at;
+}
+
+static void end_step(struct walker *t, size_t at)
+{
+	msg_nest_end(t->w->m, at);
+}
+
+static void put_text(struct walker *t, enum api_attr id, const struct str *s)
+{
+	msg_put_str(t->w->m, id, str_cstr(s));
+}
+
+static void on_bridge(void *aux, unsigned depth, const struct bridge *b,
+		      const struct bridge_port *p)
+{
+	struct walker *t = aux;
+	size_t before, at = step(t, "bridge", depth);
+
+	t->bridge = b;
+	if (at) {
+		msg_put_str(t->w->m, ATTR_BRIDGE, b->name);
+		if (p)
+			msg_put_str(t->w->m, ATTR_PORT, p->c.name);
+		end_step(t, at);
+	}
+	if (!line(t, 0))
+		return;
+	str_putc(t->text, '\n');
+	line(t, depth);
+	before = t->text->len;
+	str_printf(t->text, "bridge(\"%s\")", b->name);
+	size_t n = t->text->len - before;
+	str_putc(t->text, '\n');
+	line(t, depth);
+	while (n--)
+		str_putc(t->text, '-');
+	str_putc(t->text, '\n');
+}
+
+static void put_rule(struct walker *t, const struct rule *rule)
+{
+	struct text_ports names = names_of(t);
+	struct str s = STR_INIT;
+	struct match match;
+
+	rule_match(rule, &match);
+	match_format(&match, &names, &s);
+	msg_put_u16(t->w->m, ATTR_PRIORITY, rule->priority);
+	msg_put_u64(t->w->m, ATTR_COOKIE, rule->cookie);
+	put_text(t, ATTR_MATCH_TEXT, &s);
+	str_free(&s);
+}
+
+static void on_table(void *aux, unsigned depth, const struct bridge *b, uint8_t table,
+		     const struct rule *rule, uint32_t conj_id, const struct flow *flow)
+{
+	struct walker *t = aux;
+	struct text_ports names = names_of(t);
+	struct match m;
+	size_t at = step(t, "table", depth);
+
+	t->bridge = b;
+	if (at) {
+		msg_put_str(t->w->m, ATTR_BRIDGE, b->name);
+		msg_put_u8(t->w->m, ATTR_TABLE, table);
+		if (rule)
+			put_rule(t, rule);
+		end_step(t, at);
+	}
+	if (!line(t, depth))
+		return;
+	str_printf(t->text, "%2u. ", table);
+	if (!rule) {
+		str_puts(t->text, "No match.\n");
+		return;
+	}
+	if (conj_id)
+		str_printf(t->text, "conj_id=%u, ", conj_id);
+	rule_match(rule, &m);
+	size_t before = t->text->len;
+	match_format(&m, &names, t->text);
+	if (t->text->len != before)
+		str_puts(t->text, ", ");
+	str_printf(t->text, "priority %u", rule->priority);
+	if (rule->cookie)
+		str_printf(t->text, ", cookie 0x%llx", (unsigned long long)rule->cookie);
+	str_putc(t->text, '\n');
+}
+
+static void on_action(void *aux, unsigned depth, const struct action *a, const struct flow *flow)
+{
+	struct walker *t = aux;
+	struct text_ports names = names_of(t);
+	struct str s = STR_INIT;
+	size_t at = step(t, "action", depth);
+
+	actions_format(a, ACTION_PADDED(a->len), &names, &s);
+	if (at) {
+		put_text(t, ATTR_ACTION_TEXT, &s);
+		end_step(t, at);
+	}
+	if (line(t, depth + 1))
+		str_printf(t->text, "%s\n", str_cstr(&s));
+	str_free(&s);
+}
+
+static void on_resubmit(void *aux, unsigned depth, uint8_t table, uint32_t of_in_port)
+{
+	struct walker *t = aux;
+	size_t at = step(t, "resubmit", depth);
+
+	if (!at)
+		return;
+	msg_put_u8(t->w->m, ATTR_TABLE, table);
+	msg_put_u32(t->w->m, ATTR_IN_PORT, of_in_port);
+	end_step(t, at);
+}
+
+static void on_group(void *aux, unsigned depth, uint32_t group_id, uint32_t bucket_id, bool chosen)
+{
+	struct walker *t = aux;
+	size_t at = step(t, "group", depth);
+
+	if (at) {
+		msg_put_u32(t->w->m, ATTR_GROUP_ID, group_id);
+		msg_put_u32(t->w->m, ATTR_BUCKET_ID, bucket_id);
+		msg_put_u8(t->w->m, ATTR_CHOSEN, chosen);
+		end_step(t, at);
+	}
+	if (line(t, depth + 1))
+		str_printf(t->text, " -> group %u: %s bucket %u\n", group_id,
+			   chosen ? "using" : "passing over", bucket_id);
+}
+
+static uint32_t choose(void *aux, const struct prog_select *s, const struct flow_key *key)
+{
+	static const uint8_t none[FLOW_LINE_BYTES];
+	uint16_t lines = 1u << FLOW_LINE_BASE;
+
+	for (unsigned l = 1; l < FLOW_KEY_LINES; l++)
+		if (memcmp((const uint8_t *)key + l * FLOW_LINE_BYTES, none, sizeof none))
+			lines |= (uint16_t)(1u << l);
+	return select_point(s, key, lines);
+}
+
+static void on_mac(void *aux, unsigned depth, const uint8_t mac[6], uint16_t vlan,
+		   const struct mac_entry *e)
+{
+	struct walker *t = aux;
+	size_t at = step(t, "mac", depth);
+	const struct port_object *p =
+		e ? registry_port_by_id(__atomic_load_n(&e->port_id, __ATOMIC_RELAXED)) : NULL;
+
+	if (at) {
+		msg_put_bytes(t->w->m, ATTR_MAC, mac, 6);
+		msg_put_u16(t->w->m, ATTR_VLAN, vlan);
+		if (p)
+			msg_put_str(t->w->m, ATTR_PORT, p->o.name);
+		end_step(t, at);
+	}
+	if (line(t, depth + 1))
+		str_puts(t->text, e ? " -> forwarding to learned port\n"
+				    : " -> no learned MAC for destination, flooding\n");
+}
+
+static void on_learn(void *aux, unsigned depth, const uint8_t m[6], uint16_t vlan,
+		     const struct bridge_port *p)
+{
+	struct walker *t = aux;
+	size_t at = step(t, "learn", depth);
+
+	if (at) {
+		msg_put_bytes(t->w->m, ATTR_MAC, m, 6);
+		msg_put_u16(t->w->m, ATTR_VLAN, vlan);
+		msg_put_str(t->w->m, ATTR_PORT, p->c.name);
+		end_step(t, at);
+	}
+	if (line(t, depth + 1))
+		str_printf(t->text,
+			   " -> would learn that %02x:%02x:%02x:%02x:%02x:%02x is on port %s in "
+			   "VLAN %u\n",
+			   m[0], m[1], m[2], m[3], m[4], m[5], p->c.name, vlan);
+}
+
+enum { NO_TABLE = 255 };
+
+static void on_ct(void *aux, unsigned depth, uint16_t zone, bool commit, bool nat,
+		  uint8_t recirc_table)
+{
+	struct walker *t = aux;
+	size_t at = step(t, "ct", depth);
+
+	t->ct_pending = recirc_table != NO_TABLE;
+	t->ct_zone = zone;
+	t->ct_nat = nat;
+	if (at) {
+		msg_put_u16(t->w->m, ATTR_CT_ZONE, zone);
+		msg_put_u8(t->w->m, ATTR_COMMIT, commit);
+		if (recirc_table != NO_TABLE)
+			msg_put_u8(t->w->m, ATTR_TABLE, recirc_table);
+		end_step(t, at);
+	}
+	if (line(t, depth + 1))
+		str_printf(t->text, " -> connection tracking in zone %u%s\n", zone,
+			   commit ? ", commit" : "");
+}
+
+static void on_output(void *aux, unsigned depth, const struct bridge_port *p,
+		      const struct flow *flow)
+{
+	struct walker *t = aux;
+	size_t at = step(t, "output", depth);
+
+	if (at) {
+		msg_put_str(t->w->m, ATTR_PORT, p->c.name);
+		msg_put_u32(t->w->m, ATTR_OFPORT, p->c.ofport);
+		msg_put_str(t->w->m, ATTR_BRIDGE, p->bridge->name);
+		end_step(t, at);
+	}
+	if (line(t, depth + 1))
+		str_printf(t->text, " >> output to port %s\n", p->c.name);
+}
+
+static void on_controller(void *aux, unsigned depth, uint16_t controller_id, uint8_t reason)
+{
+	struct walker *t = aux;
+	size_t at = step(t, "controller", depth);
+
+	if (at) {
+		msg_put_u16(t->w->m, ATTR_CONTROLLER_ID, controller_id);
+		msg_put_u8(t->w->m, ATTR_PACKET_IN_REASON, reason);
+		end_step(t, at);
+	}
+	if (line(t, depth + 1))
+		str_printf(t->text, " >> to controller %u\n", controller_id);
+}
+
+static void on_drop(void *aux, unsigned depth, enum drop_reason reason)
+{
+	struct walker *t = aux;
+	size_t at = step(t, "drop", depth);
+
+	if (at) {
+		msg_put_str(t->w->m, ATTR_REASON, drop_infos[reason].name);
+		end_step(t, at);
+	}
+	if (line(t, depth + 1))
+		str_printf(t->text, " >> dropped: %s: %s\n", drop_infos[reason].name,
+			   drop_infos[reason].help);
+}
+
+static void on_note(void *aux, unsigned depth, const char *text)
+{
+	struct walker *t = aux;
+	size_t at = step(t, "note", depth);
+
+	if (at) {
+		msg_put_str(t->w->m, ATTR_DETAIL, text);
+		end_step(t, at);
+	}
+	if (line(t, depth + 1))
+		str_printf(t->text, " -> %s\n", text);
+}
+
+/* ---- going round ---- */
+
+static void on_frozen(void *aux, unsigned depth, const struct frozen_state *s,
+		      const struct flow *flow)
+{
+	struct walker *t = aux;
+
+	free(t->frozen);
+	t->frozen = aligned_alloc(SL_CACHE_LINE, SL_ALIGN_UP(s->len, (size_t)SL_CACHE_LINE));
+	if (!t->frozen)
+		return;
+	memcpy(t->frozen, s, s->len);
+	t->frozen_flow = *flow;
+}
+
+static void on_recirc(void *aux, unsigned depth, uint32_t frozen_id, uint8_t table)
+{
+	struct walker *t = aux;
+	size_t at = step(t, "recirc", depth);
+
+	if (at) {
+		msg_put_u32(t->w->m, ATTR_RECIRC_ID, frozen_id);
+		msg_put_u8(t->w->m, ATTR_TABLE, table);
+		end_step(t, at);
+	}
+	if (line(t, depth + 1))
+		str_printf(t->text, " -> suspended, goes on in table %u\n", table);
+	if (t->w->follow && t->frozen && t->n_later < TRACE_PARTS_MAX) {
+		t->later[t->n_later++] = (struct later){.state = t->frozen,
+							.flow = t->frozen_flow,
+							.tracked = t->ct_pending,
+							.nat = t->ct_nat,
+							.zone = t->ct_zone};
+		t->frozen = NULL;
+	}
+	t->ct_pending = false;
+}
+
+static bool tuple_of(const struct flow_key *k, uint16_t zone, struct ct_tuple *out)
+{
+	bool v6 = k->eth_type == cpu_to_be16(0x86dd);
+
+	if ((!v6 && k->eth_type != cpu_to_be16(0x0800)) || !ct_proto_has_ports(k->ip_proto))
+		return false;
+	memset(out, 0, sizeof *out);
+	out->family = v6 ? 6 : 4;
+	out->proto = k->ip_proto;
+	out->context = zone;
+	out->src_port = k->tp_src;
+	out->dst_port = k->tp_dst;
+	memcpy(out->src, v6 ? k->ipv6_src : (const uint8_t *)&k->ip_src, v6 ? 16 : 4);
+	memcpy(out->dst, v6 ? k->ipv6_dst : (const uint8_t *)&k->ip_dst, v6 ? 16 : 4);
+	return true;
+}
+
+static void put_tuple(struct flow_key *k, const struct ct_tuple *o)
+{
+	memset(k->ct_ipv6_src, 0, 32);
+	k->ct_ip_src = k->ct_ip_dst = 0;
+	if (o->family == 6) {
+		memcpy(k->ct_ipv6_src, o->src, 16);
+		memcpy(k->ct_ipv6_dst, o->dst, 16);
+	} else {
+		memcpy(&k->ct_ip_src, o->src, 4);
+		memcpy(&k->ct_ip_dst, o->dst, 4);
+	}
+	k->ct_tp_src = o->src_port;
+	k->ct_tp_dst = o->dst_port;
+	k->ct_ip_proto = o->proto;
+}
+
+static void translate(struct flow_key *k, const struct ct_rewrite *rw)
+{
+	if (!rw->any)
+		return;
+	if (rw->family == 6) {
+		memcpy(k->ipv6_src, rw->to.src, 16);
+		memcpy(k->ipv6_dst, rw->to.dst, 16);
+	} else {
+		memcpy(&k->ip_src, rw->to.src, 4);
+		memcpy(&k->ip_dst, rw->to.dst, 4);
+	}
+	if (ct_proto_has_ports(k->ip_proto)) {
+		k->tp_src = rw->to.src_port;
+		k->tp_dst = rw->to.dst_port;
+	}
+}
+
+/* The connection's state as the look-up after ct() sees it. True: assumed. */
+static bool track(struct walker *t, struct later *l, unsigned nth)
+{
+	struct flow_key *k = &l->flow.key;
+	bool ip = k->eth_type == cpu_to_be16(0x0800) || k->eth_type == cpu_to_be16(0x86dd);
+	struct conntrack_meta m;
+	struct ct_rewrite rw;
+	struct ct_tuple tuple;
+	bool known = tuple_of(k, l->zone, &tuple);
+	bool assumed = nth < t->w->n_ct_next;
+
+	ct_peek(known ? &tuple : NULL, l->zone, l->nat, (uint32_t)clock_mono_ms(), &m, &rw);
+	if (!known && ip) /* protocols whose identifier is not in the key */
+		m.state = CT_STATE_TRK | CT_STATE_NEW;
+	if (assumed)
+		m.state = t->w->ct_next[nth] | CT_STATE_TRK;
+	k->ct_state = m.state;
+	k->ct_zone = cpu_to_be16(l->zone);
+	k->ct_mark = cpu_to_be32(m.mark);
+	memcpy(k->ct_label, m.label, sizeof k->ct_label);
+	put_tuple(k, &m.orig);
+	translate(k, &rw);
+	return assumed;
+}
+
+/* ---- why a field is in the mask ---- */
+
+static void on_mask(void *aux, const struct flow *wc, bool by_next)
+{
+	struct walker *t = aux;
+	const uint64_t *now = (const uint64_t *)&wc->key, *seen = (const uint64_t *)&t->seen;
+
+	for (unsigned w = 0; w < sizeof t->seen / 8; w++) {
+		if (!(now[w] & ~seen[w]))
+			continue;
+		for (unsigned i = w * 8; i < w * 8 + 8; i++)
+			if (((const uint8_t *)&wc->key)[i] & ~((const uint8_t *)&t->seen)[i] &&
+			    !t->reader[i])
+				t->reader[i] = SL_MAX(t->n_steps + by_next, 1u);
+	}
+	t->seen = wc->key;
+}
+
+static void put_why(struct walker *t, const struct flow_key *mask)
+{
+	const uint8_t *m = (const uint8_t *)mask;
+
+	for (unsigned f = 0; f < FIELD_N; f++) {
+		unsigned at = field_offset(&fields[f]), n = field_key_bytes(&fields[f]), i;
+
+		if (fields[f].overlay || at + n > sizeof *mask)
+			continue;
+		for (i = at; i < at + n && !m[i]; i++)
+			;
+		if (i == at + n || !t->reader[i])
+			continue;
+		size_t nest = msg_nest_begin(t->w->m, ATTR_MASK_WHY);
+		msg_put_str(t->w->m, ATTR_FIELD, fields[f].name);
+		msg_put_u32(t->w->m, ATTR_STEP_INDEX, t->reader[i] - 1);
+		msg_nest_end(t->w->m, nest);
+	}
+}
+
+/* ---- parts ---- */
+
+/* The megaflow: its text, and the lines as an attribute of `m`. */
+static void put_megaflow(struct walker *t, const struct flow *flow, uint32_t recirc,
+			 const struct resolve_result *r)
+{
+	struct text_ports names = names_of(t);
+	struct match full;
+
+	match_init(&full);
+	for (unsigned l = 0; l < FLOW_KEY_LINES; l++)
+		if (r->mask_lines & (1u << l))
+			memcpy(full.mask.line[l],
+			       (const uint8_t *)&r->mask + (size_t)l * FLOW_LINE_BYTES,
+			       FLOW_LINE_BYTES);
+	for (size_t i = 0; i < sizeof full.value.key; i++)
+		((uint8_t *)&full.value)[i] =
+			(uint8_t)(((const uint8_t *)flow)[i] & ((const uint8_t *)&full.mask)[i]);
+	struct minimatch *mm = minimatch_create(&full);
+	msg_put_bytes(t->w->m, ATTR_KEY_LINES, mm, minimatch_size(mm));
+	free(mm);
+	if (!t->w->text)
+		return;
+	/* People know ports by OpenFlow number and name. */
+	full.value.key.in_port = full.mask.key.in_port = 0;
+	full.value.key.recirc_id = full.mask.key.recirc_id = 0;
+	full.value.regs.in_port = t->w->flow->regs.in_port;
+	full.mask.regs.in_port = UINT32_MAX;
+	str_printf(t->text, "\nMegaflow: recirc_id=%s%x,", recirc ? "0x" : "", recirc);
+	match_format(&full, &names, t->text);
+	str_putc(t->text, '\n');
+}
+
+static void put_outcome(struct walker *t, const struct flow *flow, const struct resolve_result *r)
+{
+	struct str program = STR_INIT;
+
+	if (r->drop == DROP_NONE)
+		program_format(program_scratch(&r->prog), flow->key.ip_proto, &program);
+	else
+		str_puts(&program, "drop");
+	if (t->w->text)
+		str_printf(t->text, "Datapath actions: %s\n", str_cstr(&program));
+	put_text(t, ATTR_PROGRAM_TEXT, &program);
+	if (r->drop != DROP_NONE) {
+		msg_put_str(t->w->m, ATTR_REASON, drop_infos[r->drop].name);
+		msg_put_u64(t->w->m, ATTR_COOKIE, r->drop_cookie);
+	}
+	str_free(&program);
+}
+
+static void put_part(struct walker *t, const struct flow *flow, unsigned nth,
+		     const struct resolve_result *r)
+{
+	struct str *text = t->w->text;
+	struct text_ports names = names_of(t);
+	struct str s = STR_INIT;
+	size_t at = msg_nest_begin(t->w->m, ATTR_PART);
+
+	msg_put_u32(t->w->m, ATTR_RECIRC_ID, nth);
+	msg_put_u8(t->w->m, ATTR_CT_STATE, flow->key.ct_state);
+	flow_format(flow, &names, &s);
+	put_text(t, ATTR_FLOW_TEXT, &s);
+	str_free(&s);
+	put_megaflow(t, flow, nth, r);
+	put_outcome(t, flow, r);
+	put_why(t, &r->mask);
+	msg_nest_end(t->w->m, at);
+	if (!nth) { /* what readers know from before there were parts */
+		struct trace_walk quiet = *t->w;
+		const struct trace_walk *w = t->w;
+
+		quiet.text = NULL;
+		t->w = &quiet;
+		put_megaflow(t, flow, 0, r);
+		put_outcome(t, flow, r);
+		t->w = w;
+	}
+	if (text && text->len > TRACE_TEXT_MAX)
+		str_puts(text, "(cut here)\n");
+}
+
+static void put_flow(struct walker *t, const struct flow *flow)
+{
+	struct text_ports names = names_of(t);
+
+	if (!t->w->text)
+		return;
+	str_puts(t->text, "Flow: ");
+	flow_format(flow, &names, t->text);
+	str_putc(t->text, '\n');
+}
+
+/* A new look-up begins: nothing of its mask has been read. */
+static void begin_part(struct walker *t)
+{
+	memset(t->reader, 0, sizeof t->reader);
+	memset(&t->seen, 0, sizeof t->seen);
+	/* Port and context are always in it; nobody reads them. */
+	t->seen.in_port = t->seen.recirc_id = UINT32_MAX;
+	t->ct_pending = false;
+}
+
+static void put_resume(struct walker *t, const struct later *l, unsigned nth, bool assumed)
+{
+	size_t at = step(t, "resume", 0);
+
+	if (at) {
+		msg_put_u32(t->w->m, ATTR_RECIRC_ID, nth);
+		if (l->tracked)
+			msg_put_u8(t->w->m, ATTR_CT_STATE, l->flow.key.ct_state);
+		if (assumed)
+			msg_put_flag(t->w->m, ATTR_ASSUMED);
+		msg_put_u8(t->w->m, ATTR_TABLE, l->state->table);
+		end_step(t, at);
+	}
+	if (!t->w->text)
+		return;
+	str_puts(t->text, "\n" RULER);
+	str_printf(t->text, "recirc(0x%x) - ", nth);
+	if (l->tracked) {
+		struct match m;
+		struct str s = STR_INIT;
+
+		match_init(&m);
+		m.value.key.ct_state = l->flow.key.ct_state;
+		m.mask.key.ct_state = l->flow.key.ct_state;
+		match_format(&m, NULL, &s);
+		str_printf(t->text, "resume conntrack with %s%s", str_cstr(&s),
+			   assumed ? "" : " (use --ct-next to customize)");
+		str_free(&s);
+	} else {
+		str_puts(t->text, "resume after parsing again");
+	}
+	str_puts(t->text, "\n" RULER "\n");
+}
+
+static struct resolver *resolver; /* scratch memory, kept for the next one */
+static struct resolve_result result;
+
+static void look_up(struct walker *t, struct resolve_tracer *tracer, const struct flow *flow,
+		    const struct frozen_state *resume)
+{
+	const struct resolve_request req = {
+		.key = &flow->key,
+		.packet = t->w->packet,
+		.packet_len = t->w->packet_len,
+		.version = version_now(),
+		.now_ms = clock_mono_ms(),
+		.side_effects = false,
+		.tracer = tracer,
+		.resume = resume,
+	};
+
+	begin_part(t);
+	put_flow(t, flow);
+	resolve(resolver, &req, &result);
+}
+
+static void follow(struct walker *t, struct resolve_tracer *tracer)
+{
+	unsigned n_tracked = 0;
+
+	for (unsigned i = 0; i < t->n_later; i++) {
+		struct later *l = &t->later[i];
+		bool assumed = l->tracked && track(t, l, n_tracked);
+
+		n_tracked += l->tracked;
+		t->bridge = bridge_by_id(l->state->bridge_id);
+		put_resume(t, l, i + 1, assumed);
+		l->flow.key.recirc_id = i + 1;
+		look_up(t, tracer, &l->flow, l->state);
+		put_part(t, &l->flow, i + 1, &result);
+	}
+}
+
+int trace_walk(const struct trace_walk *w)
+{
+	static struct walker walker;
+	struct walker *t = &walker;
+	struct resolve_tracer tracer = {
+		.aux = t,
+		.bridge = on_bridge,
+		.table = on_table,
+		.action = on_action,
+		.resubmit = on_resubmit,
+		.group = on_group,
+		.mac = on_mac,
+		.learn = on_learn,
+		.ct = on_ct,
+		.output = on_output,
+		.controller = on_controller,
+		.recirc = on_recirc,
+		.drop = on_drop,
+		.note = on_note,
+		.frozen = on_frozen,
+		.mask = on_mask,
+		.choose = choose,
+	};
+	const struct bridge_port *p = bridge_port_by_id(w->flow->key.in_port);
+
+	if (!resolver && !(resolver = resolver_create(THREAD_MAIN)))
+		return -ENOMEM;
+	memset(t, 0, offsetof(struct walker, later));
+	t->w = w;
+	t->text = w->text ? w->text : &t->unwanted;
+	t->bridge = p ? p->bridge : NULL;
+	look_up(t, &tracer, w->flow, NULL);
+	if (w->follow) {
+		put_part(t, w->flow, 0, &result);
+		follow(t, &tracer);
+	}
+	for (unsigned i = 0; i < t->n_later; i++)
+		free(t->later[i].state);
+	free(t->frozen);
+	str_free(&t->unwanted);
+	return 0;
+}
