@@ -33,12 +33,14 @@ struct connection {
 	struct stream *stream;
 	struct unixctl_call *call; /* the one request being answered */
 	bool json, is_doomed;
+	struct unixctl_peer peer;
 };
 
 struct unixctl_call {
 	struct connection *connection; /* NULL once the client is gone */
 	json_t *id;
 	bool json;
+	struct unixctl_peer peer;
 };
 
 struct unixctl {
@@ -127,6 +129,11 @@ void unixctl_error(struct unixctl_call *call, const char *text)
 	}
 }
 
+struct unixctl_peer unixctl_peer_of(const struct unixctl_call *call)
+{
+	return call->peer;
+}
+
 bool unixctl_wants_json(const struct unixctl_call *call)
 {
 	return call->json;
@@ -194,6 +201,7 @@ static void on_message(void *aux, json_t *msg)
 	call->connection = c;
 	call->id = json_incref(id);
 	call->json = c->json;
+	call->peer = c->peer;
 	c->call = call;
 	if (!strcmp(method, "set-options")) {
 		const char *flag = json_string_value(json_array_get(params, 0));
@@ -239,8 +247,10 @@ static void on_reap(evutil_socket_t fd, short what, void *aux)
 static void on_accept(evutil_socket_t fd, short what, void *aux)
 {
 	static const struct stream_ops ops = {on_message, on_dead};
-	static const struct stream_limits limits = {1 << 20, 256u << 20, 100};
+	static const struct stream_limits limits = {32 << 20, 256u << 20, 100};
 	struct unixctl *u = aux;
+	struct ucred cred;
+	socklen_t cred_len = sizeof cred;
 	int peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (peer < 0)
@@ -251,6 +261,8 @@ static void on_accept(evutil_socket_t fd, short what, void *aux)
 	}
 	struct connection *c = xzalloc(sizeof *c);
 	c->unixctl = u;
+	if (!getsockopt(peer, SOL_SOCKET, SO_PEERCRED, &cred, &cred_len))
+		c->peer = (struct unixctl_peer){cred.pid, cred.uid};
 	c->stream = stream_create(&u->hub, peer, NULL, &limits, &ops, c);
 	list_push_back(&u->connections, &c->node);
 	u->n_connections++;

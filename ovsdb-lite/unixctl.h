@@ -34,6 +34,12 @@ void unixctl_register(struct unixctl *u, const char *name, const char *usage, in
 		      int max_args, unixctl_handler fn, void *aux);
 void unixctl_reply(struct unixctl_call *call, const char *text);
 void unixctl_error(struct unixctl_call *call, const char *text);
+/* Who asks, as the kernel says; pid 0: not known. */
+struct unixctl_peer {
+	pid_t pid;
+	uid_t uid;
+};
+struct unixctl_peer unixctl_peer_of(const struct unixctl_call *call);
 /* Did this connection ask for JSON (set-options)? Then `json` of unixctl_reply_json is sent as is.
  */
 bool unixctl_wants_json(const struct unixctl_call *call);

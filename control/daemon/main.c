@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "control/daemon/metrics.h"
+#include "control/daemon/policy_run.h"
 #include "control/daemon/sluiced.h"
 #include "datapath/base/log.h"
 #include "ovsdb-lite/process.h"
@@ -213,7 +214,7 @@ static int run(struct sluiced *d)
 	list_init(&d->waiters);
 	catch_signals(d);
 	reconcile_create(d);
-	if (database_open(d, &e) || control_open(d, &e)) {
+	if (database_open(d, &e) || policy_run_start(d->policy, &e) || control_open(d, &e)) {
 		fprintf(stderr, "sluiced: %s\n", e.text);
 		log_err("%s", e.text);
 		return 1;

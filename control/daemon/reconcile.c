@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "control/daemon/link_watch.h"
+#include "control/daemon/policy_run.h"
 #include "control/daemon/metrics.h"
 #include "control/daemon/sluiced.h"
 #include "control/daemon/start_args.h"
@@ -61,8 +62,8 @@ static void reconfigure(evutil_socket_t fd, short what, void *aux)
 	struct config desired = {0};
 
 	if (!ovsdb_client_is_connected(d->db) || d->stopping ||
-	    !ovsdb_client_singleton(d->db, "Open_vSwitch"))
-		return;
+	    !ovsdb_client_singleton(d->db, "Open_vSwitch") || !policy_run_is_ready(d->policy))
+		return; /* it is called again when that changes */
 	rows_notes_free(&d->notes);
 	rows_read(d->db, d->options->dummy, &desired, &d->notes);
 	d->seq = desired.generation;
@@ -142,6 +143,7 @@ static void client_changed(struct api_client *client, void *aux)
 	struct sluiced *d = aux;
 	struct writeback w = reconcile_writeback(d);
 	switches_set_client(d->switches, client);
+	policy_run_client(d->policy, client);
 	if (client) {
 		log_info("datapath: connected");
 		evtimer_del(d->grace);
@@ -156,6 +158,7 @@ static void datapath_event(struct attrs event, void *aux)
 {
 	struct sluiced *d = aux;
 	switches_event(d->switches, event);
+	policy_run_event(d->policy, event);
 }
 
 static const struct engine_ops engine_ops = {applied,     ports_changed,  put_rules,
@@ -168,8 +171,9 @@ void reconcile_create(struct sluiced *d)
 	d->grace = evtimer_new(d->base, grace_over, d);
 	d->statistics = evtimer_new(d->base, count, d);
 	d->switches = switches_create(d);
-	d->engine = engine_create(d->base, path, "sluiced " SLUICE_VERSION, switches_events(),
-				  &engine_ops, d);
+	d->policy = policy_run_create(d);
+	d->engine = engine_create(d->base, path, "sluiced " SLUICE_VERSION,
+				  switches_events() | policy_run_events(), &engine_ops, d);
 	d->links = link_watch_create(d->base, d->engine);
 	free(path);
 }
@@ -181,6 +185,8 @@ void reconcile_destroy(struct sluiced *d)
 	d->switches = NULL;
 	engine_destroy(d->engine);
 	d->engine = NULL;
+	policy_run_destroy(d->policy);
+	d->policy = NULL;
 	rows_notes_free(&d->notes);
 	event_free(d->reconfigure);
 	event_free(d->grace);

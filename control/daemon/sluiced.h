@@ -15,6 +15,7 @@ struct metrics;
 struct ovsdb_client;
 struct ovsdb_server;
 struct pidfile;
+struct policy_run;
 struct switches;
 struct unixctl;
 
@@ -36,6 +37,7 @@ struct sluiced {
 	struct ovsdb_server *server; /* embedded: Sluice, and Open_vSwitch unless it is external */
 	struct ovsdb_client *db;     /* Open_vSwitch */
 	struct policy_store *policies;
+	struct policy_run *policy;
 	struct rows_notes notes;
 	struct written *written;
 	struct engine *engine;
@@ -77,6 +79,7 @@ void commands_cache_register(struct sluiced *d, struct unixctl *ctl);
 void commands_dummy_register(struct sluiced *d, struct unixctl *ctl);
 void commands_trace_register(struct sluiced *d, struct unixctl *ctl);
 void commands_openflow_register(struct sluiced *d, struct unixctl *ctl);
+void commands_policy_register(struct sluiced *d, struct unixctl *ctl);
 void commands_ct_register(struct sluiced *d, struct unixctl *ctl);
 void commands_net_register(struct sluiced *d, struct unixctl *ctl);
 void commands_status_register(struct sluiced *d, struct unixctl *ctl);

@@ -89,7 +89,7 @@ static void put_rule(struct msg *m, const struct policy *p, const struct policy_
 	msg_put_u8(m, ATTR_DIRECTION, r->direction);
 	msg_put_u8(m, ATTR_TIER, r->tier);
 	if (r->tier == POLICY_ADMIN)
-		msg_put_u32(m, ATTR_PRIORITY, r->priority);
+		msg_put_u16(m, ATTR_PRIORITY, (uint16_t)r->priority);
 	msg_put_u8(m, ATTR_VERDICT, r->verdict);
 	put_endpoint_ids(m, p, r->endpoints.at, r->endpoints.len);
 	if (r->peers >= 0)

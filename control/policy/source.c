@@ -253,7 +253,7 @@ static size_t distance(const char *a, const char *b)
 void near_consider(struct near *m, const char *candidate)
 {
 	size_t d = distance(m->word, candidate);
-	if (d <= 1 + strlen(m->word) / 4 && (!m->best || d < m->distance)) {
+	if (d <= 1 + strlen(m->word) / 3 && (!m->best || d < m->distance)) {
 		m->best = candidate;
 		m->distance = d;
 	}
