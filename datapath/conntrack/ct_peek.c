@@ -14,8 +14,9 @@ bool ct_peek(const struct ct_tuple *k, uint32_t context, bool nat, uint32_t now_
 	rw->any = false;
 	m->context = context;
 	m->state = CT_STATE_TRK | (k ? CT_STATE_NEW : CT_STATE_INV);
+	m->orig = &m->own;
 	if (k)
-		m->orig = *k;
+		m->own = *k;
 	if (!c || conn_left_ms(c, now_ms) <= 0)
 		return false;
 	m->state = CT_STATE_TRK | (c->related ? CT_STATE_REL : 0);
@@ -29,7 +30,7 @@ bool ct_peek(const struct ct_tuple *k, uint32_t context, bool nat, uint32_t now_
 
 		memcpy(m->label + i * sizeof word, &word, sizeof word);
 	}
-	m->orig = c->node[CONN_ORIG].tuple;
+	m->own = c->node[CONN_ORIG].tuple;
 	if (nat) {
 		m->state |= ct_nat_state(c, n->dir);
 		ct_nat_rewrite(c, n->dir, rw);

@@ -468,7 +468,7 @@ static bool track(struct walker *t, struct later *l, unsigned nth)
 	k->ct_zone = cpu_to_be16(l->zone);
 	k->ct_mark = cpu_to_be32(m.mark);
 	memcpy(k->ct_label, m.label, sizeof k->ct_label);
-	put_tuple(k, &m.orig);
+	put_tuple(k, m.orig);
 	translate(k, &rw);
 	return assumed;
 }
