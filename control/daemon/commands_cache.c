@@ -101,7 +101,7 @@ static bool take_word(struct ask *a, const char *w, struct err *e)
 		a->aux = m;
 		a->discard = free_filter;
 		if (!m || match_parse(w + 7, NULL, NULL, NULL, m, e)) {
-			err_prefix(e, "filter: ");
+			err_prefix(e, "filter");
 			return false;
 		}
 		/* in_port of a filter is the datapath's number */

@@ -84,7 +84,7 @@ static int describe(struct sluiced *d, const char *bridge, const char *flow, con
 			rc = place(d, out->m.value.key.in_port, out, e);
 	}
 	if (rc) {
-		err_prefix(e, "Bad openflow flow syntax: %s: ", flow);
+		err_prefix(e, "Bad openflow flow syntax: %s", flow);
 		return rc;
 	}
 	if (packet && !parse_frame(packet, out))

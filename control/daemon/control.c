@@ -91,6 +91,7 @@ int control_open(struct sluiced *d, struct err *e)
 		commands_fdb_register(d, d->control[i]);
 		commands_dpif_register(d, d->control[i]);
 		commands_openflow_register(d, d->control[i]);
+		commands_flow_register(d, d->control[i]);
 		commands_cache_register(d, d->control[i]);
 		commands_trace_register(d, d->control[i]);
 		if (d->options->dummy != DUMMY_NONE)

@@ -56,6 +56,16 @@ static uint64_t statistics_interval_ms(const struct sluiced *d)
 	return (uint64_t)knob_int(KNOB_STATS_UPDATE_INTERVAL, text);
 }
 
+/* flow-restore-wait is a matter of the start: once it was false, it holds nothing back again. */
+static void hold_bridges(struct sluiced *d, const struct config *desired)
+{
+	VEC_FOR_EACH (b, &desired->bridges) {
+		d->flows_restored |= (*b)->open;
+		if (d->flows_restored)
+			(*b)->open = 1;
+	}
+}
+
 static void reconfigure(evutil_socket_t fd, short what, void *aux)
 {
 	struct sluiced *d = aux;
@@ -66,6 +76,7 @@ static void reconfigure(evutil_socket_t fd, short what, void *aux)
 		return; /* it is called again when that changes */
 	rows_notes_free(&d->notes);
 	rows_read(d->db, d->options->dummy, &desired, &d->notes);
+	hold_bridges(d, &desired);
 	d->seq = desired.generation;
 	config_sort(&desired);
 	switches_update(d->switches, &desired);

@@ -55,6 +55,7 @@ struct sluiced {
 	struct list waiters; /* commands that wait for cur_cfg */
 	uint64_t seq;        /* next_cfg of the configuration handed to the engine */
 	bool stopping;
+	bool flows_restored; /* bridges may open: flow-restore-wait was false at least once */
 	bool cleanup; /* exit --cleanup: take bridges out of the datapath */
 };
 
@@ -75,6 +76,7 @@ void control_close(struct sluiced *d);
 /* commands_*.c */
 void commands_fdb_register(struct sluiced *d, struct unixctl *ctl);
 void commands_dpif_register(struct sluiced *d, struct unixctl *ctl);
+void commands_flow_register(struct sluiced *d, struct unixctl *ctl);
 void commands_cache_register(struct sluiced *d, struct unixctl *ctl);
 void commands_dummy_register(struct sluiced *d, struct unixctl *ctl);
 void commands_trace_register(struct sluiced *d, struct unixctl *ctl);

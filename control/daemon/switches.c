@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/daemon/saved_flows.h"
 #include "control/daemon/sluiced.h"
 #include "control/openflow/ofswitch.h"
 #include "control/state/knobs.h"
@@ -254,7 +255,8 @@ static void configure(struct sw *sw, const struct config_bridge *b)
 	if (!row)
 		return;
 	vec_clear(&sw->controllers);
-	for (size_t i = 0; i < ovsdb_row_n(row, "controller"); i++) {
+	/* While flows are restored, nobody else shall program the bridge. */
+	for (size_t i = 0; b->open && i < ovsdb_row_n(row, "controller"); i++) {
 		const struct ovsdb_row *c = ovsdb_row_ref_at(db, row, "controller", i);
 		if (!c)
 			continue;
@@ -335,11 +337,26 @@ void switches_event(struct switches *s, struct attrs event)
 		ofswitch_event(sw->of, event);
 }
 
+/* What this process remembers of them; else what was saved for a start from nothing. */
 void switches_put_rules(struct switches *s, const char *bridge, struct msg *transaction)
 {
 	struct sw *sw = find(s, bridge);
-	if (sw)
-		sw->wants_defaults = !ofswitch_replay(sw->of, transaction);
+	struct err e = {0};
+	if (!sw)
+		return;
+	sw->wants_defaults = !ofswitch_replay(sw->of, transaction);
+	if (!sw->wants_defaults)
+		return;
+	char *text = saved_flows_read(s->d->options->dbdir, bridge, &e);
+	size_t before = transaction->len;
+	if (text && ofswitch_put_text(sw->of, text, "add", transaction, &e)) {
+		log_warn("bridge %s: saved flows: %s", bridge, e.text);
+		transaction->len = before;
+	} else if (text) {
+		sw->wants_defaults = false;
+		log_info("bridge %s: starts with its saved flows", bridge);
+	}
+	free(text);
 }
 
 void switches_bridge_made(struct switches *s, const char *bridge)

@@ -5,31 +5,13 @@
 #include <string.h>
 
 #include "control/openflow/action_check.h"
+#include "control/openflow/object_mod.h"
 #include "control/openflow/op.h"
 
 /* COMMAND of GROUP_MOD beside enum api_mod */
 enum { API_GROUP_ADD_OR_MODIFY = 2 };
-enum { BUCKETS_MAX = 1024 };
 
-struct group_bucket {
-	uint32_t id;
-	uint16_t weight;
-	uint32_t watch_port, watch_group;
-	struct action_buf actions;
-};
-
-struct group_mod {
-	uint16_t command;
-	uint8_t type;
-	uint32_t group_id, command_bucket;
-	VEC(struct group_bucket) buckets;
-	char method[NTR_SELECTION_METHOD_BYTES];
-	uint64_t method_param;
-	struct match fields; /* mask says which bits are hashed */
-	bool has_fields;
-};
-
-static void free_mod(struct group_mod *g)
+void group_mod_free(struct group_mod *g)
 {
 	VEC_FOR_EACH (b, &g->buckets)
 		action_buf_free(&b->actions);
@@ -191,7 +173,7 @@ static enum ofp_err get_props(struct ofcur c, struct group_mod *g)
 	return bad ? OFPERR_BPC_BAD_LEN : OFPERR_OK;
 }
 
-static enum ofp_err check_mod(struct group_mod *g)
+enum ofp_err group_mod_check(const struct group_mod *g)
 {
 	bool known = g->command <= OFPGC15_INSERT_BUCKET || g->command == OFPGC15_REMOVE_BUCKET ||
 		     g->command == OFPGC_ADD_OR_MOD;
@@ -230,7 +212,7 @@ static enum ofp_err get_mod(const struct ofmsg *m, bool layout15, struct group_m
 	g->group_id = ofcur_u32(&c);
 	if (!layout15) {
 		enum ofp_err err = get_buckets11(c, m->version, g);
-		return err ? err : check_mod(g);
+		return err ? err : group_mod_check(g);
 	}
 	uint16_t buckets_len = ofcur_u16(&c);
 	ofcur_skip(&c, 2);
@@ -241,7 +223,7 @@ static enum ofp_err get_mod(const struct ofmsg *m, bool layout15, struct group_m
 	enum ofp_err err = get_buckets15(buckets, m->version, g);
 	if (!err)
 		err = get_props(c, g);
-	return err ? err : check_mod(g);
+	return err ? err : group_mod_check(g);
 }
 
 static uint8_t api_command(uint16_t command)
@@ -262,10 +244,10 @@ static uint8_t api_command(uint16_t command)
 	}
 }
 
-static void put_op(struct ofconn *c, struct group_mod *g, struct msg *out)
+void group_mod_to_op(const char *bridge, const struct group_mod *g, struct msg *out)
 {
 	size_t at = msg_op_begin(out, API_OP_GROUP_MOD);
-	msg_put_str(out, ATTR_BRIDGE, c->sw->bridge);
+	msg_put_str(out, ATTR_BRIDGE, bridge);
 	msg_put_u8(out, ATTR_COMMAND, api_command(g->command));
 	msg_put_u32(out, ATTR_GROUP_ID, g->group_id);
 	msg_put_u8(out, ATTR_GROUP_TYPE, g->type);
@@ -295,8 +277,8 @@ static enum ofp_err group_mod_op(struct ofconn *c, const struct ofmsg *m, bool l
 	struct group_mod g;
 	enum ofp_err err = get_mod(m, layout15, &g);
 	if (!err)
-		put_op(c, &g, out);
-	free_mod(&g);
+		group_mod_to_op(c->sw->bridge, &g, out);
+	group_mod_free(&g);
 	return err;
 }
 
@@ -386,19 +368,9 @@ static void put_bucket15(struct ofbuf *b, uint8_t version, uint8_t group_type, s
 /* The hashed fields: a header without mask, and the mask as its value. */
 static void put_hash_fields(struct ofbuf *b, uint8_t version, struct attrs a)
 {
-	union {
-		struct minimatch mm;
-		uint8_t bytes[sizeof(struct minimatch) + 2 * sizeof(struct flow)];
-	} in;
 	struct match m;
-	size_t n;
-	const void *p = attrs_bytes(a, ATTR_SELECTION_FIELDS, &n);
-	if (!p || n > sizeof in)
+	if (!api_get_match(a, ATTR_SELECTION_FIELDS, &m))
 		return;
-	memcpy(in.bytes, p, n);
-	if (!minimatch_is_valid(&in, n))
-		return;
-	minimatch_expand(&in.mm, &m);
 	struct flow left = m.mask;
 	for (unsigned id = 0; id < FIELD_N; id++) {
 		const struct field_info *f = &fields[id];

@@ -2,20 +2,10 @@
 /* Meters (§5.11, §7.3.4.5, §7.3.5.13 to 15). */
 #include <stdlib.h>
 
+#include "control/openflow/object_mod.h"
 #include "control/openflow/op.h"
 
-enum { BANDS_MAX = 8, METERS_MAX = 65535 };
-
-struct meter_mod {
-	uint16_t command, flags;
-	uint32_t meter_id;
-	unsigned n_bands;
-	struct {
-		uint16_t type;
-		uint32_t rate, burst;
-		uint8_t prec_level;
-	} bands[BANDS_MAX];
-};
+enum { METERS_MAX = 65535 };
 
 static enum ofp_err get_bands(struct ofcur c, struct meter_mod *mm)
 {
@@ -26,7 +16,7 @@ static enum ofp_err get_bands(struct ofcur c, struct meter_mod *mm)
 		if (len < 12 || len > ofcur_left(&c))
 			return OFPERR_BRC_BAD_LEN;
 		struct ofcur band = ofcur_sub(&c, len);
-		if (mm->n_bands == BANDS_MAX)
+		if (mm->n_bands == METER_BANDS_MAX)
 			return OFPERR_MMFC_OUT_OF_BANDS;
 		unsigned i = mm->n_bands++;
 		mm->bands[i].type = ofcur_u16(&band);
@@ -46,13 +36,8 @@ static enum ofp_err get_bands(struct ofcur c, struct meter_mod *mm)
 	return OFPERR_OK;
 }
 
-static enum ofp_err get_mod(const struct ofmsg *m, struct meter_mod *mm)
+enum ofp_err meter_mod_check(const struct meter_mod *mm)
 {
-	struct ofcur c = m->body;
-	*mm = (struct meter_mod){0};
-	mm->command = ofcur_u16(&c);
-	mm->flags = ofcur_u16(&c);
-	mm->meter_id = ofcur_u32(&c);
 	if (mm->command > OFPMC_DELETE)
 		return OFPERR_MMFC_BAD_COMMAND;
 	bool special = mm->meter_id >= OFPM_SLOWPATH &&
@@ -66,31 +51,46 @@ static enum ofp_err get_mod(const struct ofmsg *m, struct meter_mod *mm)
 		return OFPERR_MMFC_BAD_FLAGS;
 	if (mm->flags & ~(OFPMF_KBPS | OFPMF_PKTPS | OFPMF_BURST | OFPMF_STATS))
 		return OFPERR_MMFC_BAD_FLAGS;
-	return get_bands(c, mm);
+	return OFPERR_OK;
+}
+
+static enum ofp_err get_mod(const struct ofmsg *m, struct meter_mod *mm)
+{
+	struct ofcur c = m->body;
+	*mm = (struct meter_mod){0};
+	mm->command = ofcur_u16(&c);
+	mm->flags = ofcur_u16(&c);
+	mm->meter_id = ofcur_u32(&c);
+	enum ofp_err err = meter_mod_check(mm);
+	return err || mm->command == OFPMC_DELETE ? err : get_bands(c, mm);
+}
+
+void meter_mod_to_op(const char *bridge, const struct meter_mod *mm, struct msg *out)
+{
+	static const uint8_t commands[] = {API_MOD_ADD, API_MOD_MODIFY, API_MOD_DELETE};
+	size_t at = msg_op_begin(out, API_OP_METER_MOD);
+	msg_put_str(out, ATTR_BRIDGE, bridge);
+	msg_put_u8(out, ATTR_COMMAND, commands[mm->command]);
+	msg_put_u32(out, ATTR_METER_ID, mm->meter_id);
+	msg_put_u16(out, ATTR_METER_FLAGS, mm->flags);
+	for (unsigned i = 0; i < mm->n_bands; i++) {
+		size_t band = msg_nest_begin(out, ATTR_BAND);
+		msg_put_u16(out, ATTR_BAND_TYPE, mm->bands[i].type);
+		msg_put_u32(out, ATTR_RATE, mm->bands[i].rate);
+		msg_put_u32(out, ATTR_BURST, mm->bands[i].burst);
+		msg_put_u8(out, ATTR_PREC_LEVEL, mm->bands[i].prec_level);
+		msg_nest_end(out, band);
+	}
+	msg_nest_end(out, at);
 }
 
 enum ofp_err op_meter_mod(struct ofconn *c, const struct ofmsg *m, struct msg *out)
 {
-	static const uint8_t commands[] = {API_MOD_ADD, API_MOD_MODIFY, API_MOD_DELETE};
 	struct meter_mod mm;
 	enum ofp_err err = get_mod(m, &mm);
-	if (err)
-		return err;
-	size_t at = msg_op_begin(out, API_OP_METER_MOD);
-	msg_put_str(out, ATTR_BRIDGE, c->sw->bridge);
-	msg_put_u8(out, ATTR_COMMAND, commands[mm.command]);
-	msg_put_u32(out, ATTR_METER_ID, mm.meter_id);
-	msg_put_u16(out, ATTR_METER_FLAGS, mm.flags);
-	for (unsigned i = 0; i < mm.n_bands; i++) {
-		size_t band = msg_nest_begin(out, ATTR_BAND);
-		msg_put_u16(out, ATTR_BAND_TYPE, mm.bands[i].type);
-		msg_put_u32(out, ATTR_RATE, mm.bands[i].rate);
-		msg_put_u32(out, ATTR_BURST, mm.bands[i].burst);
-		msg_put_u8(out, ATTR_PREC_LEVEL, mm.bands[i].prec_level);
-		msg_nest_end(out, band);
-	}
-	msg_nest_end(out, at);
-	return OFPERR_OK;
+	if (!err)
+		meter_mod_to_op(c->sw->bridge, &mm, out);
+	return err;
 }
 
 static void put_config(struct ofrequest *r, struct attrs a)
@@ -169,7 +169,7 @@ enum ofp_err handle_meter_features(struct ofconn *c, const struct ofmsg *m)
 	ofbuf_u32(&mp.b, METERS_MAX);
 	ofbuf_u32(&mp.b, 1u << OFPMBT_DROP | 1u << OFPMBT_DSCP_REMARK);
 	ofbuf_u32(&mp.b, OFPMF_KBPS | OFPMF_PKTPS | OFPMF_BURST | OFPMF_STATS);
-	ofbuf_u8(&mp.b, BANDS_MAX);
+	ofbuf_u8(&mp.b, METER_BANDS_MAX);
 	ofbuf_u8(&mp.b, 0);
 	ofbuf_zeros(&mp.b, 2);
 	ofmulti_end(&mp);

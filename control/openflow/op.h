@@ -3,6 +3,7 @@
  * Each appends one ATTR_OP or returns the error for the controller (the caller cuts off what was
  * appended). */
 #pragma once
+#include "control/openflow/object_mod.h"
 #include "control/openflow/ofswitch_priv.h"
 #include "datapath/api/match_attr.h"
 

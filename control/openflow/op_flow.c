@@ -15,11 +15,11 @@ static enum ofp_err check_table(const struct flow_mod *fm, uint8_t version)
 	return OFPERR_OK;
 }
 
-static void put_op(struct ofconn *c, const struct flow_mod *fm, struct msg *out)
+static void put_op(const char *bridge, const struct flow_mod *fm, struct msg *out)
 {
 	size_t at = msg_op_begin(out, API_OP_RULE_MOD);
 	bool add = fm->command == OFPFC_ADD;
-	msg_put_str(out, ATTR_BRIDGE, c->sw->bridge);
+	msg_put_str(out, ATTR_BRIDGE, bridge);
 	msg_put_u8(out, ATTR_COMMAND, fm->command); /* API_MOD_* counts like OFPFC_* */
 	msg_put_u8(out, ATTR_TABLE, add && fm->table == OFPTT_ALL ? 0 : fm->table);
 	msg_put_u16(out, ATTR_PRIORITY, fm->priority);
@@ -110,19 +110,26 @@ static enum ofp_err check_fields(struct ofswitch *sw, const struct flow_mod *fm)
 	return OFPERR_OK;
 }
 
+enum ofp_err flow_mod_to_op(struct ofswitch *sw, struct flow_mod *fm, uint8_t version,
+			    struct msg *out)
+{
+	enum ofp_err err = check_table(fm, version);
+	if (!err)
+		err = check_fields(sw, fm);
+	if (!err && fm->command < OFPFC_DELETE)
+		err = action_check(fm->actions.data, fm->actions.len, &fm->match, fm->table,
+				   version);
+	if (!err)
+		put_op(sw->bridge, fm, out);
+	return err;
+}
+
 static enum ofp_err flow_mod_op(struct ofconn *c, const struct ofmsg *m, bool nxm, struct msg *out)
 {
 	struct flow_mod fm;
 	enum ofp_err err = flow_mod_get(m->body, ofconn_format(c, nxm), &fm);
 	if (!err)
-		err = check_table(&fm, m->version);
-	if (!err)
-		err = check_fields(c->sw, &fm);
-	if (!err && fm.command < OFPFC_DELETE)
-		err = action_check(fm.actions.data, fm.actions.len, &fm.match, fm.table,
-				   m->version);
-	if (!err)
-		put_op(c, &fm, out);
+		err = flow_mod_to_op(c->sw, &fm, m->version, out);
 	flow_mod_free(&fm);
 	return err;
 }

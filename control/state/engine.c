@@ -243,7 +243,8 @@ static bool opens(const struct plan_op *op)
 	return op->phase == PLAN_FINISH && op->op == API_OP_BRIDGE_SET;
 }
 
-/* Bridges that this plan makes; their rules come before they open. */
+/* Bridges that this plan makes; their rules come before they open, and also when they stay closed.
+ */
 static void put_rules(struct engine *e, struct msg *m)
 {
 	VEC_FOR_EACH (op, &e->plan.ops)
@@ -261,6 +262,8 @@ static void put_plan(struct engine *e, struct msg *m)
 		}
 		plan_op_encode(op, m);
 	}
+	if (!rules_done)
+		put_rules(e, m);
 	e->counts.operations += e->plan.ops.len;
 }
 
@@ -392,6 +395,8 @@ static void go_in_steps(struct engine *e)
 		if (opens(op) && is_new(e, op->bridge))
 			e->ops->put_rules(op->bridge->name, &m, e->aux);
 		plan_op_encode(op, &m);
+		if (op->op == API_OP_BRIDGE_SET && op->create && !op->bridge->open)
+			e->ops->put_rules(op->bridge->name, &m, e->aux);
 		e->counts.operations++;
 		send_transaction(e, &m, step_done, step);
 	}

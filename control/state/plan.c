@@ -145,8 +145,7 @@ static void set_bridge(struct plan *plan, const struct config_bridge *wanted,
 		op.fields = (1u << config_bridge_n_fields) - 1;
 	} else {
 		op.fields = differing(config_bridge_fields, config_bridge_n_fields, wanted, there);
-		if (wanted->open)
-			op.fields &= ~open; /* opening waits for the ports */
+		op.fields &= ~open; /* opening waits for the ports; what is open stays so */
 	}
 	if (op.fields)
 		vec_push(&plan->ops, op);

@@ -265,7 +265,7 @@ static void read_bridge(const struct ovsdb_client *db, const struct ovsdb_row *r
 	rows_note_inert(notes, "Bridge", name, row);
 	rows_note_knobs(notes, "Bridge", name, row);
 	read_identity(row, b, notes);
-	b->open = 1;
+	b->open = !knob_number(root, KNOB_FLOW_RESTORE_WAIT);
 	b->fail_secure = !strcmp(ovsdb_row_string(row, "fail_mode", ""), "secure");
 	b->policed = (uint8_t)knob_number(row, KNOB_SLUICE_POLICY);
 	b->forward_bpdu = (uint8_t)knob_number(row, KNOB_FORWARD_BPDU);

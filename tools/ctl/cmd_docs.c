@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "datapath/flow/action_text.h"
+#include "datapath/flow/field.h"
 #include "tools/ctl/command.h"
 #include "tools/ctl/handlers.h"
 
@@ -13,6 +15,16 @@ static bool first_of_noun(const struct command *c)
 		if (!o->option && !strcmp(o->noun, c->noun))
 			return false;
 	return true;
+}
+
+/* Names of fields and actions, from their tables. */
+static void complete_flow(void)
+{
+	for (unsigned id = 0; id < FIELD_N; id++)
+		printf("%s %s ", fields[id].name, fields[id].alias ? fields[id].alias : "");
+	for (size_t i = 0; action_text_name(i); i++)
+		printf("%s ", action_text_name(i));
+	fputs("table priority cookie idle_timeout hard_timeout importance actions ", stdout);
 }
 
 int cmd_completion(struct command_call *call)
@@ -40,9 +52,14 @@ int cmd_completion(struct command_call *call)
 		printf("\t'%s%s%s'*)\n\t\twords='", c->noun, c->verb[0] ? " " : "", c->verb);
 		for (const struct command *o = c + 1; o < commands + n_commands && o->option; o++)
 			printf("%s%s ", command_dashes(o), o->option);
+		if (c->flags & COMMAND_FLOW)
+			complete_flow();
 		printf("%s';;\n", c->flags & COMMAND_JSON ? "--json" : "");
 	}
-	puts("\tesac\n\tCOMPREPLY=($(compgen -W \"$words\" -- \"${COMP_WORDS[COMP_CWORD]}\"))\n}\n"
+	/* In "tcp,nw_src=…" the piece behind the last comma is completed. */
+	puts("\tesac\n\tlocal cur=\"${COMP_WORDS[COMP_CWORD]}\" lead=\n"
+	     "\tcase \"$cur\" in *,*) lead=\"${cur%,*},\";; esac\n"
+	     "\tCOMPREPLY=($(compgen -P \"$lead\" -W \"$words\" -- \"${cur##*,}\"))\n}\n"
 	     "complete -o default -F _sluice sluice");
 	return EXIT_OK;
 }

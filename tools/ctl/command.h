@@ -8,6 +8,7 @@
 
 enum {
 	COMMAND_JSON = 1, /* a read: knows --json */
+	COMMAND_FLOW = 2, /* completes names of fields and actions */
 	COMMAND_OPTIONS_MAX = 64,
 };
 
@@ -19,7 +20,7 @@ struct command {
 	unsigned flags;
 	const char *help;
 	int (*run)(struct command_call *c);
-	const char *option;     /* an option: its name without dashes, one letter: -x; run is NULL */
+	const char *option; /* an option: its name without dashes, one letter: -x; run is NULL */
 	const char *option_arg; /* "" : a flag */
 };
 extern const struct command commands[];
@@ -71,3 +72,6 @@ bool command_sluiced_is_there(const struct command_call *c); /* its socket accep
  * error message, EXIT_FAILED. */
 int command_sluiced(const struct command_call *c, const char *method, const char *const *params,
 		    size_t n_params, char **reply);
+/* The same, but what sluiced answers as an error goes to *error (caller frees) untold. */
+int command_sluiced_error(const struct command_call *c, const char *method,
+			  const char *const *params, size_t n_params, char **reply, char **error);

@@ -247,6 +247,8 @@ int main(int argc, char *argv[])
 		c.command = find(argv[i], "");
 	if (!c.command)
 		c.command = find(argv[i], "show");
+	if (!c.command)
+		c.command = find(argv[i], "dump");
 	if (!c.command) {
 		command_fail(is_noun(argv[i]) ? "%s: which command? See sluice %s --help"
 					      : "%s: no such command. See sluice --help",

@@ -122,11 +122,16 @@ static char *request_text(const char *method, const char *const *params, size_t 
 	return text;
 }
 
-static int take_reply(const char *method, json_t *reply, char **out)
+/* `told`: where the error goes; NULL: to standard error. */
+static int take_reply(const char *method, json_t *reply, char **out, char **told)
 {
 	const char *error = json_string_value(json_object_get(reply, "error"));
 	const char *result = json_string_value(json_object_get(reply, "result"));
 	size_t n = error ? strlen(error) : 0;
+	if (error && told) {
+		*told = xstrndup(error, error[n - (n > 0)] == '\n' ? n - 1 : n);
+		return EXIT_FAILED;
+	}
 	if (error) /* a text may end with a newline */
 		return command_fail("%.*s", (int)(n && error[n - 1] == '\n' ? n - 1 : n), error);
 	if (!result)
@@ -135,8 +140,8 @@ static int take_reply(const char *method, json_t *reply, char **out)
 	return EXIT_OK;
 }
 
-int command_sluiced(const struct command_call *c, const char *method, const char *const *params,
-		    size_t n_params, char **reply)
+int command_sluiced_error(const struct command_call *c, const char *method,
+			  const char *const *params, size_t n_params, char **reply, char **error)
 {
 	char *text = request_text(method, params, n_params);
 	json_t *answer;
@@ -152,10 +157,16 @@ int command_sluiced(const struct command_call *c, const char *method, const char
 		rc = command_fail("%s: %s", method, strerror(errno));
 	else {
 		answer = json_loadfd(fd, JSON_DISABLE_EOF_CHECK, NULL);
-		rc = take_reply(method, answer, reply);
+		rc = take_reply(method, answer, reply, error);
 		json_decref(answer);
 	}
 	free(text);
 	close(fd);
 	return rc;
+}
+
+int command_sluiced(const struct command_call *c, const char *method, const char *const *params,
+		    size_t n_params, char **reply)
+{
+	return command_sluiced_error(c, method, params, n_params, reply, NULL);
 }
