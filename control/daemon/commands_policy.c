@@ -53,13 +53,22 @@ static void apply(struct unixctl_call *call, int argc, const char *argv[], void 
 		unixctl_error(call, "policy/apply: CONFIRM_MS is not a number");
 		return;
 	}
+	if (policy_run_awaits_confirm(r)) {
+		unixctl_error(call,
+			      "the policy in force waits for its confirmation: confirm it, or "
+			      "roll it back, first");
+		return;
+	}
 	if (policy_run_try(file, text, policy_run_text(r, "grants"), &e)) {
 		unixctl_error(call, e.text);
 		return;
 	}
+	if (!strcmp(text, policy_run_text(r, "policy")))
+		confirm_ms = 0; /* there is nothing to go back from */
 	if (!log_request(r, call, "apply", file, argv[4], NULL))
 		return;
-	policy_run_await_confirm(r, policy_run_text(r, "policy"), confirm_ms);
+	if (strcmp(text, policy_run_text(r, "policy")))
+		policy_run_await_confirm(r, policy_run_text(r, "policy"), confirm_ms);
 	done = confirm_ms ? xasprintf("in force; back to the policy before in %u s unless "
 				      "confirmed: sluice policy confirm\n",
 				      (unsigned)(confirm_ms / 1000))

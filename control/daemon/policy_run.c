@@ -44,7 +44,7 @@ struct version {
 	struct policy *p;
 	struct str document; /* both texts, as the datapath keeps them */
 	uint8_t hash[POLICY_HASH_BYTES];
-	int64_t generation[POLICY_DOCS]; /* 0: the one before stands in */
+	int64_t generation[POLICY_DOCS]; /* -1: there is none, or the one before stands in */
 };
 
 struct policy_run {
@@ -56,7 +56,7 @@ struct policy_run {
 	bool judged;
 	char *seen[POLICY_DOCS]; /* texts judged last */
 	struct version wanted;
-	int64_t settled[POLICY_DOCS];   /* generation with a verdict */
+	int64_t settled[POLICY_DOCS];   /* generation with a verdict, or -1 */
 	struct str reason[POLICY_DOCS]; /* of the verdict; "": in force */
 
 	struct api_client *client;
@@ -87,7 +87,7 @@ static const char *applied_text(const struct policy_run *r, const char *name)
 static int64_t generation_of(const struct policy_run *r, const char *name)
 {
 	struct policy_document doc;
-	return policy_store_find(r->d->policies, name, &doc) ? doc.generation : 0;
+	return policy_store_find(r->d->policies, name, &doc) ? doc.generation : -1;
 }
 
 static int read_both(struct policy **p, const char *file, const char *main, const char *grants,
@@ -116,7 +116,7 @@ static void free_version(struct version *v)
 static void set_verdict(struct policy_run *r, enum policy_doc doc, int64_t generation,
 			const char *reason)
 {
-	if (!generation)
+	if (generation < 0)
 		return;
 	r->settled[doc] = generation;
 	str_clear(&r->reason[doc]);
@@ -134,7 +134,7 @@ static int make_version(struct policy_run *r, const bool applied[POLICY_DOCS], s
 	for (int i = 0; i < POLICY_DOCS; i++) {
 		text[i] = applied[i] ? applied_text(r, policy_doc_names[i])
 				     : policy_run_text(r, policy_doc_names[i]);
-		v->generation[i] = applied[i] ? 0 : generation_of(r, policy_doc_names[i]);
+		v->generation[i] = applied[i] ? -1 : generation_of(r, policy_doc_names[i]);
 	}
 	rc = read_both(&v->p, "policy.yaml", text[0], text[1], e);
 	if (rc)
@@ -301,8 +301,11 @@ static void changed(void *aux)
 	}
 	note_strangers(r);
 	for (int i = 0; i < POLICY_DOCS; i++) {
+		const char *text = policy_run_text(r, policy_doc_names[i]);
+		if (!r->seen[i] || strcmp(r->seen[i], text))
+			r->settled[i] = -1; /* others may not raise the generation */
 		free(r->seen[i]);
-		r->seen[i] = xstrdup(policy_run_text(r, policy_doc_names[i]));
+		r->seen[i] = xstrdup(text);
 	}
 	judge(r);
 	r->judged = true;
@@ -575,6 +578,11 @@ static void confirmed(struct attrs a, bool more, const struct err *error, void *
 	free(c);
 }
 
+bool policy_run_awaits_confirm(const struct policy_run *r)
+{
+	return confirm_until(r);
+}
+
 bool policy_run_confirm(struct policy_run *r, struct unixctl_call *call)
 {
 	struct confirming *c;
@@ -627,6 +635,8 @@ struct policy_run *policy_run_create(struct sluiced *d)
 {
 	struct policy_run *r = xzalloc(sizeof *r);
 	r->d = d;
+	for (int i = 0; i < POLICY_DOCS; i++)
+		r->settled[i] = -1;
 	list_init(&r->waiters);
 	r->timer = evtimer_new(d->base, timed, r);
 	return r;

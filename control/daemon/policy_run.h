@@ -40,6 +40,7 @@ struct audit *policy_run_audit(struct policy_run *r);
 
 /* Confirmation. */
 void policy_run_await_confirm(struct policy_run *r, const char *previous, uint64_t confirm_ms);
+bool policy_run_awaits_confirm(const struct policy_run *r);
 /* False: nothing waits for it. */
 bool policy_run_confirm(struct policy_run *r, struct unixctl_call *call);
 /* What is kept to go back to; NULL: nothing. Borrowed. */
