@@ -36,10 +36,11 @@ static json_t *notes_json(const struct sluiced *d)
 					rows_note_kind_name(n->kind), "text", n->text));
 	VEC_FOR_EACH (p, &engine_desired(d->engine)->ports) {
 		const struct port_state *st = engine_port(d->engine, (*p)->name);
-		if (st && st->error)
-			json_array_append_new(list,
-					      json_pack("{s:s, s:s, s:s}", "table", "Interface",
-							"name", (*p)->name, "text", st->error));
+		if (st && port_state_error(st))
+			json_array_append_new(
+				list, json_pack("{s:s, s:s, s:s, s:s, s:s}", "table", "Interface",
+						"name", (*p)->name, "bridge", (*p)->bridge, "type",
+						(*p)->type, "text", port_state_error(st)));
 	}
 	return list;
 }

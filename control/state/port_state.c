@@ -32,6 +32,7 @@ static void forget(struct port_states *s, struct port_state *p)
 	hmap_remove(&s->by_name, &p->node);
 	config_port_free(p->failed);
 	free(p->error);
+	free(p->peer_error);
 	free(p->name);
 	free(p);
 }
@@ -43,11 +44,36 @@ void port_states_free(struct port_states *s)
 	hmap_destroy(&s->by_name);
 }
 
+static void check_peer(struct port_state *s, const struct config_port *p,
+		       const struct config *wanted)
+{
+	const char *name = NULL;
+	char *text = NULL;
+
+	VEC_FOR_EACH (o, &p->options)
+		if (!strcmp(o->key, "peer"))
+			name = o->value;
+	const struct config_port *peer = name ? config_find_port(wanted, name) : NULL;
+	if (!peer || strcmp(peer->type, "patch"))
+		text = xasprintf("port %s: options:peer: %s: there is no such patch port", p->name,
+				 name ? name : "");
+	config_set_str(&s->peer_error, text);
+	free(text);
+}
+
+const char *port_state_error(const struct port_state *p)
+{
+	return p->error ? p->error : p->peer_error;
+}
+
 void port_states_keep(struct port_states *s, const struct config *wanted)
 {
 	HMAP_FOR_EACH_SAFE (p, struct port_state, node, &s->by_name)
 		if (!config_find_port(wanted, p->name))
 			forget(s, p);
+	VEC_FOR_EACH (p, &wanted->ports)
+		if (!strcmp((*p)->type, "patch"))
+			check_peer(port_states_get(s, (*p)->name), *p, wanted);
 }
 
 void port_state_fail(struct port_state *p, const struct config_port *attempted, const char *why,

@@ -28,6 +28,7 @@ struct port_state {
 	char *name;
 	struct port_status status;
 	char *error;                /* why the last attempt failed; NULL: it did not */
+	char *peer_error;           /* a patch port without the other end; NULL: fine */
 	struct config_port *failed; /* what was attempted */
 	uint64_t retry_at_ms;       /* monotonic */
 	uint32_t retry_delay_ms;
@@ -43,7 +44,10 @@ struct port_states {
 struct port_state *port_states_find(const struct port_states *s, const char *name);
 struct port_state *port_states_get(struct port_states *s, const char *name); /* makes one */
 void port_states_free(struct port_states *s);
-/* Forgets the ports that are not in `wanted`. */
+/* What is wrong with the port; NULL: nothing. */
+const char *port_state_error(const struct port_state *p);
+/* Forgets the ports that are not in `wanted`, and looks whether patch ports there have their peers.
+ */
 void port_states_keep(struct port_states *s, const struct config *wanted);
 
 void port_state_fail(struct port_state *p, const struct config_port *attempted, const char *why,

@@ -152,8 +152,8 @@ static const char *error_of(const struct writeback *w, const char *name,
 	const struct rows_note *n = rows_notes_find(w->notes, "Interface", name, ROWS_UNSUPPORTED);
 	if (n)
 		return n->text;
-	if (st && st->error)
-		return st->error;
+	if (st && port_state_error(st))
+		return port_state_error(st);
 	if (!engine_client(w->engine) && ovsdb_row_int(iface, "ofport", -1) < 0)
 		return engine_datapath_error(w->engine);
 	return NULL;

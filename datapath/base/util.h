@@ -73,8 +73,6 @@ static inline void store_be64(void *p, uint64_t v)
 }
 
 #define SL_ARRAY_SIZE(a)                   (sizeof(a) / sizeof((a)[0]))
-#define SL_MIN(a, b)                       ((a) < (b) ? (a) : (b))
-#define SL_MAX(a, b)                       ((a) > (b) ? (a) : (b))
 #define SL_DIV_ROUND_UP(a, b)              (((a) + (b)-1) / (b))
 #define SL_ALIGN_UP(a, n)                  (((a) + (n)-1) / (n) * (n))
 #define SL_CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
@@ -85,6 +83,18 @@ static inline void store_be64(void *p, uint64_t v)
 #define SL_PRINTF(fmt, args)               __attribute__((format(printf, fmt, args)))
 #define SL_UNUSED                          __attribute__((unused))
 #define SL_PACKED                          __attribute__((packed))
+
+/* Each argument is evaluated once. The numbers keep nested uses apart. */
+#define SL_CAT_(a, b) a##b
+#define SL_CAT(a, b)  SL_CAT_(a, b)
+#define SL_MIN(a, b)  SL_PICK_(<, a, b, SL_CAT(sl_a, __COUNTER__), SL_CAT(sl_b, __COUNTER__))
+#define SL_MAX(a, b)  SL_PICK_(>, a, b, SL_CAT(sl_a, __COUNTER__), SL_CAT(sl_b, __COUNTER__))
+#define SL_PICK_(op, a, b, va, vb)                                                                 \
+	__extension__({                                                                            \
+		const __auto_type va = (a);                                                        \
+		const __auto_type vb = (b);                                                        \
+		va op vb ? va : vb;                                                                \
+	})
 
 /* Memory that small control-plane code needs: these abort on exhaustion (with a log line), so
  * they are never called with a size that a peer chose and nobody bounded, nor by a poll thread. */

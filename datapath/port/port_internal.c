@@ -18,16 +18,13 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "datapath/base/log.h"
-#include "datapath/core/pool.h"
-#include "datapath/offload/vnet.h"
 #include "datapath/port/netif.h"
 #include "datapath/port/port_priv.h"
-#include "datapath/port/rx_chain.h"
 #include "datapath/port/tap_place.h"
+#include "datapath/port/vnet_fd.h"
 
 LOG_MODULE(internal);
 
@@ -251,25 +248,13 @@ static uint16_t rx_burst(struct port *p, uint16_t qi, struct rte_mbuf **pkts, ui
 	struct tap_queue *q = &t->q[qi];
 	for (uint16_t tries = 0; tries < n; tries++) {
 		struct virtio_net_hdr hdr;
-		bool ready = rx_chain_fill(&q->rx, p->numa_node);
-		struct iovec *iov = rx_chain_iov(&q->rx, ready, &hdr, sizeof hdr);
-		ssize_t len = readv(q->fd, iov, rx_chain_n_iov(&q->rx, ready));
+		struct rte_mbuf *m;
+		uint32_t bytes;
 
-		if (len < (ssize_t)sizeof hdr)
+		if (!vnet_fd_read(q->fd, &q->rx, p->numa_node, &hdr, &m, &bytes))
 			break;
-		uint32_t bytes = (uint32_t)len - (uint32_t)sizeof hdr;
-		if (!ready) {
-			port_rx_drop(p, DROP_RX_NO_MBUF, 1, bytes);
-			continue;
-		}
-		struct rte_mbuf *m = rx_chain_take(&q->rx, bytes);
-		enum drop_reason why = vnet_to_mbuf(&hdr, m);
-		if (why != DROP_NONE) {
-			port_rx_drop(p, why, 1, bytes);
-			rte_pktmbuf_free(m);
-			continue;
-		}
-		pkts[got++] = m;
+		if (vnet_fd_accept(p, m, &hdr, DROP_RX_NO_MBUF, bytes))
+			pkts[got++] = m;
 	}
 	return got;
 }
@@ -277,23 +262,8 @@ static uint16_t rx_burst(struct port *p, uint16_t qi, struct rte_mbuf **pkts, ui
 static uint16_t tx_burst(struct port *p, uint16_t qi, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct tap *t = p->priv;
-	int fd = t->q[qi % t->n_queues].fd;
-	uint16_t i;
 
-	for (i = 0; i < n; i++) {
-		struct virtio_net_hdr hdr;
-		struct iovec iov[TX_IOV_MAX];
-
-		vnet_from_mbuf(pkts[i], &hdr);
-		int n_iov = tx_iov(pkts[i], &hdr, sizeof hdr, iov);
-		if (n_iov < 0 || writev(fd, iov, n_iov) < 0) {
-			if (n_iov >= 0 && errno == EAGAIN)
-				break;
-			__atomic_add_fetch(&t->tx_errors, 1, __ATOMIC_RELAXED);
-		}
-	}
-	rte_pktmbuf_free_bulk(pkts, i);
-	return i;
+	return vnet_fd_send(t->q[qi % t->n_queues].fd, pkts, n, &t->tx_errors);
 }
 
 static int rx_fd(struct port *p, uint16_t q)

@@ -7,7 +7,7 @@
  * socket as well and marks its slot TP_STATUS_COPY; it is then read straight into buffers, in
  * order, one system call and one copy for up to 64 KiB, and the ring stays small.
  *
- * Transmission is one sendmsg a packet, past the queueing disciplines. */
+ * Transmission is one system call a packet, past the queueing disciplines. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_ether.h>
@@ -24,11 +24,10 @@
 
 #include "datapath/base/log.h"
 #include "datapath/core/pool.h"
-#include "datapath/offload/vnet.h"
 #include "datapath/port/netif.h"
 #include "datapath/port/netif_block.h"
 #include "datapath/port/port_priv.h"
-#include "datapath/port/rx_chain.h"
+#include "datapath/port/vnet_fd.h"
 
 LOG_MODULE(netdev);
 
@@ -306,14 +305,12 @@ static bool insert_vlan(struct rte_mbuf *m, const struct tpacket2_hdr *h, uint32
 static struct rte_mbuf *read_long(struct port *p, struct netdev_queue *q,
 				  struct virtio_net_hdr *hdr, enum drop_reason *why)
 {
-	bool ready = rx_chain_fill(&q->rx, p->numa_node);
-	struct iovec *iov = rx_chain_iov(&q->rx, ready, hdr, sizeof *hdr);
-	ssize_t len = readv(q->fd, iov, rx_chain_n_iov(&q->rx, ready));
+	struct rte_mbuf *m = NULL;
+	uint32_t bytes;
 
-	*why = ready ? DROP_RX_SOCKET_FULL : DROP_RX_NO_MBUF;
-	if (!ready || len < (ssize_t)sizeof *hdr)
-		return NULL;
-	return rx_chain_take(&q->rx, (uint32_t)len - (uint32_t)sizeof *hdr);
+	*why = vnet_fd_read(q->fd, &q->rx, p->numa_node, hdr, &m, &bytes) ? DROP_RX_NO_MBUF
+									  : DROP_RX_SOCKET_FULL;
+	return m;
 }
 
 static struct rte_mbuf *read_slot(const struct tpacket2_hdr *h, struct virtio_net_hdr *hdr,
@@ -355,19 +352,16 @@ static uint16_t rx_burst(struct port *p, uint16_t qi, struct rte_mbuf **pkts, ui
 		struct rte_mbuf *m = status & TP_STATUS_COPY ? read_long(p, q, &hdr, &why)
 							     : read_slot(h, &hdr, pool, &why);
 		uint32_t len = h->tp_len;
-		if (m)
-			why = vnet_to_mbuf(&hdr, m);
-		if (m && why == DROP_NONE && (status & TP_STATUS_VLAN_VALID) &&
-		    !insert_vlan(m, h, status))
-			why = DROP_RX_NO_MBUF;
+		bool ok = vnet_fd_accept(p, m, &hdr, why, len);
+		if (ok && (status & TP_STATUS_VLAN_VALID) && !insert_vlan(m, h, status)) {
+			port_rx_drop(p, DROP_RX_NO_MBUF, 1, len);
+			rte_pktmbuf_free(m);
+			ok = false;
+		}
 		__atomic_store_n(&h->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
 		q->next = q->next + 1 == q->n_slots ? 0 : q->next + 1;
-		if (!m || why != DROP_NONE) {
-			port_rx_drop(p, why, 1, len);
-			rte_pktmbuf_free(m);
-			continue;
-		}
-		pkts[got++] = m;
+		if (ok)
+			pkts[got++] = m;
 	}
 	return got;
 }
@@ -375,24 +369,8 @@ static uint16_t rx_burst(struct port *p, uint16_t qi, struct rte_mbuf **pkts, ui
 static uint16_t tx_burst(struct port *p, uint16_t qi, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct netdev *d = p->priv;
-	int fd = d->q[qi % d->n_queues].fd;
-	uint16_t i;
 
-	for (i = 0; i < n; i++) {
-		struct virtio_net_hdr hdr;
-		struct iovec iov[TX_IOV_MAX];
-
-		vnet_from_mbuf(pkts[i], &hdr);
-		int n_iov = tx_iov(pkts[i], &hdr, sizeof hdr, iov);
-		struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)n_iov};
-		if (n_iov < 0 || sendmsg(fd, &msg, MSG_DONTWAIT) < 0) {
-			if (n_iov >= 0 && (errno == EAGAIN || errno == ENOBUFS))
-				break;
-			__atomic_add_fetch(&d->tx_errors, 1, __ATOMIC_RELAXED);
-		}
-	}
-	rte_pktmbuf_free_bulk(pkts, i);
-	return i;
+	return vnet_fd_send(d->q[qi % d->n_queues].fd, pkts, n, &d->tx_errors);
 }
 
 static int rx_fd(struct port *p, uint16_t q)

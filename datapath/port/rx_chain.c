@@ -62,15 +62,3 @@ void rx_chain_free(struct rx_chain *c)
 			rte_pktmbuf_free(c->m[i]);
 	memset(c, 0, sizeof *c);
 }
-
-int tx_iov(const struct rte_mbuf *m, void *hdr, size_t hdr_bytes, struct iovec *iov)
-{
-	int n = 1;
-
-	if (m->nb_segs >= TX_IOV_MAX)
-		return -1;
-	iov[0] = (struct iovec){hdr, hdr_bytes};
-	for (; m; m = m->next)
-		iov[n++] = (struct iovec){rte_pktmbuf_mtod(m, void *), m->data_len};
-	return n;
-}

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Buffers for a read of a packet of any length up to 64 KiB: a row of empty mbufs with their
  * iovecs, of which a packet takes as many as it fills. Only those are replaced, so that a small
- * packet costs one buffer and no rebuilding. One poll thread per chain. And the reverse: iovecs of
- * an mbuf chain for writing. */
+ * packet costs one buffer and no rebuilding. One poll thread per chain. */
 #pragma once
 #include <sys/uio.h>
 
@@ -12,7 +11,6 @@
 
 enum {
 	RX_CHAIN_MAX = 32, /* 32 * 2176 > 65535 + Ethernet, two tags */
-	TX_IOV_MAX = 1 + 64,
 };
 
 struct rx_chain {
@@ -35,6 +33,3 @@ static inline int rx_chain_n_iov(const struct rx_chain *c, bool ready)
 /* The packet of `bytes` that was read. */
 struct rte_mbuf *rx_chain_take(struct rx_chain *c, uint32_t bytes);
 void rx_chain_free(struct rx_chain *c);
-
-/* Number of iovecs (TX_IOV_MAX at most), or -1 when the chain is too long. */
-int tx_iov(const struct rte_mbuf *m, void *hdr, size_t hdr_bytes, struct iovec *iov);

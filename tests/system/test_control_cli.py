@@ -220,3 +220,44 @@ def test_settings_of_the_next_start_are_taken_at_the_next_start(place):
     with open(f"/proc/{pids(env)['datapath']}/cmdline") as f:
         words = f.read().split("\0")
     assert words[words.index("--memory") + 1] == "96"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs network devices")
+def test_port_show_says_what_failed_and_devices_come_back():
+    """A port without device, a patch port without peer, and a device that disappears and returns."""
+    tag = f"cl{os.getpid() % 10000}"
+
+    def ip(*words):
+        subprocess.run(["ip", *words], check=True)
+
+    ip("link", "add", f"{tag}a", "type", "veth", "peer", "name", f"{tag}b")
+    try:
+        with Switch() as sw:
+            sw.vsctl("add-br", f"{tag}br")
+            for name, options in ((f"{tag}a", ()), (f"{tag}no", ()), (f"{tag}p", ("type=patch", f"options:peer={tag}q"))):
+                words = ("--", "set", "Interface", name, *options) if options else ()
+                sw.vsctl("add-port", f"{tag}br", name, *words, check=False)
+            assert sw.ports()[f"{tag}a"]["state"] == "open"
+            missing = sw.ports()[f"{tag}no"]
+            assert missing["state"] == "failed" and missing["bridge"] == f"{tag}br"
+            assert missing["detail"] == f"port {tag}no: no such network interface"
+            assert "no such network interface" in sw.sluice("port", "show", f"{tag}no")
+            assert not any(p["name"] == f"{tag}no" for p in sw.show("port", "--bridge", "other"))
+            patch = sw.ports()[f"{tag}p"]
+            assert patch["state"] == "error" and f"{tag}q: there is no such patch port" in patch["detail"]
+            assert "there is no such patch port" in sw.get("Interface", f"{tag}p", "error")
+            sw.vsctl("add-port", f"{tag}br", f"{tag}q", "--", "set", "Interface", f"{tag}q", "type=patch",
+                     f"options:peer={tag}p")
+            wait_until(lambda: sw.get("Interface", f"{tag}p", "error") == "[]")
+            assert sw.ports()[f"{tag}p"]["state"] == "open"
+
+            def state():
+                return sw.ports()[f"{tag}a"]["state"]
+
+            for _ in range(2):
+                ip("link", "del", f"{tag}b")
+                wait_until(lambda: state() == "failed")
+                ip("link", "add", f"{tag}a", "type", "veth", "peer", "name", f"{tag}b")
+                wait_until(lambda: state() == "open")
+    finally:
+        subprocess.run(["ip", "link", "del", f"{tag}b"], capture_output=True)

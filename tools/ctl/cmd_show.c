@@ -3,6 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include <jansson.h>
 
 #include "tools/ctl/handlers.h"
 #include "tools/ctl/table.h"
@@ -22,10 +25,9 @@ static bool wanted(struct show *s, const char *name)
 	return true;
 }
 
-/* Runs the dump, prints the table, and complains when the one object asked for was not there. */
-static int finish(struct show *s, struct msg *request, command_object_fn fn, const char *kind)
+/* Prints the table, and complains when the one object asked for was not there. */
+static int end(struct show *s, int rc, const char *kind)
 {
-	int rc = command_dump(s->c, request, fn, s);
 	if (!rc && s->name && !s->found)
 		rc = command_fail("%s %s: not found", kind, s->name);
 	if (rc) {
@@ -34,6 +36,11 @@ static int finish(struct show *s, struct msg *request, command_object_fn fn, con
 	}
 	table_finish(s->t);
 	return EXIT_OK;
+}
+
+static int finish(struct show *s, struct msg *request, command_object_fn fn, const char *kind)
+{
+	return end(s, command_dump(s->c, request, fn, s), kind);
 }
 
 static struct show begin(struct command_call *c, const char *name,
@@ -137,9 +144,8 @@ static void describe_vlan(struct attrs a, struct str *out)
 	}
 }
 
-static void put_port(struct attrs a, void *aux)
+static void put_port(struct attrs a, const char *error, struct show *s)
 {
-	struct show *s = aux;
 	struct attrs st = status_of(a);
 	struct str vlan = STR_INIT;
 	uint64_t ofport = attrs_u64(a, ATTR_OFPORT, attrs_u64(st, ATTR_OFPORT, 0));
@@ -156,18 +162,90 @@ static void put_port(struct attrs a, void *aux)
 	table_number(s->t, attrs_u64(st, ATTR_MTU, 0));
 	table_mac(s->t, st, ATTR_MAC);
 	table_number(s->t, attrs_u64(st, ATTR_N_RXQ, 0));
-	table_text(s->t, attrs_str(st, ATTR_STATE, ""));
-	table_text(s->t, attrs_str(st, ATTR_DETAIL, ""));
+	table_text(s->t, error ? "error" : attrs_str(st, ATTR_STATE, ""));
+	table_text(s->t, error ? error : attrs_str(st, ATTR_DETAIL, ""));
 	str_free(&vlan);
+}
+
+/* What sluiced says is wrong with ports; NULL when it is not there. Caller frees. */
+static json_t *ask_problems(const struct command_call *c)
+{
+	char *socket = command_path(c, "sluiced.sock"), *text = NULL;
+	json_t *status = NULL, *notes;
+	if (!access(socket, F_OK) && command_sluiced_is_there(c) &&
+	    !command_sluiced(c, "sluiced/status", NULL, 0, &text))
+		status = json_loads(text, 0, NULL);
+	notes = json_incref(json_object_get(status, "notes"));
+	json_decref(status);
+	free(text);
+	free(socket);
+	return notes;
+}
+
+static const char *text_of(const json_t *note, const char *key)
+{
+	const char *text = json_string_value(json_object_get(note, key));
+	return text ? text : "";
+}
+
+/* A port that the datapath refused, or that is there and has something wrong with it. */
+static void put_problem(struct show *s, const json_t *note)
+{
+	if (!wanted(s, text_of(note, "name")))
+		return;
+	table_row(s->t);
+	table_text(s->t, text_of(note, "name"));
+	table_text(s->t, text_of(note, "bridge"));
+	table_number(s->t, 0);
+	table_text(s->t, text_of(note, "type"));
+	table_text(s->t, "");
+	table_text(s->t, "down");
+	table_number(s->t, 0);
+	table_text(s->t, "");
+	table_number(s->t, 0);
+	table_text(s->t, "failed");
+	table_text(s->t, text_of(note, "text"));
+}
+
+struct ports_show {
+	struct show s;
+	json_t *problems; /* a note is taken out when its port is in the dump */
+};
+
+static void put_port_or_problem(struct attrs a, void *aux)
+{
+	struct ports_show *p = aux;
+	const json_t *note;
+	size_t i;
+	json_array_foreach(p->problems, i, note)
+	{
+		if (strcmp(text_of(note, "name"), attrs_str(a, ATTR_NAME, "")) ||
+		    strcmp(text_of(note, "table"), "Interface"))
+			continue;
+		put_port(a, text_of(note, "text"), &p->s);
+		json_array_remove(p->problems, i);
+		return;
+	}
+	put_port(a, NULL, &p->s);
 }
 
 int cmd_port_show(struct command_call *c)
 {
-	struct show s = begin(c, "ports", port_columns);
+	struct ports_show p = {.s = begin(c, "ports", port_columns), .problems = ask_problems(c)};
+	const char *bridge = command_option(c, "bridge");
+	const json_t *note;
 	struct msg m;
+	size_t i;
 	msg_init(&m, API_PORTS, 0);
 	bridge_filter(c, &m);
-	return finish(&s, &m, put_port, "port");
+	int rc = command_dump(c, &m, put_port_or_problem, &p);
+	json_array_foreach(p.problems, i,
+			   note) if (!rc && !strcmp(text_of(note, "table"), "Interface") &&
+				     *text_of(note, "bridge") &&
+				     (!bridge || !strcmp(text_of(note, "bridge"), bridge)))
+		put_problem(&p.s, note);
+	json_decref(p.problems);
+	return end(&p.s, rc, "port");
 }
 
 static const struct {

@@ -257,13 +257,30 @@ static int wait_ready(const struct command_call *c)
 			    READY_WAIT_MS / 1000);
 }
 
+static int become(const struct command_call *c, const char *name, bool huge)
+{
+	const struct start start = {c, huge};
+	char **words = NULL;
+	if (!strcmp(name, "datapath"))
+		words = datapath_words(&start);
+	else if (!strcmp(name, "control"))
+		words = sluiced_words(&start);
+	else
+		return command_usage(c, "up: --exec %s: neither datapath nor control", name);
+	execv(words[0], words);
+	return command_fail("%s: %s", words[0], strerror(errno));
+}
+
 int cmd_up(struct command_call *c)
 {
 	unsigned mb = free_hugepages_mb();
+	const char *name = command_option(c, "exec");
 	const char *wanted = command_option(c, "memory");
 	unsigned need = wanted ? (unsigned)atoi(wanted) : 64;
 	bool huge = !command_option(c, "no-huge") && mb >= need;
 	pid_t there = supervisor_pid(c);
+	if (there && name)
+		return command_fail("`sluice up` runs already (supervisor pid %d)", (int)there);
 	if (there) {
 		printf("already up (supervisor pid %d)\n", (int)there);
 		return wait_ready(c);
@@ -271,6 +288,8 @@ int cmd_up(struct command_call *c)
 	if ((mkdir(c->rundir, 0700) && errno != EEXIST) ||
 	    (mkdir(c->dbdir, 0700) && errno != EEXIST))
 		return command_fail("%s, %s: %s", c->rundir, c->dbdir, strerror(errno));
+	if (name)
+		return become(c, name, huge);
 	if (huge)
 		printf("memory: %u MB of hugepages are free, %u are used\n", mb, need);
 	else
