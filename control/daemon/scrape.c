@@ -11,11 +11,19 @@
 #include "control/daemon/switches.h"
 #include "control/openflow/ofswitch.h"
 #include "datapath/base/clock.h"
+#include "datapath/base/vec.h"
 #include "ovsdb-lite/client.h"
 #include "ovsdb-lite/server.h"
 
+struct rule_hits {
+	char *rule;
+	uint64_t verdict;
+	double pkts, conns;
+};
+
 struct scrape {
 	struct metric_set set;
+	VEC(struct rule_hits) rules; /* of the policy */
 	scrape_done_fn done;
 	void *aux;
 	size_t pending; /* requests in flight, and one until all are sent */
@@ -131,6 +139,54 @@ static void take_ct(struct scrape *s, struct attrs a, const char *bridge)
 	metric_set_add(&s->set, METRIC_CT_MEMORY, (double)attrs_u64(a, ATTR_MEMORY_BYTES, 0), NULL);
 }
 
+static void take_policy(struct scrape *s, struct attrs a, const char *bridge)
+{
+	vec_push(&s->rules, (struct rule_hits){.rule = xstrdup(attrs_str(a, ATTR_NAME, "")),
+					       .verdict = attrs_u64(a, ATTR_VERDICT, 0),
+					       .pkts = (double)attrs_u64(a, ATTR_PKTS, 0),
+					       .conns = (double)attrs_u64(a, ATTR_CONNS, 0)});
+}
+
+static int by_rule(const void *pa, const void *pb)
+{
+	const struct rule_hits *a = pa, *b = pb;
+	int c = strcmp(a->rule, b->rule);
+	return c ? c : a->verdict < b->verdict ? -1 : a->verdict > b->verdict;
+}
+
+/* One sample per name and verdict: a rule may be there for several directions. */
+static void put_policy(struct scrape *s)
+{
+	static const char *const verdicts[] = {"allow", "deny", "pass"};
+	if (s->rules.len)
+		qsort(s->rules.at, s->rules.len, sizeof *s->rules.at, by_rule);
+	for (size_t i = 0; i < s->rules.len;) {
+		const struct rule_hits *first = &s->rules.at[i];
+		const char *verdict =
+			first->verdict < SL_ARRAY_SIZE(verdicts) ? verdicts[first->verdict] : "";
+		double pkts = 0, conns = 0;
+		for (; i < s->rules.len && !by_rule(first, &s->rules.at[i]); i++) {
+			pkts += s->rules.at[i].pkts;
+			conns += s->rules.at[i].conns;
+		}
+		metric_set_add(&s->set, METRIC_POLICY_PKTS, pkts, "rule", first->rule, "verdict",
+			       verdict, NULL);
+		metric_set_add(&s->set, METRIC_POLICY_CONNS, conns, "rule", first->rule, "verdict",
+			       verdict, NULL);
+	}
+	VEC_FOR_EACH (r, &s->rules)
+		free(r->rule);
+	vec_free(&s->rules);
+}
+
+static void take_audit(struct scrape *s, struct attrs a, const char *bridge)
+{
+	metric_set_add(&s->set, METRIC_AUDIT_CHECKED, (double)attrs_u64(a, ATTR_AUDIT_CHECKED, 0),
+		       NULL);
+	metric_set_add(&s->set, METRIC_AUDIT_DIFFERENT,
+		       (double)attrs_u64(a, ATTR_AUDIT_DIFFERENT, 0), NULL);
+}
+
 /* ---- from sluiced ---- */
 
 static void put_ports(struct sluiced *d, struct metric_set *s)
@@ -181,6 +237,7 @@ static void finish(struct scrape *s)
 {
 	if (--s->pending)
 		return;
+	put_policy(s);
 	s->done(&s->set, s->aux);
 	metric_set_free(&s->set);
 	free(s);
@@ -223,7 +280,7 @@ static void ask(struct sluiced *d, struct scrape *s, enum api_message what, cons
 	struct msg m;
 	p->s = s;
 	p->take = take;
-	p->whole = what == API_STATUS;
+	p->whole = what == API_STATUS || what == API_AUDIT;
 	msg_init(&m, what, 0);
 	if (bridge) {
 		snprintf(p->bridge, sizeof p->bridge, "%s", bridge);
@@ -245,6 +302,9 @@ void scrape_start(struct sluiced *d, scrape_done_fn done, void *aux)
 		ask(d, s, API_PORT_STATS, NULL, take_port);
 		ask(d, s, API_POLL, NULL, take_thread);
 		ask(d, s, API_CT_INFO, NULL, take_ct);
+		/* A datapath that does not have these says so, and they are left out. */
+		ask(d, s, API_POLICY_HITS, NULL, take_policy);
+		ask(d, s, API_AUDIT, NULL, take_audit);
 		VEC_FOR_EACH (b, &engine_desired(d->engine)->bridges)
 			ask(d, s, API_TABLES, (*b)->name, NULL);
 	}

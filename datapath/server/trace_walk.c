@@ -10,6 +10,7 @@
 
 #include "datapath/base/clock.h"
 #include "datapath/base/str.h"
+#include "datapath/conntrack/ct_packet.h"
 #include "datapath/conntrack/ct_peek.h"
 #include "datapath/core/thread.h"
 #include "datapath/exec/select.h"
@@ -303,6 +304,26 @@ static void on_ct(void *aux, unsigned depth, uint16_t zone, bool commit, bool na
 			   commit ? ", commit" : "");
 }
 
+/* The packet's own fields as it leaves, without what only the switch knows of it. */
+static void put_leaving(struct walker *t, const struct flow *flow)
+{
+	struct str text = STR_INIT;
+	struct flow f;
+
+	memcpy(&f, flow, sizeof f);
+	memset(&f.regs, 0, sizeof f.regs);
+	memset(f.line[FLOW_LINE_TUNNEL], 0, FLOW_LINE_BYTES);
+	memset(f.line[FLOW_LINE_CT], 0, FLOW_LINE_BYTES);
+	f.key.in_port = f.key.recirc_id = 0;
+	f.key.ct_state = 0;
+	f.key.ct_zone = 0;
+	f.key.ct_mark = 0;
+	f.key.tun_id = 0;
+	flow_format(&f, NULL, &text);
+	msg_put_str(t->w->m, ATTR_FLOW_TEXT, str_cstr(&text));
+	str_free(&text);
+}
+
 static void on_output(void *aux, unsigned depth, const struct bridge_port *p,
 		      const struct flow *flow)
 {
@@ -313,6 +334,7 @@ static void on_output(void *aux, unsigned depth, const struct bridge_port *p,
 		msg_put_str(t->w->m, ATTR_PORT, p->c.name);
 		msg_put_u32(t->w->m, ATTR_OFPORT, p->c.ofport);
 		msg_put_str(t->w->m, ATTR_BRIDGE, p->bridge->name);
+		put_leaving(t, flow);
 		end_step(t, at);
 	}
 	if (line(t, depth + 1))
@@ -448,6 +470,33 @@ static void translate(struct flow_key *k, const struct ct_rewrite *rw)
 	}
 }
 
+/* What the tracker reads of the described bytes, under the addresses and ports that the packet has
+ * by now. False: there are no bytes. `known`: they are something that can be tracked. */
+static bool packet_of(const struct walker *t, const struct flow_key *k, uint16_t zone,
+		      struct ct_packet *p, bool *known)
+{
+	struct flow_offsets ofs;
+	struct flow_key as_described;
+	struct ct_tuple now;
+
+	if (!t->w->packet)
+		return false;
+	memset(&as_described, 0, sizeof as_described);
+	flow_extract(t->w->packet, t->w->packet_len, t->w->packet_len, &as_described, &ofs);
+	*known = ct_packet_parse(p, t->w->packet, t->w->packet_len, t->w->packet_len, &ofs, zone);
+	if (*known && !p->related) {
+		bool v6 = p->tuple.family == 6;
+
+		memcpy(p->tuple.src, v6 ? k->ipv6_src : (const uint8_t *)&k->ip_src, v6 ? 16 : 4);
+		memcpy(p->tuple.dst, v6 ? k->ipv6_dst : (const uint8_t *)&k->ip_dst, v6 ? 16 : 4);
+		if (tuple_of(k, zone, &now)) {
+			p->tuple.src_port = now.src_port;
+			p->tuple.dst_port = now.dst_port;
+		}
+	}
+	return true;
+}
+
 /* The connection's state as the look-up after ct() sees it. True: assumed. */
 static bool track(struct walker *t, struct later *l, unsigned nth)
 {
@@ -458,9 +507,14 @@ static bool track(struct walker *t, struct later *l, unsigned nth)
 	struct ct_tuple tuple;
 	bool known = tuple_of(k, l->zone, &tuple);
 	bool assumed = nth < t->w->n_ct_next;
+	struct ct_packet packet;
+	bool bytes = packet_of(t, k, l->zone, &packet, &known);
 
-	ct_peek(known ? &tuple : NULL, l->zone, l->nat, (uint32_t)clock_mono_ms(), &m, &rw);
-	if (!known && ip) /* protocols whose identifier is not in the key */
+	if (bytes)
+		tuple = packet.tuple;
+	ct_peek(known ? &tuple : NULL, bytes && known ? &packet : NULL, l->zone, l->nat,
+		(uint32_t)clock_mono_ms(), &m, &rw);
+	if (!known && !bytes && ip) /* protocols whose identifier is not in the key */
 		m.state = CT_STATE_TRK | CT_STATE_NEW;
 	if (assumed)
 		m.state = t->w->ct_next[nth] | CT_STATE_TRK;

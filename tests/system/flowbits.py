@@ -13,7 +13,8 @@ ADD = 0
 _host = None
 
 
-def ask(kind, text):
+def ask_text(kind, text):
+    """flow-host's answer."""
     global _host
     if _host is None:
         _host = subprocess.Popen([os.path.join(BUILD, "bin", "flow-host")], text=True,
@@ -22,7 +23,11 @@ def ask(kind, text):
     _host.stdin.flush()
     answer = _host.stdout.readline().strip()
     assert not answer.startswith("error"), (text, answer)
-    return bytes.fromhex(answer)
+    return answer
+
+
+def ask(kind, text):
+    return bytes.fromhex(ask_text(kind, text))
 
 
 def match(text):

@@ -228,3 +228,43 @@ def test_a_cut_file_is_refused_after_what_is_whole(dp, tmp_path):
         f.truncate(os.path.getsize(path) - 5)
     r = run(dp.process, "why", path, "--port", "p1", code=2)
     assert "after packet 1" in r.stderr and "packet 1:" in r.stdout
+def test_trace_of_fields_bytes_and_files(dp, tmp_path):
+    text = run(dp.process, "trace", "br0", "in_port=p1,udp,nw_dst=10.0.0.1").stdout
+    assert "is not known: flooded" in text and "Result: sent to p2, sent to p3" in text and "Megaflow:" in text
+    for argv in (["in_port=p1", udp().hex()], ["--port", "p1", udp().hex()],
+                 ["--port", "p1", "--pcap", pcap(tmp_path / "x.pcap", udp())]):
+        o = json.loads(run(dp.process, "trace", "br0", *argv, "--json").stdout)
+        assert o["outputs"] == ["p2", "p3"] and o["dropped"] is False, o
+    drop_rule(dp)
+    text = run(dp.process, "trace", "br0", "in_port=p1,udp,nw_dst=10.0.0.1").stdout
+    assert "table 0: priority 7, ip,nw_dst=10.0.0.1, cookie 0xbeef" in text
+    assert "Result: dropped: no_actions" in text and "what to do: look at the rule" in text
+    o = json.loads(run(dp.process, "trace", "br0", "in_port=1,udp,nw_dst=10.0.0.1", "--json").stdout)
+    assert o["dropped"] and o["reason"] == "no_actions" and o["remedy"] and o["outputs"] == []
+    lines = run(dp.process, "trace", "br0", "--port", "p1", "--pcap", pcap(tmp_path / "y.pcap", udp(), udp(
+        ip_dst="0a000002")), "--json").stdout.splitlines()
+    assert [(o["packet"], o["dropped"]) for o in map(json.loads, lines)] == [(1, True), (2, False)]
+
+
+def test_why_says_what_became_of_each_packet(dp, tmp_path):
+    drop_rule(dp)
+    send(dp, "p1", udp(src=5, ip_dst="0a000002"))
+    frames(dp, "p2", 1)
+    wait_until(lambda: dp.dump("macs"))
+    send(dp, "p1", udp(src=5), 4)
+    wait_until(lambda: dp.dump("drops"))
+    path = pcap(tmp_path / "lost.pcap", udp(src=5), udp(src=5, ip_dst="0a000002"), udp(src=77))
+    text = run(dp.process, "why", path).stdout
+    one, two, three = re.split(r"(?m)^(?=packet \d)", text)[1:]
+    assert "from p1 on br0: dropped: no_actions" in one and "cookie 0xbeef" in one and "what to do: " in one
+    assert "4 packets of p1 were dropped for this so far" in one
+    assert "from p1 on br0: sent to p2, sent to p3" in two
+    assert "no port is known" in three and "3 packets, 1 of them would be dropped" in three
+    answers = [json.loads(x) for x in run(dp.process, "why", path, "--json").stdout.splitlines()]
+    assert answers[0]["reason"] == "no_actions" and answers[0]["drops"] == [
+        {"port": "p1", "reason": "no_actions", "count": 4}]
+    assert answers[1]["outputs"] == ["p2", "p3"] and answers[2]["port"] is None
+    o = json.loads(run(dp.process, "why", pcap(tmp_path / "z.pcap", udp(src=77)), "--port", "p2", "--json").stdout)
+    assert o["port"] == "p2" and o["reason"] == "no_actions"
+
+

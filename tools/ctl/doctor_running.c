@@ -6,6 +6,7 @@
 
 #include "tools/ctl/doctor.h"
 #include "datapath/api/drop_text.h"
+#include "datapath/base/clock.h"
 #include "tools/ctl/rate.h"
 
 enum {
@@ -13,6 +14,7 @@ enum {
 	IDLE_PERMILLE = 500, /* one that could take a queue over */
 	FULL_PERCENT = 90,
 	DROPS_SHOWN = 8,
+	GRANT_SOON_MS = 24 * 3600 * 1000,
 	MISS_RATE_MIN = 1000, /* misses per second that are worth a word */
 };
 
@@ -248,4 +250,26 @@ void check_misses(struct doctor *d)
 			    rate_text(misses, text, sizeof text),
 			    rx > 0 ? misses * 100 / rx : 100.0);
 	}
+}
+
+void check_audit(struct doctor *d)
+{
+	if (d->now.audit_different)
+		doctor_find(d, DOCTOR_ERROR, "flow cache",
+			    "sluice record, and report it with the audit events of sluice events",
+			    "%llu of %llu cache hits that were checked did not say what the tables "
+			    "say (the entries were removed)",
+			    (unsigned long long)d->now.audit_different,
+			    (unsigned long long)d->now.audit_checked);
+}
+
+void check_grants(struct doctor *d)
+{
+	uint64_t now_ms = clock_wall_ms();
+	VEC_FOR_EACH (g, &d->now.grants)
+		if (g->valid_until_ms > now_ms && g->valid_until_ms - now_ms < GRANT_SOON_MS)
+			doctor_find(d, DOCTOR_NOTE, g->name,
+				    "give it a later end in the policy, or let it end",
+				    "this rule of the policy ends in %llu minutes",
+				    (unsigned long long)(g->valid_until_ms - now_ms) / 60000);
 }

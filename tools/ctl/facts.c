@@ -179,6 +179,21 @@ static void take_ct(struct attrs a, void *aux)
 	f->ct_half_open = attrs_u64(a, ATTR_CT_HALF_OPEN, 0);
 }
 
+static void take_rule_hits(struct attrs a, void *aux)
+{
+	struct facts *f = aux;
+	uint64_t until = attrs_u64(a, ATTR_VALID_UNTIL_MS, 0);
+	if (until)
+		vec_push(&f->grants, (struct fact_grant){text_of(a, ATTR_NAME), until});
+}
+
+static void take_audit(struct attrs a, void *aux)
+{
+	struct facts *f = aux;
+	f->audit_checked = attrs_u64(a, ATTR_AUDIT_CHECKED, 0);
+	f->audit_different = attrs_u64(a, ATTR_AUDIT_DIFFERENT, 0);
+}
+
 /* ---- reading ---- */
 
 struct api_client *facts_connect(const struct command_call *c, struct err *e)
@@ -211,6 +226,10 @@ static void read_datapath(struct api_client *client, struct facts *f)
 	dump(client, API_BRIDGES, take_bridge, f);
 	dump(client, API_MACS, take_mac, f);
 	dump(client, API_CT_INFO, take_ct, f);
+	dump(client, API_POLICY_HITS, take_rule_hits, f);
+	msg_init(&m, API_AUDIT, 0);
+	api_call(client, &m, take_audit, f, &e); /* refused by datapaths without it */
+	err_clear(&e);
 	msg_init(&m, API_STATUS, 0);
 	f->datapath = !api_call(client, &m, take_status, f, &e);
 	if (!f->datapath)
@@ -264,6 +283,9 @@ void facts_free(struct facts *f)
 		free(d->port);
 		free(d->reason);
 	}
+	VEC_FOR_EACH (g, &f->grants)
+		free(g->name);
+	vec_free(&f->grants);
 	vec_free(&f->ports);
 	vec_free(&f->threads);
 	vec_free(&f->bridges);

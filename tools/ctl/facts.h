@@ -39,6 +39,10 @@ struct fact_drop {
 	char *port, *reason;
 	uint64_t count;
 };
+struct fact_grant { /* a rule of the policy that ends by itself */
+	char *name;
+	uint64_t valid_until_ms; /* wall clock */
+};
 struct facts {
 	bool datapath; /* it answered */
 	char datapath_error[ERR_TEXT_BYTES];
@@ -50,7 +54,9 @@ struct facts {
 	VEC(struct fact_thread) threads;
 	VEC(struct fact_bridge) bridges;
 	VEC(struct fact_drop) drops;
+	VEC(struct fact_grant) grants;
 	uint64_t ct_max, ct_count, ct_half_open;
+	uint64_t audit_checked, audit_different;
 	struct sample counts;
 	json_t *sluiced; /* sluiced/status; NULL: away */
 };
