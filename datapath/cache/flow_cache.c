@@ -58,7 +58,7 @@ int flow_cache_create(unsigned thread_idx, uint32_t flow_limit, struct flow_cach
 	c->sig = map(SIG_BUCKETS * sizeof *c->sig);
 	c->head = map((size_t)heads * sizeof *c->head);
 	c->flow = map(((size_t)flow_limit + 1) * sizeof *c->flow);
-	if (!c->sig || !c->head || !c->flow ||
+	if (!c->sig || !c->head || !c->flow || info_pool_create(&c->infos) ||
 	    getrandom(c->key, sizeof c->key, 0) != sizeof c->key) {
 		flow_cache_destroy(c);
 		return -ENOMEM;
@@ -240,6 +240,11 @@ void flow_cache_flush(struct flow_cache *c)
 			remove_flow(c, &c->flow[i]);
 }
 
+static void free_pool(void *p)
+{
+	info_pool_destroy(p);
+}
+
 void flow_cache_destroy(struct flow_cache *c)
 {
 	if (!c)
@@ -248,6 +253,8 @@ void flow_cache_destroy(struct flow_cache *c)
 		for (uint32_t p = 0; p < PORT_ID_MAX; p++)
 			flow_cache_port_forget(c, p);
 	flow_cache_collect(c, 0);
+	if (c->infos)
+		rcu_defer(free_pool, c->infos); /* behind the infos that are still to come back */
 	if (c->sig)
 		munmap(c->sig, (c->sig_mask + 1) * sizeof *c->sig);
 	if (c->head)
@@ -277,19 +284,29 @@ static bool take_token(struct port_cache *pc, uint32_t now_ms)
 	return true;
 }
 
-static struct mf_info *make_info(const struct resolve_result *r, const struct flow_key *key,
-				 const struct mf_mask *mask)
+static struct mf_info *new_info(struct flow_cache *c, size_t n_bytes)
+{
+	struct mf_info *info = info_pool_get(c->infos, n_bytes);
+
+	if (info) {
+		memset(&info->pool, 0, sizeof *info - offsetof(struct mf_info, pool));
+		info->pool = c->infos;
+	}
+	return info;
+}
+
+static struct mf_info *make_info(struct flow_cache *c, const struct resolve_result *r,
+				 const struct flow_key *key, const struct mf_mask *mask)
 {
 	uint16_t n_mask = (uint16_t)__builtin_popcount(mask->lines);
 	uint16_t n_written = (uint16_t)__builtin_popcount(r->written_lines);
 	size_t lines = sizeof(struct mf_info) + (2u * n_mask + n_written) * FLOW_LINE_BYTES;
 	size_t targets = r->n_credits * sizeof(struct credit_target *);
 	size_t prog = sizeof(struct program) + r->prog.n_words * sizeof(union prog_word);
-	struct mf_info *info = aligned_alloc(16, SL_ALIGN_UP(lines + targets + prog, 16));
+	struct mf_info *info = new_info(c, lines + targets + prog);
 
 	if (!info)
 		return NULL;
-	memset(info, 0, sizeof *info);
 	info->mask_lines = mask->lines;
 	info->written_lines = r->written_lines;
 	info->deps = r->deps;
@@ -332,7 +349,7 @@ void flow_cache_credit_once(struct flow_cache *c, const struct resolve_result *r
 
 	if (!r->n_credits)
 		return;
-	info = calloc(1, sizeof *info + r->n_credits * sizeof(struct credit_target *));
+	info = new_info(c, sizeof *info + r->n_credits * sizeof(struct credit_target *));
 	if (!info)
 		return;
 	info->n_targets = r->n_credits;
@@ -419,7 +436,7 @@ struct megaflow *flow_cache_install(struct flow_cache *c, struct port_cache *pc,
 	int slot = port_masks_choose(c, pc, &mask, lines);
 	if (slot < 0)
 		return NULL;
-	struct mf_info *info = make_info(r, &full, pc->mask[slot]);
+	struct mf_info *info = make_info(c, r, &full, pc->mask[slot]);
 	if (!info)
 		return NULL;
 	if (stale && (stale->flags & MF_LIVE) &&
@@ -439,7 +456,7 @@ struct megaflow *flow_cache_install(struct flow_cache *c, struct port_cache *pc,
 		if (!mf) {
 			evict(c, now_ms);
 			put_targets(info);
-			free(info);
+			info_pool_put(c->infos, info);
 			return NULL; /* the slot is free from the next burst on */
 		}
 		uint64_t h = classify_hash_masked(c, pc->mask[slot], &full);
@@ -659,12 +676,26 @@ static void credit(struct mf_info *info, uint64_t pkts, uint64_t bytes, uint32_t
 			   tcp_flags);
 }
 
-static void free_info(void *p)
+static void free_infos(void *p)
 {
-	struct mf_info *info = p;
+	struct mf_info *info = p, *next;
 
-	put_targets(info);
-	free(info);
+	for (; info; info = next) {
+		next = info->next_retired;
+		put_targets(info);
+		info_pool_put(info->pool, info);
+	}
+}
+
+void flow_cache_drain(struct flow_cache *c, uint64_t now_ms)
+{
+	struct mf_info *all = __atomic_exchange_n(&c->retired, NULL, __ATOMIC_ACQUIRE);
+
+	for (struct mf_info *r = all; r; r = r->next_retired)
+		credit(r, r->final_pkts, r->final_bytes, r->final_used_ms, r->final_tcp_flags,
+		       now_ms);
+	if (all)
+		rcu_defer(free_infos, all);
 }
 
 void flow_cache_collect(struct flow_cache *c, uint64_t now_ms)
@@ -689,15 +720,34 @@ void flow_cache_collect(struct flow_cache *c, uint64_t now_ms)
 			continue;
 		credit(info, pkts, bytes, used, tcp_flags, now_ms);
 	}
-	struct mf_info *r = __atomic_exchange_n(&c->retired, NULL, __ATOMIC_ACQUIRE);
-	while (r) {
-		struct mf_info *next = r->next_retired;
+	flow_cache_drain(c, now_ms);
+}
 
-		credit(r, r->final_pkts, r->final_bytes, r->final_used_ms, r->final_tcp_flags,
-		       now_ms);
-		rcu_defer(free_info, r);
-		r = next;
+/* Pages of the megaflows that the thread will come to next: two blocks ahead. */
+static void prepare_flows(struct flow_cache *c)
+{
+	enum { AHEAD = 2 << 20 };
+	size_t used = __atomic_load_n(&c->flow_top, __ATOMIC_RELAXED) * sizeof *c->flow;
+	size_t all = ((size_t)c->flow_limit + 1) * sizeof *c->flow;
+	size_t want = used < AHEAD / 2 ? 0 : SL_MIN(used * 2, used + 4 * (size_t)AHEAD);
+	uint8_t *base = (uint8_t *)c->flow;
+
+	want = SL_MIN(want, all) & ~(size_t)4095;
+#ifdef MADV_POPULATE_WRITE
+	while (c->prepared_bytes < want) {
+		size_t n = SL_MIN(want - c->prepared_bytes, (size_t)AHEAD);
+
+		if (madvise(base + c->prepared_bytes, n, MADV_POPULATE_WRITE))
+			return;
+		c->prepared_bytes += n;
 	}
+#endif
+}
+
+void flow_cache_prepare(struct flow_cache *c)
+{
+	info_pool_prepare(c->infos);
+	prepare_flows(c);
 }
 
 void flow_cache_dump(struct flow_cache *c,

@@ -97,7 +97,9 @@ struct flow_cache {
 	unsigned thread_idx;
 	struct port_cache *port[PORT_ID_MAX]; /* NULL until the port's first packet */
 	struct mf_info *retired;              /* W: owner pushes, main takes all (atomic) */
-	uint32_t freed; /* slots freed since flow_cache_recycle(); not reused before */
+	struct info_pool *infos;
+	size_t prepared_bytes; /* of flow, pages in place  W: main */
+	uint32_t freed;        /* slots freed since flow_cache_recycle(); not reused before */
 	/* counters */
 	uint64_t sig_hits, table_hits, misses, restamped, resolved_again, evicted;
 	uint64_t sig_inserts;
@@ -142,6 +144,10 @@ void flow_cache_flush(struct flow_cache *c);
 
 /* main: credits everything counted so far. */
 void flow_cache_collect(struct flow_cache *c, uint64_t now_ms);
+/* main, every few milliseconds: credits and frees what the thread has retired, and puts memory in
+ * place for what it will install next. */
+void flow_cache_drain(struct flow_cache *c, uint64_t now_ms);
+void flow_cache_prepare(struct flow_cache *c);
 /* main: copies; racing entries are left out. */
 struct minimatch;
 void flow_cache_dump(struct flow_cache *c,

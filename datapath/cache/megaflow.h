@@ -6,6 +6,7 @@
  * writes here. Slots live in an arena that is never unmapped, so a reader that lost a race reads an
  * old number, not freed memory. */
 #pragma once
+#include "datapath/cache/info_pool.h"
 #include "datapath/core/credit.h"
 #include "datapath/flow/program.h"
 
@@ -14,6 +15,8 @@
  * evicts the entry pushes this to the main thread, which credits the rest and frees it after a
  * grace period; so the main thread may read what a slot points at without racing with a free. */
 struct mf_info {
+	struct info_piece piece;
+	struct info_pool *pool;           /* whose memory it is */
 	struct mf_info *next_retired;     /* W: owner, at retirement */
 	uint64_t final_pkts, final_bytes; /* W: owner, at retirement */
 	uint64_t seen_pkts, seen_bytes;   /* already credited  W: main */

@@ -675,6 +675,15 @@ void poll_credit_collect(void)
 			flow_cache_collect(poll_thread_at[t]->cache, now_ms);
 }
 
+void poll_upkeep(uint64_t now_ms)
+{
+	for (unsigned t = 0; t < POLL_THREADS_MAX; t++)
+		if (poll_thread_at[t]) {
+			flow_cache_drain(poll_thread_at[t]->cache, now_ms);
+			flow_cache_prepare(poll_thread_at[t]->cache);
+		}
+}
+
 uint64_t poll_held(uint32_t port_id)
 {
 	uint64_t n = 0;

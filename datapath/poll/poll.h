@@ -11,14 +11,14 @@
 struct err;
 
 enum poll_stage { /* the order in ATTR_STAGE_CYCLES; tools/ctl/cmd_show.c names the columns */
-	STAGE_RX,
-	STAGE_EXTRACT,
-	STAGE_CACHE,
-	STAGE_RESOLVE,
-	STAGE_EXEC,
-	STAGE_TX,
-	STAGE_IDLE,
-	STAGE_N
+		  STAGE_RX,
+		  STAGE_EXTRACT,
+		  STAGE_CACHE,
+		  STAGE_RESOLVE,
+		  STAGE_EXEC,
+		  STAGE_TX,
+		  STAGE_IDLE,
+		  STAGE_N
 };
 extern const char *const poll_stage_names[STAGE_N];
 
@@ -129,6 +129,8 @@ void poll_megaflow_dump(void (*fn)(const struct poll_megaflow *mf, void *aux), v
 /* Brings the credits (rules, buckets, MACs) up to date with everything forwarded before the call.
  */
 void poll_credit_collect(void);
+/* Every few milliseconds: memory that poll threads gave back or will need. */
+void poll_upkeep(uint64_t now_ms);
 void poll_cache_flush(void);
 /* Packets held in miss queues and staging, attributed to their ingress port. */
 uint64_t poll_held(uint32_t port_id);

@@ -121,9 +121,16 @@ bool fields_write(struct resolver *r, const struct field_info *f, const union fi
 bool fields_write_sub(struct resolver *r, const struct subfield *sf, const union field_value *v)
 {
 	const struct field_info *f = &fields[sf->field];
-	union field_value value = {{0}}, mask = {{0}};
-	unsigned n_bytes = (sf->n_bits + 7u) / 8;
+	unsigned n_bytes = (sf->n_bits + 7u) / 8, first = sf->ofs / 8u;
+	union field_value value, mask;
 
+	memset(&value, 0, f->n_bytes);
+	memset(&mask, 0, f->n_bytes);
+	if (!(sf->ofs % 8) && !(sf->n_bits % 8)) { /* whole bytes, as most are */
+		memcpy(value.b + f->n_bytes - first - n_bytes, v->b, n_bytes);
+		memset(mask.b + f->n_bytes - first - n_bytes, 0xff, n_bytes);
+		return fields_write(r, f, &value, &mask);
+	}
 	/* Bit by bit within the field's value: sub-fields are short and rarely unaligned. */
 	for (unsigned i = 0; i < sf->n_bits; i++) {
 		unsigned to = sf->ofs + i, byte = f->n_bytes - 1u - to / 8;

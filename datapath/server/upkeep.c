@@ -132,17 +132,18 @@ static void every_second(uint64_t now_ms)
 	port_watch_refresh();
 }
 
-static void expire_connections(uint64_t now_ms)
+static void every_10_ms(uint64_t now_ms)
 {
+	poll_upkeep(now_ms);
 	conntrack_upkeep((uint32_t)now_ms);
 }
 
 void upkeep_start(void)
 {
-	static struct loop_timer second, connections;
+	static struct loop_timer second, often;
 
 	table_events_sink(&sink);
 	loop_each(tables_run);
 	loop_timer_start(&second, 1000, every_second);
-	loop_timer_start(&connections, 10, expire_connections);
+	loop_timer_start(&often, 10, every_10_ms);
 }
