@@ -477,6 +477,7 @@ struct megaflow *flow_cache_install(struct flow_cache *c, struct port_cache *pc,
 	mf->expires_ms = now_ms + r->max_age_ms;
 	mf->used_ms = now_ms;
 	info->installed_ms = now_ms;
+	info->installed_version = version;
 	simplify(mf, info->prog, pc->mask0[slot]);
 	__atomic_store_n(&mf->info, info, __ATOMIC_RELEASE);
 	return mf;
@@ -638,6 +639,73 @@ static void rank_masks(struct flow_cache *c)
 		n_masks += pc->n_masks;
 	}
 	__atomic_store_n(&c->n_masks, n_masks, __ATOMIC_RELAXED);
+}
+
+/* ---- audit ---- */
+
+bool flow_cache_entry_is_whole(const struct flow_cache *c, const struct megaflow *mf)
+{
+	const struct mf_info *info = mf->info;
+	unsigned n = (unsigned)__builtin_popcount(info->mask_lines);
+	struct megaflow simple = {.flags = mf->flags & ~MF_REWRITE};
+	const struct port_cache *pc;
+	uint32_t in_port;
+
+	memcpy(&in_port, info->lines[0], sizeof in_port);
+	pc = in_port < PORT_ID_MAX ? c->port[in_port] : NULL;
+	if (!pc || mf->mask_idx >= MASKS_PER_PORT || !pc->mask[mf->mask_idx])
+		return false;
+	const uint8_t *mask0 = pc->mask0[mf->mask_idx];
+	if (memcmp(mf->key, info->lines[0], FLOW_LINE_BYTES) ||
+	    memcmp(mask0, info->lines[n], FLOW_LINE_BYTES) ||
+	    memcmp(mask0, pc->mask[mf->mask_idx]->line0, FLOW_LINE_BYTES))
+		return false;
+	memcpy(simple.key, mf->key, sizeof simple.key);
+	simplify(&simple, info->prog, mask0);
+	return simple.out_port == mf->out_port &&
+	       (!mf->out_port || ((simple.flags & MF_REWRITE) == (mf->flags & MF_REWRITE) &&
+				  !memcmp(simple.macs, mf->macs, sizeof mf->macs)));
+}
+
+bool flow_cache_mask_covers(const struct flow_cache *c, const struct megaflow *mf,
+			    const struct resolve_result *r)
+{
+	const struct mf_info *info = mf->info;
+	unsigned n = (unsigned)__builtin_popcount(info->mask_lines), at = n;
+
+	if (info->installed_version != mf->version)
+		return true; /* what was read then may be another set of bits */
+	for (unsigned l = 0; l < FLOW_KEY_LINES; l++) {
+		const uint8_t *need = (const uint8_t *)&r->mask + l * FLOW_LINE_BYTES;
+		bool has = info->mask_lines >> l & 1;
+
+		for (unsigned i = 0; i < FLOW_LINE_BYTES; i++)
+			if (need[i] & ~(has ? info->lines[at][i] : 0))
+				return false;
+		at += has;
+	}
+	return true;
+}
+
+/* The chain is found by key and mask, and one of them may be what is damaged. */
+void flow_cache_remove_suspect(struct flow_cache *c, struct megaflow *mf)
+{
+	uint32_t idx = (uint32_t)(mf - c->flow), in_port;
+	struct port_cache *pc;
+
+	for (uint32_t h = 0; h <= c->head_mask; h++)
+		for (uint32_t *p = &c->head[h]; *p; p = &c->flow[*p].next)
+			if (*p == idx) {
+				*p = mf->next;
+				goto unlinked;
+			}
+unlinked:
+	memcpy(&in_port, mf->info->lines[0], sizeof in_port);
+	pc = c->port[in_port];
+	memcpy(mf->key, mf->info->lines[0], sizeof mf->key);
+	if (pc->mask[mf->mask_idx])
+		memcpy(pc->mask0[mf->mask_idx], pc->mask[mf->mask_idx]->line0, FLOW_LINE_BYTES);
+	remove_flow(c, mf);
 }
 
 void flow_cache_sweep(struct flow_cache *c, uint32_t now_ms)

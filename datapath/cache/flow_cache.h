@@ -154,6 +154,13 @@ void flow_cache_dump(struct flow_cache *c,
 		     void (*fn)(const struct megaflow *mf, const struct minimatch *match,
 				const struct program *prog, void *aux),
 		     void *aux);
+/* Audit: do the entry's parts agree with each other (key, masks, program and its short form)? */
+bool flow_cache_entry_is_whole(const struct flow_cache *c, const struct megaflow *mf);
+/* Has the entry's mask all bits that this resolution of one of its packets read? */
+bool flow_cache_mask_covers(const struct flow_cache *c, const struct megaflow *mf,
+			    const struct resolve_result *r);
+/* An entry that may be damaged: a look at every chain, some milliseconds. */
+void flow_cache_remove_suspect(struct flow_cache *c, struct megaflow *mf);
 /* Every invariant; aborts on violation. For tests. */
 
 /* ---- parts of the lookup that are not hot enough to be built per instruction set ---- */

@@ -25,6 +25,7 @@ struct mf_info {
 	uint16_t n_targets;
 	uint16_t mask_lines, written_lines;
 	uint32_t installed_ms;
+	uint32_t installed_version;
 	uint64_t deps;
 	uint64_t drop_cookie;
 	uint64_t rule_cookie; /* the rule that decided, for people; bridge 0: none */

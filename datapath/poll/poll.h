@@ -64,7 +64,7 @@ struct poll_inject {
 int poll_inject(const struct poll_inject *in);
 
 /* ---- packets and news to the main thread ---- */
-enum poll_upcall_kind { UPCALL_PACKET_IN, UPCALL_LIMIT };
+enum poll_upcall_kind { UPCALL_PACKET_IN, UPCALL_LIMIT, UPCALL_AUDIT };
 struct poll_upcall {
 	enum poll_upcall_kind kind;
 	uint32_t bridge_id, of_in_port, port_id;
@@ -75,7 +75,9 @@ struct poll_upcall {
 	uint32_t packet_len, orig_len;
 	uint32_t frozen_id; /* pause: state to continue from */
 	struct flow flow;   /* key and registers as the controller action saw them */
-	uint8_t data[];     /* userdata, then packet_len bytes of the packet */
+	/* userdata, then packet_len bytes of the packet; audit: the cached program (packet_len
+	 * bytes), then the one that the tables give (orig_len) */
+	uint8_t data[];
 };
 int poll_upcall_fd(void);                   /* eventfd: readable when upcalls wait */
 struct poll_upcall *poll_upcall_next(void); /* NULL when none; free() it */
@@ -89,6 +91,13 @@ void poll_observe_sink(journal_sink *sink, void *aux);
 void poll_observe_drain(uint64_t now_ms, bool all);
 /* Packets that the probe in this slot saw, and that were lost, over all threads. */
 void poll_observe_counts(unsigned slot, uint32_t probe_id, uint64_t *seen, uint64_t *lost);
+
+/* ---- the cache audit ---- */
+void poll_audit_set(uint32_t every); /* one of so many hits; 0: none */
+enum audit_fault { FAULT_PROGRAM, FAULT_OUT_PORT, FAULT_MASK, FAULT_KEY, FAULT_N };
+/* For tests of the audit: flips a bit of the first cached entry. False: there is none. */
+bool poll_audit_fault(enum audit_fault what, unsigned bit);
+void poll_audit_counts(uint32_t *every, uint64_t *checked, uint64_t *different);
 
 /* ---- looking ---- */
 struct poll_rxq_info {

@@ -66,6 +66,17 @@ struct poll_command {
 	uint32_t port_id;
 };
 
+enum {
+	AUDIT_EVERY_DEFAULT = 16384, /* hits */
+	AUDIT_LOOK_AGAIN = 16384,    /* hits after which a thread that audits none asks again */
+	AUDIT_SUSPECTS = 8,
+};
+struct audit_suspect { /* an entry that said something else than the tables, once */
+	uint32_t idx, due_ms;
+	const struct mf_info *info; /* as it was: another one clears it */
+	struct flow_key key;
+};
+
 struct poll_thread {
 	unsigned idx;
 	uint16_t core;
@@ -89,6 +100,7 @@ struct poll_thread {
 	uint64_t iterations SL_CACHE_ALIGNED;
 	uint64_t sleeps, sleep_us, pkts, cycles_busy, cycles_total;
 	uint64_t stage_cycles[STAGE_N];
+	uint64_t audit_checked, audit_different;
 	bool asleep; /* W: thread (seq_cst)  R: main */
 
 	/* thread only */
@@ -103,6 +115,10 @@ struct poll_thread {
 	uint32_t now_ms;
 	uint64_t version;
 	unsigned rotate;
+	int64_t audit_in;  /* hits until the next audit */
+	uint32_t audit_at; /* slot looked at last */
+	unsigned n_suspects;
+	struct audit_suspect suspect[AUDIT_SUSPECTS];
 	uint64_t epoll_gen; /* list whose descriptors are in epoll_fd */
 
 	/* W: main */
@@ -127,12 +143,18 @@ void *poll_thread_main(void *arg);
 void miss_handle(struct poll_thread *t, struct port_cache *pc, struct burst *b,
 		 const uint8_t *which, unsigned n);
 void miss_serve_queues(struct poll_thread *t);
-/* One packet whose whole key is b->key[i]: another look (a packet before this one may have installed
- * the entry), else resolve. Consumes it. */
+/* One packet whose whole key is b->key[i]: another look (a packet before this one may have
+ * installed the entry), else resolve. Consumes it. */
 void miss_settle(struct poll_thread *t, struct port_cache *pc, struct burst *b, unsigned i,
 		 struct packet *p);
 void miss_drop_all(struct poll_thread *t);
 uint64_t miss_held(const struct poll_thread *t, uint32_t port_id);
+/* audit.c */
+void audit_hits(struct poll_thread *t, struct burst *b, uint32_t in_port);
+void audit_suspects(struct poll_thread *t);
+void audit_sweep(struct poll_thread *t); /* once a millisecond */
+/* upcall.c: takes u when true. */
+bool upcall_post(struct poll_upcall *u);
 /* watch.c */
 void watch_thread_free(struct poll_thread *t); /* main; after the thread has ended */
 void watch_thread_join(struct poll_thread *t); /* main; before it starts */
@@ -144,7 +166,8 @@ void watch_resolved(struct poll_thread *t, struct packet *p, const struct flow_k
 		    const struct resolve_result *r, const struct program *prog,
 		    enum cache_level level);
 /* hits.c: runs what the cache found; returns how many packets of the burst it did not know, their
- * numbers in missed. `from`: the packets as exec left them when they come round again, else NULL. */
+ * numbers in missed. `from`: the packets as exec left them when they come round again, else NULL.
+ */
 unsigned hits_run(struct poll_thread *t, struct burst *b, uint32_t in_port, struct packet *from,
 		  uint8_t *missed);
 /* recirc.c: everything that exec put aside for another look-up. */

@@ -97,6 +97,9 @@ static void process(struct poll_thread *t, uint32_t in_port, unsigned n)
 		since = b->extracted_tsc;
 	}
 	account(t, STAGE_CACHE, &since);
+	t->audit_in -= (int64_t)n;
+	if (SL_UNLIKELY(t->audit_in <= 0))
+		audit_hits(t, b, in_port);
 	if (SL_UNLIKELY(t->observing != NULL))
 		watch_hits(t, b, in_port);
 	counter_add(&c->megaflow_hits, t->cache->table_hits - by_mask);
@@ -195,6 +198,9 @@ static void every_ms(struct poll_thread *t)
 	t->now_ms = (uint32_t)ms;
 	t->exec->now_ms = ms;
 	flow_cache_sweep(t->cache, t->now_ms);
+	audit_sweep(t);
+	if (SL_UNLIKELY(t->n_suspects))
+		audit_suspects(t);
 	t->last_sweep_tsc = t->now_tsc;
 }
 

@@ -28,13 +28,25 @@ int poll_upcall_fd(void)
 	return event_fd;
 }
 
+bool upcall_post(struct poll_upcall *u)
+{
+	uint64_t one = 1;
+	bool was_empty = rte_ring_empty(ring);
+
+	if (rte_ring_mp_enqueue(ring, u))
+		return false;
+	if (was_empty && write(event_fd, &one, sizeof one) < 0) {
+		/* EAGAIN: the descriptor is readable already. */
+	}
+	return true;
+}
+
 bool upcall_packet_in(struct exec *x, const struct packet *p, uint8_t reason,
 		      uint16_t controller_id, const struct prog_controller *c,
 		      const uint8_t *userdata)
 {
 	uint32_t len = SL_MIN(p->m->pkt_len, (uint32_t)c->max_len);
 	struct poll_upcall *u;
-	uint64_t one = 1;
 	struct flow_offsets ofs;
 
 	if (c->max_len == UINT16_MAX || c->pause)
@@ -71,15 +83,10 @@ bool upcall_packet_in(struct exec *x, const struct packet *p, uint8_t reason,
 	u->flow.key.ct_state = p->s.ct_state;
 	u->flow.key.ct_zone = cpu_to_be16(p->s.ct_zone);
 	u->flow.key.ct_mark = cpu_to_be32(p->s.ct_mark);
-	bool was_empty = rte_ring_empty(ring);
-	if (rte_ring_mp_enqueue(ring, u)) {
-		free(u);
-		return false;
-	}
-	if (was_empty && write(event_fd, &one, sizeof one) < 0) {
-		/* EAGAIN: the descriptor is readable already. */
-	}
-	return true;
+	if (upcall_post(u))
+		return true;
+	free(u);
+	return false;
 }
 
 struct poll_upcall *poll_upcall_next(void)

@@ -5,5 +5,7 @@
 
 struct err;
 
+struct poll_upcall;
+void audit_tell(const struct poll_upcall *u); /* audit.c */
 int packet_in_start(struct err *e); /* after poll_init() */
 uint64_t packet_in_unwanted(void);  /* packet-ins that no client took */

@@ -257,6 +257,10 @@ static void hand_on(const struct poll_upcall *u)
 	const struct bridge *b = bridge_by_id(u->bridge_id);
 	struct msg m;
 
+	if (u->kind == UPCALL_AUDIT) {
+		audit_tell(u);
+		return;
+	}
 	if (u->kind == UPCALL_LIMIT) {
 		tell_limit(u);
 		return;
