@@ -6,51 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ovsdb-lite/client_priv.h"
+#include "ovsdb-lite/client_txn_priv.h"
 #include "ovsdb-lite/json_text.h"
-
-enum row_kind { ROW_CHANGE, ROW_INSERT, ROW_DELETE };
-
-struct value {
-	const struct ovsdb_column *column;
-	struct ovsdb_datum *datum;
-};
-
-struct mutation {
-	const struct ovsdb_column *column;
-	bool insert; /* else delete */
-	struct ovsdb_datum *datum;
-};
-
-/* Everything the transaction does to one row. */
-struct row_ops {
-	struct hmap_node node; /* by uuid */
-	struct uuid uuid;
-	struct ovsdb_table *table;
-	enum row_kind kind;
-	VEC(struct value) values;
-	VEC(struct mutation) mutations;
-	VEC(const struct ovsdb_column *) verifies;
-	const struct ovsdb_column *increment;
-	struct uuid real;  /* of an inserted row, from the reply */
-	int64_t insert_op; /* index of its operation */
-};
-
-struct ovsdb_client_txn {
-	struct list node; /* client->txns or client->done */
-	struct ovsdb_client *client;
-	int64_t id;
-	unsigned generation; /* of the replica whose tables and columns it points at */
-	struct hmap rows;
-	VEC(struct row_ops *) order;
-	struct str comment;
-	bool durable, asserts;
-	char *error;
-	enum ovsdb_client_txn_status status; /* of one that finished without being sent */
-	ovsdb_client_txn_cb done;
-	void *aux;
-	int64_t n_ops, increment_op; /* index of the select; -1 = none */
-};
 
 /* --- life ---------------------------------------------------------------------------------------
  */
@@ -92,7 +49,7 @@ void ovsdb_client_txn_abort(struct ovsdb_client_txn *t)
 		txn_free(t);
 }
 
-static void SL_PRINTF(2, 3) set_error(struct ovsdb_client_txn *t, const char *fmt, ...)
+void client_txn_set_error(struct ovsdb_client_txn *t, const char *fmt, ...)
 {
 	struct str s = STR_INIT;
 	va_list ap;
@@ -108,7 +65,7 @@ static void SL_PRINTF(2, 3) set_error(struct ovsdb_client_txn *t, const char *fm
 /* --- collecting ---------------------------------------------------------------------------------
  */
 
-static struct row_ops *find_ops(const struct ovsdb_client_txn *t, const struct uuid *uuid)
+struct row_ops *client_txn_find_ops(const struct ovsdb_client_txn *t, const struct uuid *uuid)
 {
 	HMAP_FOR_EACH_WITH_HASH (r, struct row_ops, node, uuid_hash(uuid), &t->rows)
 		if (uuid_eq(&r->uuid, uuid))
@@ -117,13 +74,13 @@ static struct row_ops *find_ops(const struct ovsdb_client_txn *t, const struct u
 }
 
 /* NULL after noting the error. */
-static struct row_ops *get_ops(struct ovsdb_client_txn *t, const struct uuid *uuid,
-			       const char *table)
+struct row_ops *client_txn_get_ops(struct ovsdb_client_txn *t, const struct uuid *uuid,
+				   const char *table)
 {
-	struct row_ops *r = find_ops(t, uuid);
+	struct row_ops *r = client_txn_find_ops(t, uuid);
 
 	if (t->generation != t->client->generation) {
-		set_error(t, "the schema changed meanwhile");
+		client_txn_set_error(t, "the schema changed meanwhile");
 		return NULL;
 	}
 	if (r)
@@ -131,9 +88,9 @@ static struct row_ops *get_ops(struct ovsdb_client_txn *t, const struct uuid *uu
 	struct ovsdb_table *tab = t->client->db ? ovsdb_db_table(t->client->db, table) : NULL;
 	if (!tab) {
 		if (t->client->db)
-			set_error(t, "no table %s", table);
+			client_txn_set_error(t, "no table %s", table);
 		else
-			set_error(t, "not connected");
+			client_txn_set_error(t, "not connected");
 		return NULL;
 	}
 	r = xzalloc(sizeof *r);
@@ -145,18 +102,18 @@ static struct row_ops *get_ops(struct ovsdb_client_txn *t, const struct uuid *uu
 	return r;
 }
 
-static const struct ovsdb_column *get_column(struct ovsdb_client_txn *t, const struct row_ops *r,
-					     const char *name)
+const struct ovsdb_column *client_txn_get_column(struct ovsdb_client_txn *t,
+						 const struct row_ops *r, const char *name)
 {
 	const struct ovsdb_column *c = ovsdb_table_schema_column(r->table->schema, name);
 
 	if (!c)
-		set_error(t, "%s: no column %s", r->table->schema->name, name);
+		client_txn_set_error(t, "%s: no column %s", r->table->schema->name, name);
 	return c;
 }
 
 /* What the column holds now: as set in this transaction, else in the replica, else unknown. */
-static const struct ovsdb_datum *present(const struct row_ops *r, const struct ovsdb_column *c)
+const struct ovsdb_datum *client_txn_present(const struct row_ops *r, const struct ovsdb_column *c)
 {
 	const struct ovsdb_row *row = ovsdb_table_find(r->table, &r->uuid);
 
@@ -168,7 +125,7 @@ static const struct ovsdb_datum *present(const struct row_ops *r, const struct o
 	return row ? ovsdb_row_field(row, c->index) : NULL;
 }
 
-static void store(struct row_ops *r, const struct ovsdb_column *c, struct ovsdb_datum *d)
+void client_txn_store(struct row_ops *r, const struct ovsdb_column *c, struct ovsdb_datum *d)
 {
 	struct value new = {c, d};
 
@@ -198,7 +155,7 @@ struct uuid ovsdb_client_txn_insert(struct ovsdb_client_txn *t, const char *tabl
 	struct uuid uuid;
 
 	uuid_generate(&uuid);
-	struct row_ops *r = get_ops(t, &uuid, table);
+	struct row_ops *r = client_txn_get_ops(t, &uuid, table);
 	if (r)
 		r->kind = ROW_INSERT;
 	return uuid;
@@ -206,7 +163,7 @@ struct uuid ovsdb_client_txn_insert(struct ovsdb_client_txn *t, const char *tabl
 
 void ovsdb_client_txn_delete(struct ovsdb_client_txn *t, struct uuid row, const char *table)
 {
-	struct row_ops *r = get_ops(t, &row, table);
+	struct row_ops *r = client_txn_get_ops(t, &row, table);
 
 	if (r)
 		r->kind = ROW_DELETE;
@@ -215,8 +172,8 @@ void ovsdb_client_txn_delete(struct ovsdb_client_txn *t, struct uuid row, const 
 void ovsdb_client_txn_verify(struct ovsdb_client_txn *t, struct uuid row, const char *table,
 			     const char *column)
 {
-	struct row_ops *r = get_ops(t, &row, table);
-	const struct ovsdb_column *c = r ? get_column(t, r, column) : NULL;
+	struct row_ops *r = client_txn_get_ops(t, &row, table);
+	const struct ovsdb_column *c = r ? client_txn_get_column(t, r, column) : NULL;
 
 	if (c)
 		vec_push(&r->verifies, c);
@@ -225,11 +182,11 @@ void ovsdb_client_txn_verify(struct ovsdb_client_txn *t, struct uuid row, const 
 void ovsdb_client_txn_increment(struct ovsdb_client_txn *t, struct uuid row, const char *table,
 				const char *column)
 {
-	struct row_ops *r = get_ops(t, &row, table);
-	const struct ovsdb_column *c = r ? get_column(t, r, column) : NULL;
+	struct row_ops *r = client_txn_get_ops(t, &row, table);
+	const struct ovsdb_column *c = r ? client_txn_get_column(t, r, column) : NULL;
 
 	if (c && c->type.key.type != OVSDB_INTEGER)
-		set_error(t, "%s.%s: not an integer", table, column);
+		client_txn_set_error(t, "%s.%s: not an integer", table, column);
 	else if (c)
 		r->increment = c;
 }
@@ -237,418 +194,28 @@ void ovsdb_client_txn_increment(struct ovsdb_client_txn *t, struct uuid row, con
 void ovsdb_client_txn_set_datum(struct ovsdb_client_txn *t, struct uuid row, const char *table,
 				const char *column, struct ovsdb_datum *value)
 {
-	struct row_ops *r = get_ops(t, &row, table);
-	const struct ovsdb_column *c = r ? get_column(t, r, column) : NULL;
+	struct row_ops *r = client_txn_get_ops(t, &row, table);
+	const struct ovsdb_column *c = r ? client_txn_get_column(t, r, column) : NULL;
 
 	if (!c) {
 		ovsdb_datum_unref(value);
 		return;
 	}
 	if (value->key_type != c->type.key.type || value->value_type != c->type.value.type) {
-		set_error(t, "%s.%s: a value of type %s%s%s was given", table, column,
-			  ovsdb_atomic_type_name(value->key_type),
-			  value->value_type != OVSDB_VOID ? " to " : "",
-			  value->value_type != OVSDB_VOID
-				  ? ovsdb_atomic_type_name(value->value_type)
-				  : "");
+		client_txn_set_error(t, "%s.%s: a value of type %s%s%s was given", table, column,
+				     ovsdb_atomic_type_name(value->key_type),
+				     value->value_type != OVSDB_VOID ? " to " : "",
+				     value->value_type != OVSDB_VOID
+					     ? ovsdb_atomic_type_name(value->value_type)
+					     : "");
 		ovsdb_datum_unref(value);
 		return;
 	}
-	const struct ovsdb_datum *old = present(r, c);
+	const struct ovsdb_datum *old = client_txn_present(r, c);
 	if (old && r->kind != ROW_DELETE && ovsdb_datum_eq(old, value))
 		ovsdb_datum_unref(value);
 	else
-		store(r, c, value);
-}
-
-void ovsdb_client_txn_set_int(struct ovsdb_client_txn *t, struct uuid row, const char *table,
-			      const char *column, int64_t value)
-{
-	ovsdb_client_txn_set_datum(t, row, table, column, ovsdb_datum_from_int(value));
-}
-
-void ovsdb_client_txn_set_real(struct ovsdb_client_txn *t, struct uuid row, const char *table,
-			       const char *column, double value)
-{
-	ovsdb_client_txn_set_datum(t, row, table, column, ovsdb_datum_from_real(value));
-}
-
-void ovsdb_client_txn_set_bool(struct ovsdb_client_txn *t, struct uuid row, const char *table,
-			       const char *column, bool value)
-{
-	ovsdb_client_txn_set_datum(t, row, table, column, ovsdb_datum_from_bool(value));
-}
-
-void ovsdb_client_txn_set_string(struct ovsdb_client_txn *t, struct uuid row, const char *table,
-				 const char *column, const char *value)
-{
-	if (value)
-		ovsdb_client_txn_set_datum(t, row, table, column, ovsdb_datum_from_string(value));
-	else
-		ovsdb_client_txn_clear(t, row, table, column);
-}
-
-void ovsdb_client_txn_set_ref(struct ovsdb_client_txn *t, struct uuid row, const char *table,
-			      const char *column, struct uuid value)
-{
-	ovsdb_client_txn_set_datum(t, row, table, column, ovsdb_datum_from_uuid(&value));
-}
-
-static struct ovsdb_string *text(const char *s)
-{
-	return ovsdb_string_new(s, strlen(s));
-}
-
-void ovsdb_client_txn_set_refs(struct ovsdb_client_txn *t, struct uuid row, const char *table,
-			       const char *column, const struct uuid *values, size_t n)
-{
-	union ovsdb_atom *keys = xcalloc(n, sizeof *keys);
-
-	for (size_t i = 0; i < n; i++)
-		keys[i].uuid = values[i];
-	ovsdb_client_txn_set_datum(t, row, table, column,
-				   ovsdb_datum_build(keys, NULL, n, OVSDB_UUID, OVSDB_VOID, false));
-	free(keys);
-}
-
-void ovsdb_client_txn_set_strings(struct ovsdb_client_txn *t, struct uuid row, const char *table,
-				  const char *column, const char *const *values, size_t n)
-{
-	union ovsdb_atom *keys = xcalloc(n, sizeof *keys);
-
-	for (size_t i = 0; i < n; i++)
-		keys[i].string = text(values[i]);
-	ovsdb_client_txn_set_datum(
-		t, row, table, column,
-		ovsdb_datum_build(keys, NULL, n, OVSDB_STRING, OVSDB_VOID, false));
-	free(keys);
-}
-
-void ovsdb_client_txn_set_ints(struct ovsdb_client_txn *t, struct uuid row, const char *table,
-			       const char *column, const int64_t *values, size_t n)
-{
-	union ovsdb_atom *keys = xcalloc(n, sizeof *keys);
-
-	for (size_t i = 0; i < n; i++)
-		keys[i].integer = values[i];
-	ovsdb_client_txn_set_datum(
-		t, row, table, column,
-		ovsdb_datum_build(keys, NULL, n, OVSDB_INTEGER, OVSDB_VOID, false));
-	free(keys);
-}
-
-void ovsdb_client_txn_set_map(struct ovsdb_client_txn *t, struct uuid row, const char *table,
-			      const char *column, const char *const *keys,
-			      const char *const *values, size_t n)
-{
-	union ovsdb_atom *k = xcalloc(n, sizeof *k), *v = xcalloc(n, sizeof *v);
-
-	for (size_t i = 0; i < n; i++) {
-		k[i].string = text(keys[i]);
-		v[i].string = text(values[i]);
-	}
-	ovsdb_client_txn_set_datum(t, row, table, column,
-				   ovsdb_datum_build(k, v, n, OVSDB_STRING, OVSDB_STRING, false));
-	free(k);
-	free(v);
-}
-
-void ovsdb_client_txn_set_int_map(struct ovsdb_client_txn *t, struct uuid row, const char *table,
-				  const char *column, const char *const *keys,
-				  const int64_t *values, size_t n)
-{
-	union ovsdb_atom *k = xcalloc(n, sizeof *k), *v = xcalloc(n, sizeof *v);
-
-	for (size_t i = 0; i < n; i++) {
-		k[i].string = text(keys[i]);
-		v[i].integer = values[i];
-	}
-	ovsdb_client_txn_set_datum(t, row, table, column,
-				   ovsdb_datum_build(k, v, n, OVSDB_STRING, OVSDB_INTEGER, false));
-	free(k);
-	free(v);
-}
-
-void ovsdb_client_txn_clear(struct ovsdb_client_txn *t, struct uuid row, const char *table,
-			    const char *column)
-{
-	struct row_ops *r = get_ops(t, &row, table);
-	const struct ovsdb_column *c = r ? get_column(t, r, column) : NULL;
-
-	if (c)
-		ovsdb_client_txn_set_datum(t, row, table, column,
-					   ovsdb_datum_empty(c->type.key.type, c->type.value.type));
-}
-
-/* Takes d. A column already set here (or of a new row) is changed in place. */
-static void mutate(struct ovsdb_client_txn *t, struct row_ops *r, const struct ovsdb_column *c,
-		   bool insert, struct ovsdb_datum *d)
-{
-	struct mutation m = {c, insert, d};
-	bool staged = r->kind == ROW_INSERT;
-
-	VEC_FOR_EACH (v, &r->values)
-		staged |= v->column == c;
-	if (!staged) {
-		vec_push(&r->mutations, m);
-		return;
-	}
-	const struct ovsdb_datum *old = present(r, c);
-	store(r, c, insert ? ovsdb_datum_union(old, d, true) : ovsdb_datum_subtract(old, d));
-	ovsdb_datum_unref(d);
-}
-
-static const struct ovsdb_column *string_map(struct ovsdb_client_txn *t, const struct row_ops *r,
-					     const char *name)
-{
-	const struct ovsdb_column *c = r ? get_column(t, r, name) : NULL;
-
-	if (c && (c->type.key.type != OVSDB_STRING || c->type.value.type != OVSDB_STRING)) {
-		set_error(t, "%s.%s: not a map of strings", r->table->schema->name, name);
-		return NULL;
-	}
-	return c;
-}
-
-void ovsdb_client_txn_map_put(struct ovsdb_client_txn *t, struct uuid row, const char *table,
-			      const char *column, const char *key, const char *value)
-{
-	struct row_ops *r = get_ops(t, &row, table);
-	const struct ovsdb_column *c = string_map(t, r, column);
-
-	if (!c)
-		return;
-	union ovsdb_atom k = {.string = text(key)}, v = {.string = text(value)};
-	struct ovsdb_datum *pair = ovsdb_datum_build(&k, &v, 1, OVSDB_STRING, OVSDB_STRING, false);
-	const struct ovsdb_datum *old = present(r, c);
-	if (old && !r->mutations.len && ovsdb_datum_includes_all(pair, old)) {
-		ovsdb_datum_unref(pair);
-		return;
-	}
-	mutate(t, r, c, false, ovsdb_datum_from_string(key)); /* insert keeps an existing key */
-	mutate(t, r, c, true, pair);
-}
-
-void ovsdb_client_txn_map_delete(struct ovsdb_client_txn *t, struct uuid row, const char *table,
-				 const char *column, const char *key)
-{
-	struct row_ops *r = get_ops(t, &row, table);
-	const struct ovsdb_column *c = string_map(t, r, column);
-
-	if (!c)
-		return;
-	struct ovsdb_datum *d = ovsdb_datum_from_string(key);
-	const struct ovsdb_datum *old = present(r, c);
-	if (old && !r->mutations.len && ovsdb_datum_find(old, &d->atoms[0]) < 0)
-		ovsdb_datum_unref(d);
-	else
-		mutate(t, r, c, false, d);
-}
-
-static void change_ref(struct ovsdb_client_txn *t, const struct uuid *row, const char *table,
-		       const char *column, const struct uuid *value, bool add)
-{
-	struct row_ops *r = get_ops(t, row, table);
-	const struct ovsdb_column *c = r ? get_column(t, r, column) : NULL;
-
-	if (!c)
-		return;
-	if (c->type.key.type != OVSDB_UUID || ovsdb_type_is_map(&c->type)) {
-		set_error(t, "%s.%s: not a set of references", table, column);
-		return;
-	}
-	union ovsdb_atom a = {.uuid = *value};
-	const struct ovsdb_datum *old = present(r, c);
-	if (old && !r->mutations.len && (ovsdb_datum_find(old, &a) >= 0) == add)
-		return;
-	mutate(t, r, c, add, ovsdb_datum_from_uuid(value));
-}
-
-void ovsdb_client_txn_add_ref(struct ovsdb_client_txn *t, struct uuid row, const char *table,
-			      const char *column, struct uuid value)
-{
-	change_ref(t, &row, table, column, &value, true);
-}
-
-void ovsdb_client_txn_remove_ref(struct ovsdb_client_txn *t, struct uuid row, const char *table,
-				 const char *column, struct uuid value)
-{
-	change_ref(t, &row, table, column, &value, false);
-}
-
-/* --- writing the request ------------------------------------------------------------------------
- */
-
-static void put_symbol(struct str *s, const struct uuid *u)
-{
-	char uuid[UUID_TEXT_BYTES];
-
-	uuid_format(u, uuid);
-	for (char *p = uuid; *p; p++)
-		if (*p == '-')
-			*p = '_';
-	str_printf(s, "row%s", uuid);
-}
-
-static void put_atom(struct str *s, const struct ovsdb_client_txn *t, const union ovsdb_atom *a,
-		     enum ovsdb_atomic_type type)
-{
-	const struct row_ops *r = type == OVSDB_UUID ? find_ops(t, &a->uuid) : NULL;
-
-	if (!r || r->kind != ROW_INSERT) {
-		ovsdb_atom_put_json(s, a, type);
-		return;
-	}
-	str_puts(s, "[\"named-uuid\",\"");
-	put_symbol(s, &a->uuid);
-	str_puts(s, "\"]");
-}
-
-static void put_value(struct str *s, const struct ovsdb_client_txn *t, const struct ovsdb_datum *d)
-{
-	if (d->key_type != OVSDB_UUID && d->value_type != OVSDB_UUID) {
-		ovsdb_datum_put_json(s, d);
-		return;
-	}
-	str_puts(s, d->value_type == OVSDB_VOID ? "[\"set\",[" : "[\"map\",[");
-	for (uint32_t i = 0; i < d->n; i++) {
-		str_puts(s, i ? "," : "");
-		if (d->value_type != OVSDB_VOID)
-			str_putc(s, '[');
-		put_atom(s, t, &d->atoms[i], d->key_type);
-		if (d->value_type != OVSDB_VOID) {
-			str_putc(s, ',');
-			put_atom(s, t, &d->atoms[d->n + i], d->value_type);
-			str_putc(s, ']');
-		}
-	}
-	str_puts(s, "]]");
-}
-
-static void begin_op(struct str *s, struct ovsdb_client_txn *t, const char *op,
-		     const struct row_ops *r)
-{
-	char uuid[UUID_TEXT_BYTES];
-
-	t->n_ops++;
-	str_printf(s, ",{\"op\":\"%s\"", op);
-	if (!r)
-		return;
-	str_printf(s, ",\"table\":\"%s\"", r->table->schema->name);
-	if (r->kind == ROW_INSERT)
-		return;
-	uuid_format(&r->uuid, uuid);
-	str_printf(s, ",\"where\":[[\"_uuid\",\"==\",[\"uuid\",\"%s\"]]]", uuid);
-}
-
-static void put_verifies(struct str *s, struct ovsdb_client_txn *t, struct row_ops *r)
-{
-	const struct ovsdb_row *row = ovsdb_table_find(r->table, &r->uuid);
-
-	VEC_FOR_EACH (c, &r->verifies) {
-		if (!row || r->kind == ROW_INSERT)
-			continue;
-		begin_op(s, t, "wait", r);
-		str_printf(
-			s,
-			",\"timeout\":0,\"until\":\"==\",\"columns\":[\"%s\"],\"rows\":[{\"%s\":",
-			(*c)->name, (*c)->name);
-		ovsdb_datum_put_json(s, ovsdb_row_field(row, (*c)->index));
-		str_puts(s, "}]}");
-	}
-}
-
-static void put_row(struct str *s, struct ovsdb_client_txn *t, struct row_ops *r)
-{
-	if (r->kind == ROW_CHANGE && !r->values.len)
-		return;
-	if (r->kind == ROW_INSERT)
-		r->insert_op = t->n_ops;
-	begin_op(s, t,
-		 r->kind == ROW_INSERT   ? "insert"
-		 : r->kind == ROW_DELETE ? "delete"
-					 : "update",
-		 r);
-	if (r->kind == ROW_DELETE) {
-		str_putc(s, '}');
-		return;
-	}
-	if (r->kind == ROW_INSERT) {
-		str_puts(s, ",\"uuid-name\":\"");
-		put_symbol(s, &r->uuid);
-		str_putc(s, '"');
-	}
-	str_puts(s, ",\"row\":{");
-	for (size_t i = 0; i < r->values.len; i++) {
-		str_printf(s, "%s\"%s\":", i ? "," : "", r->values.at[i].column->name);
-		put_value(s, t, r->values.at[i].datum);
-	}
-	str_puts(s, "}}");
-}
-
-static void put_mutations(struct str *s, struct ovsdb_client_txn *t, struct row_ops *r)
-{
-	if (r->kind != ROW_CHANGE || (!r->mutations.len && !r->increment))
-		return;
-	begin_op(s, t, "mutate", r);
-	str_puts(s, ",\"mutations\":[");
-	for (size_t i = 0; i < r->mutations.len; i++) {
-		const struct mutation *m = &r->mutations.at[i];
-
-		str_printf(s, "%s[\"%s\",\"%s\",", i ? "," : "", m->column->name,
-			   m->insert ? "insert" : "delete");
-		if (m->datum->n == 1 && m->datum->value_type == OVSDB_VOID &&
-		    m->datum->key_type != OVSDB_UUID) {
-			str_puts(s, "[\"set\",["); /* a bare key is no set to a map column */
-			ovsdb_atom_put_json(s, &m->datum->atoms[0], m->datum->key_type);
-			str_puts(s, "]]");
-		} else {
-			put_value(s, t, m->datum);
-		}
-		str_putc(s, ']');
-	}
-	if (r->increment)
-		str_printf(s, "%s[\"%s\",\"+=\",1]", r->mutations.len ? "," : "",
-			   r->increment->name);
-	str_puts(s, "]}");
-	if (r->increment) {
-		t->increment_op = t->n_ops;
-		begin_op(s, t, "select", r);
-		str_printf(s, ",\"columns\":[\"%s\"]}", r->increment->name);
-	}
-}
-
-/* false: nothing to do. */
-static bool put_request(struct str *s, struct ovsdb_client_txn *t)
-{
-	struct ovsdb_client *c = t->client;
-
-	str_printf(s, "[\"%s\"", c->db_name);
-	if (c->lock) {
-		begin_op(s, t, "assert", NULL);
-		str_printf(s, ",\"lock\":\"%s\"}", c->lock);
-	}
-	VEC_FOR_EACH (r, &t->order)
-		put_verifies(s, t, *r);
-	int64_t before = t->n_ops;
-	VEC_FOR_EACH (r, &t->order) {
-		put_row(s, t, *r);
-		put_mutations(s, t, *r);
-	}
-	if (t->n_ops == before)
-		return false;
-	if (t->comment.len) {
-		begin_op(s, t, "comment", NULL);
-		str_puts(s, ",\"comment\":");
-		json_put_string(s, t->comment.s, t->comment.len);
-		str_putc(s, '}');
-	}
-	if (t->durable) {
-		begin_op(s, t, "commit", NULL);
-		str_puts(s, ",\"durable\":true}");
-	}
-	str_putc(s, ']');
-	return true;
+		client_txn_store(r, c, value);
 }
 
 /* --- completion ---------------------------------------------------------------------------------
@@ -700,7 +267,7 @@ void ovsdb_client_txn_commit(struct ovsdb_client_txn *t, ovsdb_client_txn_cb don
 		complete_later(t, OVSDB_TXN_ERROR);
 	} else if (c->lock && !c->has_lock) {
 		complete_later(t, OVSDB_TXN_NOT_LOCKED);
-	} else if (!put_request(&s, t)) {
+	} else if (!client_txn_put_request(&s, t)) {
 		complete_later(t, OVSDB_TXN_UNCHANGED);
 	} else {
 		t->id = c->next_id++;
@@ -720,7 +287,7 @@ static enum ovsdb_client_txn_status judge(struct ovsdb_client_txn *t, const json
 		struct str s = STR_INIT;
 
 		json_put_value(&s, error);
-		set_error(t, "%s", str_cstr(&s));
+		client_txn_set_error(t, "%s", str_cstr(&s));
 		str_free(&s);
 		return OVSDB_TXN_ERROR;
 	}
@@ -735,7 +302,7 @@ static enum ovsdb_client_txn_status judge(struct ovsdb_client_txn *t, const json
 			return OVSDB_TXN_TRY_AGAIN;
 		if (!strcmp(tag, "not owner"))
 			return OVSDB_TXN_NOT_LOCKED;
-		set_error(t, "%s: %s", tag, details ? details : "");
+		client_txn_set_error(t, "%s: %s", tag, details ? details : "");
 		return OVSDB_TXN_ERROR;
 	}
 	return OVSDB_TXN_SUCCESS;
@@ -778,7 +345,7 @@ void client_txn_reply(struct ovsdb_client *c, int64_t id, const json_t *result, 
 const struct uuid *ovsdb_client_txn_inserted(const struct ovsdb_client_txn_result *r,
 					     const struct uuid *temporary)
 {
-	const struct row_ops *ops = find_ops(r->txn, temporary);
+	const struct row_ops *ops = client_txn_find_ops(r->txn, temporary);
 
 	return ops && ops->kind == ROW_INSERT && !uuid_is_zero(&ops->real) ? &ops->real : NULL;
 }

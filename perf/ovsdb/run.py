@@ -3,7 +3,7 @@
 """ovsdb-lite beside ovsdb-server, in one run on one machine: transactions/s with 1 and 100 clients,
 100 monitors over 10,000 rows, start with a file of 100,000 rows, memory.
 
-    perf/ovsdb/run.py [--bindir build/bin] [--seconds 2] [--rounds 3] [--patience 60] [--json]
+    perf/ovsdb/run.py [--bindir build/bin] [--seconds 2] [--rounds 3] [--patience 60] [--json] [--doc FILE]
 
 Rounds alternate between the two servers and the best of each counts: other load on the machine then
 hurts both alike. CPU is user and system time of the server process per transaction, which other
@@ -23,12 +23,7 @@ import uuid
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "system"))
 from ovsdb_process import Server, create_db  # noqa: E402
-
-
-def cpu_seconds(pid):
-    with open(f"/proc/{pid}/stat", encoding="ascii") as f:
-        fields = f.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+from perf_process import Table, cpu_seconds  # noqa: E402
 
 
 def write_rows(path, n):
@@ -98,21 +93,16 @@ def main():
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--patience", type=float, default=60, help="seconds for the monitors")
     p.add_argument("--json", action="store_true")
+    p.add_argument("--doc", help="file to write the table into, between its markers")
     args = p.parse_args()
-    best = [{}, {}]
+    table = Table("ovsdb", "ovsdb-server", "ovsdb-lite")
     for _ in range(args.rounds):
         for i, program in enumerate(("ovsdb-server", os.path.join(args.bindir, "ovsdb-lite"))):
-            for k, v in measure(program, args).items():
-                pick = max if k.startswith("transactions") else min
-                best[i][k] = pick(v, best[i].get(k, v))
+            table.add(i, measure(program, args))
     if args.json:
-        print(json.dumps({"ovsdb-server": best[0], "ovsdb-lite": best[1]}, indent=1))
-        return
-    print(f"{'':48}{'ovsdb-server':>14}{'ovsdb-lite':>14}{'better by':>11}")
-    for k, judge in best[0].items():
-        lite = best[1][k]
-        factor = lite / judge if k.startswith("transactions") else judge / max(lite, 1e-9)
-        print(f"{k:48}{judge:14.2f}{lite:14.2f}{factor:10.2f}x")
+        print(json.dumps(dict(zip(table.names, table.best)), indent=1))
+    else:
+        table.show(args.doc)
 
 
 if __name__ == "__main__":
