@@ -25,16 +25,23 @@ static const handle_fn handlers[OFMSG_ROW_N] = {
 #undef OFOP
 };
 
+static void put_output(struct ofconn *c, const void *p, size_t n)
+{
+	bufferevent_write(c->bev, p, n);
+	if (c->flush)
+		event_active(c->flush, EV_WRITE, 0);
+}
+
 void ofconn_send(struct ofconn *c, const struct ofbuf *b)
 {
 	if (!b->len || c->closing)
 		return;
-	bufferevent_write(c->bev, b->data, b->len);
+	put_output(c, b->data, b->len);
 	/* the snoop sockets see what goes to and comes from controllers */
 	if (c->kind == OFCONN_CONTROLLER)
 		LIST_FOR_EACH (s, struct ofconn, node, &c->sw->conns)
 			if (s->kind == OFCONN_SNOOP)
-				bufferevent_write(s->bev, b->data, b->len);
+				put_output(s, b->data, b->len);
 }
 
 void ofconn_send_free(struct ofconn *c, struct ofbuf *b)
@@ -238,7 +245,7 @@ static void snoop(struct ofconn *c, const uint8_t *p, size_t len)
 	if (c->kind == OFCONN_CONTROLLER)
 		LIST_FOR_EACH (s, struct ofconn, node, &c->sw->conns)
 			if (s->kind == OFCONN_SNOOP)
-				bufferevent_write(s->bev, p, len);
+				put_output(s, p, len);
 }
 
 static bool may_go_on(const struct ofconn *c)
@@ -289,8 +296,28 @@ static void on_drained(struct bufferevent *bev, void *aux)
 {
 	struct ofconn *c = aux;
 	/* deferred: more may have been written since */
-	if (c->closing && !evbuffer_get_length(bufferevent_get_output(bev)))
+	if (evbuffer_get_length(bufferevent_get_output(bev)))
+		return;
+	if (c->flush)
+		bufferevent_disable(bev, EV_WRITE);
+	if (c->closing)
 		close_now(c, "closed by us");
+}
+
+static void on_flush(evutil_socket_t fd, short what, void *aux)
+{
+	struct ofconn *c = aux;
+	struct evbuffer *out = bufferevent_get_output(c->bev);
+	(void)what;
+	fd = bufferevent_getfd(c->bev);
+	if (fd >= 0 && !(bufferevent_get_enabled(c->bev) & EV_WRITE)) {
+		evbuffer_unfreeze(out, 1); /* the bufferevent keeps its output for itself */
+		evbuffer_write(out, fd);
+		evbuffer_freeze(out, 1);
+		if (evbuffer_get_length(out)) /* the rest, and errors, are libevent's */
+			bufferevent_enable(c->bev, EV_WRITE);
+	}
+	on_drained(c->bev, c);
 }
 
 static void take_all(struct ofconn *c)
@@ -362,6 +389,12 @@ static void on_timer(evutil_socket_t fd, short what, void *aux)
 	ofconn_send_free(c, &b);
 }
 
+static bool is_encrypted(const struct remote *r)
+{
+	const char *target = r ? remote_config(r)->target : "";
+	return !strncmp(target, "ssl:", 4) || !strncmp(target, "pssl:", 5);
+}
+
 struct ofconn *ofconn_create(struct ofswitch *sw, struct bufferevent *bev, enum ofconn_kind kind,
 			     struct remote *remote, const char *peer)
 {
@@ -380,7 +413,13 @@ struct ofconn *ofconn_create(struct ofswitch *sw, struct bufferevent *bev, enum 
 	list_push_back(&sw->conns, &c->node);
 	bufferevent_setcb(bev, on_readable, on_drained, on_event, c);
 	bufferevent_setwatermark(bev, EV_READ, 0, INPUT_BYTES_MAX);
-	bufferevent_enable(bev, EV_READ | EV_WRITE);
+	if (is_encrypted(remote)) {
+		bufferevent_enable(bev, EV_READ | EV_WRITE);
+	} else {
+		bufferevent_disable(bev, EV_WRITE);
+		bufferevent_enable(bev, EV_READ);
+		c->flush = event_new(sw->base, -1, 0, on_flush, c);
+	}
 	if (kind == OFCONN_SNOOP)
 		return c;
 	c->timer = event_new(sw->base, -1, EV_PERSIST, on_timer, c);
@@ -398,6 +437,8 @@ void ofconn_destroy(struct ofconn *c)
 	list_remove(&c->node);
 	if (c->timer)
 		event_free(c->timer);
+	if (c->flush)
+		event_free(c->flush);
 	bufferevent_free(c->bev);
 	free(c->peer);
 	free(c);

@@ -82,6 +82,10 @@ struct ofconn {
 	enum ofconn_kind kind;
 	char *peer; /* for logs */
 
+	/* Output that is not encrypted is written at the end of the loop's iteration, without epoll
+	 * being asked whether it may: flush is the event of that, NULL with TLS. */
+	struct event *flush;
+
 	uint8_t version; /* 0 until both hellos are there */
 	bool closing;
 	uint32_t next_xid;

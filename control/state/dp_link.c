@@ -61,7 +61,7 @@ static void drop(struct dp_link *l)
 static void run(evutil_socket_t fd, short what, void *aux)
 {
 	struct dp_link *l = aux;
-	if (api_client_run(l->client) || l->lost)
+	if ((what == EV_WRITE ? api_client_write : api_client_run)(l->client) || l->lost)
 		drop(l);
 	else if (api_wants_write(l->client))
 		event_add(l->writable, NULL);
@@ -70,7 +70,9 @@ static void run(evutil_socket_t fd, short what, void *aux)
 static void output(void *aux)
 {
 	struct dp_link *l = aux;
-	event_add(l->writable, NULL);
+	/* Later in this iteration of the loop, without asking epoll: the socket has room but for
+	 * rare times, and run() waits for it then. */
+	event_active(l->writable, EV_WRITE, 0);
 }
 
 static void lose(struct dp_link *l, const char *why)

@@ -263,7 +263,7 @@ static int take_messages(struct api_client *c)
 	return rc;
 }
 
-/* One read's worth. 1: got something, 0: nothing there, -errno. */
+/* One read's worth. 1: there may be more, 0: there was not, -errno. */
 static int receive(struct api_client *c)
 {
 	size_t want = SL_MAX(front_length(c), c->in_len + READ_BYTES);
@@ -277,9 +277,17 @@ static int receive(struct api_client *c)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 	if (!n)
 		return -ECONNRESET;
+	bool filled = c->in_len + (size_t)n == c->in_cap;
 	c->in_len += (size_t)n;
 	int rc = take_messages(c);
-	return rc ? rc : 1;
+	return rc ? rc : filled;
+}
+
+int api_client_write(struct api_client *c)
+{
+	int rc = c->dead ? -c->dead : flush(c);
+
+	return rc < 0 ? lose(c, -rc) : 0;
 }
 
 int api_client_run(struct api_client *c)

@@ -47,6 +47,7 @@ bool api_wants_write(const struct api_client *c);
 void api_on_output(struct api_client *c, void (*fn)(void *aux), void *aux);
 /* Called when the descriptor is readable or writable. -errno: the connection is lost; close it. */
 int api_client_run(struct api_client *c);
+int api_client_write(struct api_client *c); /* likewise, but reads nothing */
 
 uint64_t api_boot_id(const struct api_client *c); /* from HELLO */
 pid_t api_peer_pid(const struct api_client *c);   /* from HELLO */

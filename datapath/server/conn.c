@@ -14,6 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "datapath/base/clock.h"
 #include "datapath/base/list.h"
 #include "datapath/base/log.h"
 #include "datapath/server/events.h"
@@ -23,7 +24,7 @@
 
 LOG_MODULE(api);
 
-enum { READ_BYTES = 64 << 10, READS_PER_WAKE = 16, PUMPS_PER_WAKE = 8 };
+enum { READ_BYTES = 64 << 10, EVENTS_DELAY_MS = 1, READS_PER_WAKE = 16, PUMPS_PER_WAKE = 8 };
 
 struct conn {
 	struct loop_fd watch;
@@ -265,6 +266,7 @@ struct msg *conn_reply_begin(struct conn *c)
 
 void conn_reply_end(struct conn *c)
 {
+	put_events(c); /* what the request caused is told before its answer */
 	end_message(c);
 	finish_request(c);
 }
@@ -372,8 +374,10 @@ static bool read_some(struct conn *c)
 	}
 	ssize_t n = recv(c->watch.fd, c->in + c->in_len, c->in_cap - c->in_len, MSG_DONTWAIT);
 	if (n > 0) {
+		bool filled = c->in_len + (size_t)n == c->in_cap;
+
 		c->in_len += (size_t)n;
-		return true;
+		return filled; /* else the socket is empty, and epoll tells when it is not */
 	}
 	if (!n || (errno != EAGAIN && errno != EINTR))
 		kill_conn(c);
@@ -391,9 +395,12 @@ static void on_ready(struct loop_fd *w, uint32_t events)
 	for (int i = 0; i < READS_PER_WAKE && !c->dead && !c->busy && events & EPOLLIN &&
 			unsent(c) < CONN_OUT_LOW_BYTES;
 	     i++) {
-		if (!read_some(c))
+		bool more = read_some(c);
+
+		if (!c->dead)
+			handle_buffered(c);
+		if (!more)
 			break;
-		handle_buffered(c);
 	}
 	if (!c->dead)
 		pump(c);
@@ -447,8 +454,26 @@ static void on_connect(struct loop_fd *w, uint32_t events)
 	n_conns++;
 }
 
-static void pump_all(void)
+/* Told with the next answer to their reader, or else within some milliseconds: a message of its own
+ * would wake the reader once more for every single change. */
+static bool events_wait;
+static uint64_t events_due_ms;
+
+static void on_events(void)
 {
+	if (events_wait)
+		return;
+	events_wait = true;
+	events_due_ms = clock_mono_ms() + EVENTS_DELAY_MS;
+	loop_hurry_begin();
+}
+
+void conn_tell_events(uint64_t now_ms)
+{
+	if (!events_wait || (now_ms < events_due_ms && !clock_warp.stopped_ns))
+		return;
+	events_wait = false;
+	loop_hurry_end();
 	LIST_FOR_EACH_SAFE (c, struct conn, link, &conns)
 		if (c->event_mask && unsent(c) < CONN_OUT_LOW_BYTES)
 			pump(c);
@@ -477,7 +502,7 @@ int conn_listen(const char *path, struct err *e)
 	if (rc)
 		return err_set(e, -rc, "%s: %s", path, strerror(-rc));
 	socket_path = xstrdup(path);
-	events_added = pump_all;
+	events_added = on_events;
 	return 0;
 }
 

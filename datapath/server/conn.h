@@ -60,6 +60,7 @@ unsigned conn_broadcast(enum api_event kind, struct msg *m);
 /* Is somebody subscribed to the kind who still takes packet-ins; is somebody subscribed at all? */
 bool conn_anyone_wants(enum api_event kind);
 bool conn_has_subscriber(enum api_event kind);
+void conn_tell_events(uint64_t now_ms); /* in every iteration: what no answer took along */
 
 /* ---- notes to one client ---- */
 /* Takes and frees m (not finished); false: the client lags, nothing was sent. */

@@ -138,12 +138,20 @@ static void every_10_ms(uint64_t now_ms)
 	conntrack_upkeep((uint32_t)now_ms);
 }
 
+static bool each_iteration(uint64_t now_ms)
+{
+	bool more = tables_run(now_ms);
+
+	conn_tell_events(now_ms);
+	return more;
+}
+
 void upkeep_start(void)
 {
 	static struct loop_timer second, often;
 
 	table_events_sink(&sink);
-	loop_each(tables_run);
+	loop_each(each_iteration);
 	loop_timer_start(&second, 1000, every_second);
 	loop_timer_start(&often, 10, every_10_ms);
 }
