@@ -214,11 +214,11 @@ static bool anchor(struct packet *p, uint8_t which, unsigned *at)
 	case HDR_ETH:
 		*at = 0;
 		return true;
-	case HDR_VLAN:
-		*at = MACS_BYTES;
+	case HDR_VLAN: /* its TCI, behind the TPID */
+		*at = MACS_BYTES + 2;
 		return true;
 	case HDR_VLAN2:
-		*at = MACS_BYTES + TAG_BYTES;
+		*at = MACS_BYTES + TAG_BYTES + 2;
 		return true;
 	case HDR_MPLS:
 		*at = l2_bytes(p);

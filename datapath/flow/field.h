@@ -80,8 +80,8 @@ union field_value {
 enum field_anchor {
 	HDR_NONE,
 	HDR_ETH,
-	HDR_VLAN,
-	HDR_VLAN2,
+	HDR_VLAN,  /* TCI of the outer tag */
+	HDR_VLAN2, /* … of the inner one */
 	HDR_MPLS,
 	HDR_L3,
 	HDR_L4,

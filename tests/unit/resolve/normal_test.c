@@ -222,6 +222,19 @@ static void priority_tags(void **state)
 	assert_string_equal(send_packet(&k), "2 3");
 	assert_string_equal(tag_of(2), "8100:0.4");
 	assert_string_equal(tag_of(3), "8100:0.4");
+	/* Behind a copy with another tag. */
+	c = port_config("p0", 4);
+	add_port(b, &c);
+	c = port_config("p5", 5);
+	c.vlan_mode = VLAN_MODE_ACCESS;
+	c.tag = 10;
+	c.priority_tags = VLAN_PRIORITY_ALWAYS;
+	add_port(b, &c);
+	k = eth_packet(1, 1, 0xff);
+	send_packet(&k);
+	assert_string_equal(tag_of(3), "8100:0");
+	assert_string_equal(tag_of(4), "8100:10");
+	assert_string_equal(tag_of(5), "8100:0");
 }
 
 static void reserved_protected_static_limits(void **state)
