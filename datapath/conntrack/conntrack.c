@@ -38,6 +38,8 @@ static bool window_check = true;                         /* W: main  R: any */
 static struct ct_timeouts *timeouts_of[CT_ZONE_MAX + 1]; /* W: main (release)  R: any, RCU */
 static struct ct_timeouts *timeouts_default;             /* likewise; NULL: built in */
 
+void (*conntrack_watch)(const struct ct_conn *c, int n);
+
 #define COUNT(t, what)                                                                             \
 	__atomic_store_n(&(t)->stats.what,                                                         \
 			 __atomic_load_n(&(t)->stats.what, __ATOMIC_RELAXED) + 1,                  \
@@ -206,7 +208,15 @@ void conntrack_prefetch(unsigned thread_idx, const struct ct_tuple *k, unsigned 
 
 struct conn_node *conntrack_lookup(unsigned thread_idx, const struct ct_tuple *k)
 {
-	return find_recent(threads[thread_idx], k);
+	struct ct_thread *t = threads[thread_idx];
+
+	return SL_LIKELY(t != NULL) ? find_recent(t, k) : conn_table_find(k);
+}
+
+static void tell(const struct ct_conn *c, int n)
+{
+	if (conntrack_watch && c->node[CONN_ORIG].tuple.context > CT_ZONE_MAX)
+		conntrack_watch(c, n);
 }
 
 void conntrack_remove(struct ct_conn *c)
@@ -217,6 +227,7 @@ void conntrack_remove(struct ct_conn *c)
 		return;
 	ct_limits_answered(c);
 	ct_limits_unbook(context, port_id);
+	tell(c, -1);
 }
 
 /* NULL: none that is still alive. *dir is the packet's direction. */
@@ -274,7 +285,11 @@ static enum drop_reason create(struct ct_thread *t, const struct conntrack_reque
 			       const struct ct_packet *p, const struct ct_expectation *announced,
 			       struct ct_conn **out)
 {
-	struct ct_conn init = {.port_id = (uint16_t)q->port_id, .alg = q->alg}, *victim;
+	struct ct_conn init = {.port_id = (uint16_t)q->port_id,
+			       .alg = q->alg,
+			       .mark = q->new_mark,
+			       .label = {q->new_label[0], q->new_label[1]}},
+		       *victim;
 	enum drop_reason why = ct_limits_book(q->context, q->port_id, &victim);
 	int rc;
 
@@ -297,6 +312,7 @@ static enum drop_reason create(struct ct_thread *t, const struct conntrack_reque
 	if (!rc) {
 		COUNT(t, created);
 		ct_limits_add_half_open(*out);
+		tell(*out, 1);
 		return DROP_NONE;
 	}
 	ct_limits_unbook(q->context, q->port_id);
@@ -323,7 +339,10 @@ static enum tracker_verdict update(struct ct_conn *c, const struct conntrack_req
 		v = TRACKER_OK;
 	} else {
 		rte_spinlock_lock(&c->lock);
-		v = tracker_update(c, p, dir, conntrack_window_check(), timeouts(q->context));
+		/* The policy lets most packets pass without showing them to us, so that windows
+		 * are not known there. */
+		v = tracker_update(c, p, dir, q->context <= CT_ZONE_MAX && conntrack_window_check(),
+				   timeouts(q->context));
 		rte_spinlock_unlock(&c->lock);
 	}
 	if (v == TRACKER_OK || v == TRACKER_NEW)

@@ -30,6 +30,10 @@ struct conntrack_request {
 	const struct ct_nat *nat; /* NULL: no nat() in this ct() */
 	/* What conntrack_prefetch() gave in the same burst; NULL: nothing. */
 	struct conn_node *hint;
+
+	/* What a connection that this packet begins has from its first moment. */
+	uint32_t new_mark;
+	uint64_t new_label[2];
 };
 
 /* What a packet carries from one ct() to the next. In: state and context, both 0: untracked. */
@@ -52,6 +56,10 @@ enum drop_reason conntrack_run(const struct conntrack_request *q, struct conntra
 enum { CONNTRACK_BATCH = 32 };
 void conntrack_prefetch(unsigned thread_idx, const struct ct_tuple *k, unsigned n,
 			struct conn_node **hint);
+
+/* Told of each connection above the zones (CT_ZONE_MAX) that comes (1) or goes (-1), by whatever
+ * thread makes or removes it. Set before the first packet. */
+extern void (*conntrack_watch)(const struct ct_conn *c, int n);
 
 /* The node of a tuple through the thread's cache of recent connections; NULL: none. It may have
  * expired. */

@@ -321,6 +321,12 @@ static uint32_t format_op(const struct text *t, const union prog_word *w, uint32
 	case OP_CT_CLEAR:
 		str_puts(out, "ct_clear");
 		break;
+	case OP_POLICY_IN:
+		str_printf(out, "policy(in_port=%u)", op->b);
+		break;
+	case OP_POLICY_OUT:
+		str_printf(out, "policy(%u)", op->b);
+		break;
 	case OP_N:
 		break;
 	}

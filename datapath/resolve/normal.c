@@ -239,6 +239,8 @@ static bool learn(struct resolver *r, const struct normal *n, const struct bridg
 		return false;
 	}
 	gratuitous = is_gratuitous_arp(r);
+	if (!resolve_policy_may_learn(r, in, src))
+		return true;
 	if (mac_table_wants(r->bridge->macs, e, src, n->vlan, in->c.port_id, gratuitous,
 			    r->req->now_ms)) {
 		/* Learning it publishes a change, after which the entry is resolved again. Should
@@ -271,6 +273,7 @@ static void forward(struct resolver *r, const struct normal *n, const struct bri
 	out = e ? bridge_port_by_id(__atomic_load_n(&e->port_id, __ATOMIC_RELAXED)) : NULL;
 	if (!out || out->bridge != r->bridge) {
 		limit_age(r, 1000);
+		r->flooded = true;
 		flood(r, n, in);
 	} else if (out == in) {
 		note_drop(r, DROP_NORMAL_SAME_PORT);

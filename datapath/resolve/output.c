@@ -149,7 +149,8 @@ void resolve_output_port(struct resolver *r, const struct bridge_port *p)
 		put_op(r, OP_SET_QUEUE, 0, r->cur.flow.regs.queue, 0);
 		r->base_queue = r->cur.flow.regs.queue;
 	}
-	put_op(r, OP_OUTPUT, 0, p->c.port_id, 0);
+	put_op(r, resolve_is_policed(r, p) ? OP_POLICY_OUT : OP_OUTPUT, 0, p->c.port_id, 0);
+	r->n_host_outputs += p->c.role == PORT_ROLE_HOST;
 	r->n_effects++;
 	TRACE(r, output, p, &r->cur.flow);
 }

@@ -77,6 +77,8 @@ static void start(struct resolver *r, const struct resolve_request *req, struct 
 	r->trunc_bytes = 0;
 	r->base_queue = 0xffffffff;
 	r->copy_end_at = UINT32_MAX;
+	r->policed_in = r->flooded = false;
+	r->n_host_outputs = 0;
 
 	r->cur.flow.key = *req->key;
 	memset(&r->cur.flow.regs, 0, sizeof r->cur.flow.regs);
@@ -107,7 +109,8 @@ static void run_packet(struct resolver *r)
 	if (!resolve_may_enter(r, p))
 		return;
 	resolve_enter_bridge(r, p->bridge, p);
-	resolve_pipeline(r);
+	if (resolve_policy_in(r, p))
+		resolve_pipeline(r);
 }
 
 static uint16_t lines_of(const struct flow_key *k)
@@ -140,6 +143,8 @@ static void finish(struct resolver *r)
 		out->prog.n_words = 0;
 		out->prog.overflow = false;
 		put_op(r, OP_DROP, (uint16_t)out->drop, 0, 0);
+	} else {
+		resolve_policy_hints(r);
 	}
 	r->prog = out->prog;
 	/* A decremented TTL depends on all bits of the one that arrived. */

@@ -105,6 +105,11 @@ struct resolver {
 	bool rule_is_miss;   /* the rule is the table-miss entry: packet-ins say "no match" */
 	uint32_t base_queue; /* what the program has set */
 
+	/* network policy */
+	bool policed_in;         /* the program begins with POLICY_IN */
+	bool flooded;            /* a unicast to an unknown address */
+	unsigned n_host_outputs; /* of n_effects */
+
 	uint32_t copy_end_at; /* index of the COPY_END put last; UINT32_MAX: none */
 	struct prog_builder prog;
 };
@@ -220,6 +225,17 @@ void resolve_flood(struct resolver *r, bool all);
 /* The walk goes on in this bridge as if the packet had come in by `in` (NULL: a controller). */
 void resolve_enter_bridge(struct resolver *r, struct bridge *b, const struct bridge_port *in);
 bool resolve_may_enter(struct resolver *r, const struct bridge_port *in);
+
+/* ---- policy.c ---- */
+/* Is this port an edge of the network policy? */
+bool resolve_is_policed(struct resolver *r, const struct bridge_port *p);
+/* What comes in by a port: puts the op of its edge, or finds that the frame is spoofed (false). */
+bool resolve_policy_in(struct resolver *r, const struct bridge_port *in);
+/* May the source address be learnt at the port? */
+bool resolve_policy_may_learn(struct resolver *r, const struct bridge_port *in,
+			      const uint8_t src[6]);
+/* At the end: tells the edge what became of the packet. */
+void resolve_policy_hints(struct resolver *r);
 
 /* ---- normal.c ---- */
 void resolve_normal(struct resolver *r);

@@ -25,6 +25,7 @@
 #include "datapath/server/loop.h"
 #include "datapath/server/options.h"
 #include "datapath/server/packet_in.h"
+#include "datapath/server/policy_watch.h"
 #include "datapath/server/port_change.h"
 #include "datapath/server/port_watch.h"
 #include "datapath/server/process.h"
@@ -102,6 +103,7 @@ static int start_datapath(struct options *o, char **argv, struct err *e)
 		rc = packet_in_start(e);
 	port_event_sink = port_watch_event;
 	port_rundir = server.rundir;
+	policy_watch_start();
 	upkeep_start();
 	capture_start();
 	if (!rc)

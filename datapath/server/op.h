@@ -33,6 +33,7 @@ struct op_effects {
 	uint16_t old_cores[POLL_THREADS_MAX];
 	unsigned n_old_cores;
 	uint32_t old_sleep_max_us;
+	struct policy_parts *policy; /* what POLICY_SET operations have said so far; NULL: none */
 };
 
 struct op_info {
@@ -57,6 +58,8 @@ void op_undo_pins(void);
 
 /* Gives back the room of a bridge's option map when t commits; `c` NULL: none. */
 void op_release_tlv_map(struct txn *t, const struct config *c);
+
+void op_free_policy(struct op_effects *fx);
 
 /* Shared checks. `what` names the operation in the text. */
 int op_check_attrs(const struct op *op, const uint16_t *allowed, struct err *e);

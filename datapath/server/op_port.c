@@ -141,6 +141,14 @@ static uint32_t free_ofport(const struct bridge *b)
 	return n;
 }
 
+/* Who is behind a port, unless somebody says otherwise. */
+static uint8_t role_of_type(const char *type)
+{
+	if (!strcmp(type, "internal"))
+		return PORT_ROLE_HOST;
+	return !strcmp(type, "dpdk") ? PORT_ROLE_UPLINK : PORT_ROLE_GUEST;
+}
+
 static void fill(struct bridge_port_config *c, const struct port_object *p, struct attrs a)
 {
 	const void *bytes;
@@ -152,7 +160,7 @@ static void fill(struct bridge_port_config *c, const struct port_object *p, stru
 	c->vlan_mode = (uint8_t)attrs_u64(a, ATTR_VLAN_MODE, c->vlan_mode);
 	c->priority_tags = (uint8_t)attrs_u64(a, ATTR_PRIORITY_TAGS, c->priority_tags);
 	c->protected = attrs_u64(a, ATTR_PROTECTED, 0);
-	c->role = (uint8_t)attrs_u64(a, ATTR_PORT_ROLE, c->role);
+	c->role = (uint8_t)attrs_u64(a, ATTR_PORT_ROLE, role_of_type(attrs_str(a, ATTR_TYPE, "")));
 	c->tag = (uint16_t)attrs_u64(a, ATTR_VLAN_TAG, c->tag);
 	c->qinq_tpid = (uint16_t)attrs_u64(a, ATTR_VLAN_QINQ_ETHTYPE, c->qinq_tpid);
 	c->flags = (uint32_t)attrs_u64(a, ATTR_PORT_FLAGS, 0);

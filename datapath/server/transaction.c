@@ -66,6 +66,7 @@ static void destroy(struct transaction *t)
 		config_put(op->base);
 		config_put(op->staged);
 	}
+	op_free_policy(&t->fx);
 	vec_free(&t->parts);
 	vec_free(&t->ops);
 	free(t);

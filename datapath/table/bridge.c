@@ -14,6 +14,7 @@ struct bridge *bridge_array[BRIDGE_ID_MAX];
 struct bridge_port *bridge_port_array[PORT_ID_MAX];
 uint32_t bridge_patch_peer[PORT_ID_MAX];
 uint8_t bridge_port_down[PORT_ID_MAX];
+void (*bridge_port_published)(const struct bridge_port *old, const struct bridge_port *new);
 
 static struct hmap bridges;                        /* by name; writers' view */
 static struct bridge *id_taken[BRIDGE_ID_MAX];     /* writers' view */
@@ -325,6 +326,8 @@ static void publish_port(void *p)
 	struct port_step *s = p;
 	uint32_t id = s->old ? s->old->c.port_id : s->new->c.port_id;
 
+	if (bridge_port_published)
+		bridge_port_published(s->old, s->new);
 	if (s->old)
 		publish_ports(s->old->bridge);
 	if (s->new)

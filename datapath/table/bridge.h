@@ -149,5 +149,9 @@ void bridge_for_each(void (*fn)(struct bridge *b, void *aux), void *aux);
 /* Main thread, no txn open: the device's link changed. Publishes a version when that matters. */
 void bridge_port_link(uint32_t port_id, bool up);
 
+/* Called within the publish step of a port that comes, changes or goes (old, new: NULL when there
+ * is none): before packets see the change. Set at start. */
+extern void (*bridge_port_published)(const struct bridge_port *old, const struct bridge_port *new);
+
 /* Tests and shutdown, no readers: removes everything. */
 void bridge_destroy_all(void);

@@ -212,7 +212,10 @@ static inline void run_ops(struct run *run, const union prog_word *w, uint32_t n
 		i += 1u + op->n_words;
 		switch ((enum prog_op_code)op->code) {
 		case OP_OUTPUT:
+		case OP_POLICY_OUT: /* what the edges say is theirs */
 			record(run, op->b, k);
+			break;
+		case OP_POLICY_IN:
 			break;
 		case OP_DROP:
 			return;

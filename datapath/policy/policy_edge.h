@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The edges of policed ports: does a packet pass? Poll threads.
+ *
+ * An edge keeps its connections in a context of the tracker of its own, 65536 + port, for both
+ * directions: an answer is let through by the entry of its connection. An entry carries in its mark
+ * the slot of what allowed it, and in its label under which generation and how that was judged. */
+#pragma once
+#include "datapath/conntrack/conntrack.h"
+#include "datapath/policy/policy.h"
+
+enum { POLICY_CONTEXT = CT_ZONE_MAX + 1 }; /* + port number */
+
+/* What resolve knows of a packet that comes in: `a` of POLICY_IN. */
+enum {
+	POLICY_HINT_TO_HOST = 1, /* its only output is a host port */
+	POLICY_HINT_FLOODED = 2, /* a unicast to an address that is not known */
+};
+
+struct policy_packet {
+	const uint8_t *data; /* contiguous front */
+	uint32_t len, pkt_len;
+	const struct flow_offsets *ofs;
+	uint32_t in_port; /* 0: none */
+	uint64_t now_ms;
+	unsigned thread_idx;
+	uint8_t hints;
+	bool (*sum_ok)(void *aux);
+	void *aux;
+};
+
+/* The short way, without parsed headers: true when the packet belongs to a connection that needs
+ * no second look. It is counted then. `egress`: it came by the port; else it is about to leave. */
+bool policy_edge_knows(const uint8_t *data, uint32_t len, uint32_t pkt_len, uint32_t port_id,
+		       bool egress, uint64_t now_ms, unsigned thread_idx);
+/* DROP_NONE: it passes. Counts either way. */
+enum drop_reason policy_edge(const struct policy_packet *q, uint32_t port_id, bool egress);
+/* Guards that look at Ethernet and the tag only; resolve asks them, because the answer is the same
+ * for every packet of a cache entry. Not counted by rule. */
+enum drop_reason policy_guard_ethernet(uint32_t port_id, const uint8_t eth_src[6], bool tagged);
+
+/* Judges a connection of an edge again, by its original tuple, and notes the result in it. False:
+ * it is forbidden now, or of a former user of the port; the caller removes it. Any thread that
+ * may read it. */
+bool policy_edge_judge_again(const struct policy *p, struct ct_conn *c);
+/* Is it of the present user of the port? */
+bool policy_edge_is_current(const struct policy *p, const struct ct_conn *c);
+/* Connections of the edge of a port. */
+uint32_t policy_edge_conns(uint32_t port_id);
+void policy_edge_init(void); /* main */
+
+/* ---- policy_guard.c ---- */
+/* What is wrong with a packet that a guest sends; POLICY_SLOT_NONE: nothing. self NULL: a guest
+ * without endpoint, who must not pose as one. */
+enum policy_slot_id policy_guard(const struct policy *p, const struct policy_endpoint *self,
+				 const struct policy_packet *q);
+/* Neighbour discovery and the like, and what a network grants (index or POLICY_NONE): passes
+ * without a rule. */
+bool policy_is_granted(const struct policy *p, uint32_t network, const struct policy_packet *q);
+bool policy_is_advertisement(const struct policy_packet *q); /* RA or redirect */
+bool policy_ethertype_listed(const struct policy *p, uint32_t network,
+			     const struct policy_packet *q);
+bool policy_is_arp(const struct policy_packet *q);
+
+/* ---- policy_log.c ---- */
+struct policy_log_entry {
+	uint32_t slot, port_id;
+	bool allow;
+	uint8_t direction; /* enum policy_direction: of the rule's question */
+	struct ct_tuple tuple;
+};
+void policy_log_put(unsigned thread_idx, const struct policy_log_entry *e); /* poll threads */
+/* Main: the next one, false when there is none. *missed: how many did not fit since. */
+bool policy_log_take(struct policy_log_entry *out, uint64_t *missed);
