@@ -133,6 +133,9 @@ static void finish(struct resolver *r)
 	struct resolve_result *out = r->out;
 
 	resolve_trim_copy(r);
+	/* Tracked or committed, and then nowhere: its end has the reason that was found. */
+	if (r->n_effects && r->n_effects == r->n_cts && r->why != DROP_NONE)
+		put_op(r, OP_DROP, (uint16_t)r->why, 0, 0);
 	if (out->prog.overflow)
 		fail(r, DROP_PROGRAM_TOO_LONG);
 	if (r->failed != DROP_NONE || !r->n_effects) {

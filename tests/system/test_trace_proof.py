@@ -180,7 +180,7 @@ def prediction(dp, port, frame):
     absorbed = any(s["step_kind"] == "controller" for s in steps)
     return dict(ports=sorted(s["port"] for s in outputs), flows=sorted(
         (s["port"], s["flow_text"]) for s in outputs if "flow_text" in s), steps=steps,
-        reason=(drops or reasons or [None])[-1] if not outputs and not absorbed else None,
+        reason=(reasons or drops or [None])[0] if not outputs and not absorbed else None,
         tables=tables,
         cookies={s.get("cookie", 0) for s in tables}, text=t["trace"])
 
