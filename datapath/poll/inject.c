@@ -116,7 +116,11 @@ void inject_drop_all(struct poll_thread *t)
 	while (!rte_ring_sc_dequeue(t->inject, &p)) {
 		struct injected *j = p;
 
-		rte_pktmbuf_free(j->m);
+		struct port_counters *c = counters_of(t->idx, datapath_port(j));
+
+		if (c)
+			counter_add(&c->created, 1);
+		exec_drop(t->exec, j->m, datapath_port(j), DROP_POLL_STOPPED);
 		free(j);
 	}
 }

@@ -158,7 +158,7 @@ void miss_serve_queues(struct poll_thread *t)
 			q->head = (uint16_t)((q->head + 1) % MISS_QUEUE_PKTS);
 			q->n--;
 			if (!pc) {
-				exec_drop(t->exec, m, port_id, DROP_MISS_BUDGET);
+				exec_drop(t->exec, m, port_id, DROP_MISS_NO_MEMORY);
 				continue;
 			}
 			b->pkt[0] = m;
@@ -184,7 +184,7 @@ void miss_drop_all(struct poll_thread *t)
 		struct miss_queue *q = t->miss[t->miss_list[i]];
 
 		for (; q->n; q->n--) {
-			exec_drop(t->exec, q->pkt[q->head], q->port_id, DROP_MISS_BUDGET);
+			exec_drop(t->exec, q->pkt[q->head], q->port_id, DROP_POLL_STOPPED);
 			q->head = (uint16_t)((q->head + 1) % MISS_QUEUE_PKTS);
 		}
 		q->listed = false;

@@ -71,7 +71,7 @@ static void process(struct poll_thread *t, uint32_t in_port, unsigned n)
 	uint32_t shortest = UINT32_MAX;
 	uint8_t missed[BURST_MAX];
 
-	if (SL_UNLIKELY(!c || !pc)) { /* unpublished under our feet, or no memory */
+	if (SL_UNLIKELY(!c)) { /* the port and its counters went under our feet */
 		rte_pktmbuf_free_bulk(b->pkt, n);
 		return;
 	}
@@ -82,6 +82,11 @@ static void process(struct poll_thread *t, uint32_t in_port, unsigned n)
 	}
 	counter_add(&c->rx_pkts, n);
 	counter_add(&c->rx_bytes, bytes);
+	if (SL_UNLIKELY(!pc)) {
+		for (unsigned i = 0; i < n; i++)
+			exec_drop(t->exec, b->pkt[i], in_port, DROP_MISS_NO_MEMORY);
+		return;
+	}
 	if (SL_UNLIKELY(t->observing != NULL))
 		observer_rx(t->observing, b->pkt, n, in_port, rte_rdtsc());
 	if (SL_UNLIKELY(shortest < L2_BYTES_MAX))
