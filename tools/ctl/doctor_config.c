@@ -5,56 +5,63 @@
 
 #include "tools/ctl/doctor.h"
 
-/* The command that takes back what a note of sluiced complains about. Caller frees. */
-static char *remedy_of(const char *table, const char *name, const char *text)
+struct note { /* of sluiced/status */
+	const char *table, *name, *text;
+	const char *kind, *column, *key; /* "" when it is not about a column */
+};
+
+/* The command that takes back what a note complains about. Caller frees. */
+static char *remedy_of(const struct note *n)
 {
-	const char *colon = strchr(text, ':'), *key = text + strlen("other_config:");
-	bool is_key = !strncmp(text, "other_config:", 13);
-	size_t n = is_key ? strcspn(key, ":") : (size_t)(colon ? colon - text : 0);
-	const char *record = !strcmp(table, "Open_vSwitch") ? "." : name;
-	if (strstr(text, "restart needed"))
+	const char *record = strcmp(n->table, "Open_vSwitch") ? n->name : ".";
+	if (strstr(n->text, "restart needed"))
 		return xstrdup("sluice down; sluice up (guests reconnect by themselves)");
-	if (!strncmp(text, "metrics: ", 9))
+	if (!strncmp(n->text, "metrics: ", 9))
 		return xstrdup("ovs-vsctl set Open_vSwitch . "
 			       "other_config:sluice-metrics=unix:metrics.sock (or IP:PORT)");
-	if (is_key)
-		return xasprintf("ovs-vsctl remove %s %s other_config %.*s", table, record, (int)n,
-				 key);
-	if (!strcmp(table, "Interface"))
+	if (n->column[0] && n->key[0])
+		return xasprintf("ovs-vsctl remove %s %s %s %s", n->table, record, n->column,
+				 n->key);
+	if (n->column[0] && strcmp(n->kind, "unsupported"))
+		return xasprintf("ovs-vsctl clear %s %s %s", n->table, record, n->column);
+	if (!strcmp(n->table, "Interface"))
 		return xasprintf("ovs-vsctl list Interface %s; its error column says the same",
-				 name);
-	if (!strcmp(table, "datapath"))
+				 n->name);
+	if (!strcmp(n->table, "datapath"))
 		return xstrdup("see the datapath's log; sluiced tries again by itself");
-	if (n)
-		return xasprintf("ovs-vsctl clear %s %s %.*s", table, record, (int)n, text);
-	return xasprintf("ovs-vsctl list %s %s", table, record);
+	return xasprintf("ovs-vsctl list %s %s", n->table, record);
 }
 
-static enum doctor_severity severity_of(const char *table, const char *name, const char *text,
-					const struct doctor *d)
+static enum doctor_severity severity_of(const struct note *n, const struct doctor *d)
 {
-	if (strstr(text, "unknown key") || strstr(text, "restart needed"))
-		return DOCTOR_WARNING;
-	if (strstr(text, "without effect"))
+	if (!strcmp(n->kind, "inert"))
 		return DOCTOR_NOTE;
+	if (!strcmp(n->kind, "unknown_key") || !strcmp(n->kind, "bad_value") ||
+	    strstr(n->text, "restart needed"))
+		return DOCTOR_WARNING;
 	/* A port that is not there is worse than a setting that is not obeyed. */
-	if (!strcmp(table, "Interface") && !facts_port(&d->now, name))
+	if (!strcmp(n->table, "Interface") && !facts_port(&d->now, n->name))
 		return DOCTOR_ERROR;
-	return !strcmp(table, "datapath") ? DOCTOR_ERROR : DOCTOR_WARNING;
+	return !strcmp(n->table, "datapath") ? DOCTOR_ERROR : DOCTOR_WARNING;
+}
+
+static const char *member(json_t *o, const char *key)
+{
+	const char *v = json_string_value(json_object_get(o, key));
+	return v ? v : "";
 }
 
 void check_database(struct doctor *d)
 {
 	size_t i;
-	json_t *n;
-	json_array_foreach(json_object_get(d->now.sluiced, "notes"), i, n)
+	json_t *o;
+	json_array_foreach(json_object_get(d->now.sluiced, "notes"), i, o)
 	{
-		const char *table = "", *name = "", *text = "";
-		char *object, *remedy;
-		json_unpack(n, "{s:s, s:s, s:s}", "table", &table, "name", &name, "text", &text);
-		object = xasprintf("%s%s%s", table, name[0] ? " " : "", name);
-		remedy = remedy_of(table, name, text);
-		doctor_find(d, severity_of(table, name, text, d), object, remedy, "%s", text);
+		const struct note n = {member(o, "table"), member(o, "name"),   member(o, "text"),
+				       member(o, "kind"),  member(o, "column"), member(o, "key")};
+		char *object = xasprintf("%s%s%s", n.table, n.name[0] ? " " : "", n.name);
+		char *remedy = remedy_of(&n);
+		doctor_find(d, severity_of(&n, d), object, remedy, "%s", n.text);
 		free(object);
 		free(remedy);
 	}
