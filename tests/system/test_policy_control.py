@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The network policy as sluiced keeps it: commands, the Sluice database, adoption and replay, confirmation,
+grants, the audit log. Verdicts on packets are in test_policy_matrix.py."""
+import json
+import os
+import time
+
+import pytest
+
+from control_process import SLUICE, Failed, Switch, wait_until
+
+POLICY = """
+networks: {blue: {cidrs: [10.0.0.0/24]}}
+host: {addresses: [10.0.0.1], services: {proxy: {ports: [tcp/3128]}}}
+endpoints:
+  web1: {network: blue, addresses: [10.0.0.11]}
+  db1: {network: blue, addresses: [10.0.0.12]}
+policies:
+  db:
+    endpoints: db1
+    ingress:
+      - {from: [web1], ports: [tcp/5432]}
+"""
+
+
+def verdict(sw, source, to, *service):
+    out = sw.sluice("policy", "check", "--from", source, "--to", to, *service, "--json")
+    return json.loads(out)["check"]["verdict"]
+
+
+def status(sw):
+    return json.loads(sw.rpc("policy/status"))
+
+
+def audit(sw):
+    with open(os.path.join(sw.dir, "audit.log")) as f:
+        return [json.loads(line) for line in f]
+
+
+def apply(sw, text, *more):
+    return sw.sluice("policy", "apply", sw.write("policy.yaml", text), *more)
+
+
+def writes(sw):
+    """Policies that went to the datapath since sluiced was started first."""
+    return sw.sluiced_log().count("go to the datapath")
+
+
+def transact(sw, *operations):
+    out = sw.run("ovsdb-client", "transact", f"unix:{sw.dir}/db.sock",
+                 json.dumps(["Sluice", *operations])).stdout
+    assert '"error"' not in out, out
+
+
+def test_apply_show_check_and_adoption():
+    with Switch() as sw:
+        assert sw.show("policy", "grants") == []
+        apply(sw, POLICY, "--reason", "first policy")
+        assert {e["endpoint"] for e in sw.show("policy")} == {"web1", "db1", "host"}
+        assert {e["isolated"] for e in sw.show("policy") if e["endpoint"] == "db1"} == {"ingress"}
+        assert [r["rule"] for r in sw.show("policy", "show", "db1")] == ["db/ingress[0]"]
+        assert verdict(sw, "web1", "db1", "--tcp", "5432") == "allow"
+        assert verdict(sw, "web1", "db1", "--tcp", "22") == "deny"
+        assert "db/ingress[0]" in {h["rule"] for h in sw.show("policy", "hits")}
+        assert sw.sluice("policy", "show", "--document").strip() == POLICY.strip()
+        assert writes(sw) == 1
+        # A restarted sluiced finds what it wants: nothing is sent.
+        sw.kill_sluiced()
+        assert verdict(sw, "web1", "db1", "--tcp", "5432") == "allow"  # asked of the datapath
+        sw.start_sluiced()
+        wait_until(lambda: status(sw)["in_force"])
+        assert writes(sw) == 1 and sw.status()["transactions"] == 0
+        # A restarted datapath gets everything again.
+        sw.datapath.kill()
+        sw.datapath.start()
+        wait_until(lambda: writes(sw) == 2 and status(sw)["in_force"])
+        assert verdict(sw, "web1", "db1", "--tcp", "5432") == "allow"
+
+
+@pytest.mark.parametrize("bad, reason", [
+    (POLICY.replace("from: [web1]", "from: [web9]"),
+     'policy.yaml:11: endpoint "web9" is not defined (did you mean "web1"?)'),
+    (POLICY.replace("10.0.0.12", "10.0.0.11"),
+     'endpoint "db1": address 10.0.0.11 belongs to "web1" (line 5) already'),
+    (POLICY + "groups: {a: b, b: a}\n", 'group "a" contains itself'),
+    (POLICY.replace("tcp/5432", "tcp/99999"), "tcp/99999 is impossible"),
+    (POLICY + "#" * (10 << 20), "10.0 MB: a policy has at most 4 MB"),
+], ids=["unknown endpoint", "overlapping identity", "cyclic groups", "impossible port", "10 MB"])
+def test_bad_input_changes_nothing(bad, reason):
+    with Switch() as sw:
+        apply(sw, POLICY)
+        before = status(sw), sw.sluice("policy", "show", "--document"), len(audit(sw))
+        with pytest.raises(Failed) as e:
+            apply(sw, bad)
+        assert e.value.code == 1 and len(e.value.err.splitlines()) == 1
+        assert reason in e.value.err and "policy.yaml:" in e.value.err
+        assert before == (status(sw), sw.sluice("policy", "show", "--document"), len(audit(sw)))
+
+
+def test_programs_write_through_ovsdb():
+    with Switch() as sw:
+        transact(sw, {"op": "insert", "table": "Policy",
+                      "row": {"name": "policy", "document": POLICY}})
+        wait_until(lambda: status(sw)["in_force"] and status(sw)["endpoints"] == 3)
+        assert verdict(sw, "web1", "db1", "--tcp", "5432") == "allow"
+        where = [["name", "==", "policy"]]
+        transact(sw, {"op": "update", "table": "Policy", "where": where,
+                      "row": {"document": POLICY.replace("from: [web1]", "from: [web9]")}})
+        wait_until(lambda: status(sw)["policy"]["status"].startswith("rejected: policy.yaml:11: "))
+        assert verdict(sw, "web1", "db1", "--tcp", "5432") == "allow"  # the last good one
+        # … which is also what a restarted datapath gets.
+        sw.datapath.kill()
+        sw.datapath.start()
+        wait_until(lambda: status(sw)["in_force"])
+        assert verdict(sw, "web1", "db1", "--tcp", "5432") == "allow"
+        transact(sw, {"op": "update", "table": "Policy", "where": where,
+                      "row": {"document": POLICY.replace("5432", "5433")}})
+        wait_until(lambda: status(sw)["policy"]["status"] == "applied")
+        assert verdict(sw, "web1", "db1", "--tcp", "5432") == "deny"
+        transact(sw, {"op": "insert", "table": "Policy", "row": {"name": "x", "document": "y"}})
+        rows = lambda: sw.run("ovsdb-client", "dump", f"unix:{sw.dir}/db.sock", "Sluice",
+                              "Policy", "status").stdout
+        wait_until(lambda: 'only the documents' in rows())
+        assert [a["what"] for a in audit(sw) if a["action"] == "database"] == ["policy"] * 3
+
+
+def test_confirm_and_rollback():
+    other = POLICY.replace("5432", "5433")
+    with Switch() as sw:
+        apply(sw, POLICY)
+        out = apply(sw, other, "--confirm", "1s")
+        assert "unless confirmed" in out
+        assert verdict(sw, "web1", "db1", "--tcp", "5433") == "allow"
+        with pytest.raises(Failed):  # one at a time
+            apply(sw, POLICY)
+        wait_until(lambda: verdict(sw, "web1", "db1", "--tcp", "5432") == "allow")
+        wait_until(lambda: status(sw)["in_force"])
+        assert sw.sluice("policy", "show", "--document").strip() == POLICY.strip()
+        apply(sw, other, "--confirm", "60s")
+        assert 50000 < status(sw)["confirm_ms"] <= 60000
+        sw.sluice("policy", "confirm")
+        assert status(sw)["confirm_ms"] == 0
+        with pytest.raises(Failed):
+            sw.sluice("policy", "confirm")
+        sw.sluice("policy", "rollback", "--reason", "second thoughts")
+        assert verdict(sw, "web1", "db1", "--tcp", "5432") == "allow"
+
+
+def test_confirmation_outlives_sluiced():
+    """The datapath goes back by itself; sluiced finds out when it is there again."""
+    with Switch() as sw:
+        apply(sw, POLICY)
+        apply(sw, POLICY.replace("5432", "5433"), "--confirm", "2s")
+        sw.kill_sluiced()
+        wait_until(lambda: verdict(sw, "web1", "db1", "--tcp", "5432") == "allow")
+        sw.start_sluiced()
+        wait_until(lambda: sw.rpc("policy/status") and status(sw)["confirm_ms"] == 0
+                   and status(sw)["in_force"])
+        time.sleep(1.2)
+        assert status(sw)["in_force"]
+        assert sw.sluice("policy", "show", "--document").strip() == POLICY.strip()
+
+
+def test_grants():
+    with Switch() as sw:
+        apply(sw, POLICY)
+        grant = ["policy", "grant", "--from", "host:proxy", "--to", "web1", "--tcp", "443"]
+        name = sw.sluice(*grant, "--for", "1h", "--reason", "security updates").strip()
+        short = sw.sluice(*grant, "--for", "2s", "--reason", "x", "--name", "short").strip()
+        assert (name, short) == ("grant1", "short")
+        assert verdict(sw, "host", "web1", "--tcp", "443") == "allow"
+        sw.kill_sluiced()
+        sw.start_sluiced()  # grants survive
+        listed = {g["name"]: g for g in sw.show("policy", "grants")}
+        assert set(listed) == {"grant1", "short"}
+        assert listed["grant1"]["reason"] == "security updates"
+        assert 3500 < listed["grant1"]["left_s"] <= 3600
+        wait_until(lambda: {g["name"] for g in sw.show("policy", "grants")} == {"grant1"})
+        wait_until(lambda: any(a["action"] == "grant-end" and a["what"] == "short"
+                               for a in audit(sw)))
+        sw.sluice("policy", "revoke", "grant1", "--reason", "done early")
+        assert verdict(sw, "host", "web1", "--tcp", "443") == "deny"
+        for words in ([*grant, "--for", "1h"], [*grant, "--reason", "x"],
+                      ["policy", "grant", "--to", "web1", "--for", "1h", "--reason", "x"]):
+            with pytest.raises(Failed) as e:
+                sw.sluice(*words)
+            assert e.value.code == 2
+        for words in (["policy", "revoke", "grant1"],
+                      ["policy", "grant", "--from", "web7", "--to", "web1", "--tcp", "1", "--for",
+                       "1h", "--reason", "x"]):
+            with pytest.raises(Failed) as e:
+                sw.sluice(*words)
+            assert e.value.code == 1
+
+
+def test_a_policy_that_a_grant_does_not_fit_is_refused():
+    with Switch() as sw:
+        apply(sw, POLICY)
+        sw.sluice("policy", "grant", "--from", "host:proxy", "--to", "web1", "--tcp", "443",
+                  "--for", "1h", "--reason", "x")
+        with pytest.raises(Failed) as e:
+            apply(sw, POLICY.replace("proxy:", "cache:"))
+        assert 'grants:' in e.value.err and '"proxy"' in e.value.err
+
+
+def test_audit_log_survives_kill():
+    """Every change that was answered is in the log, whole, whatever happens to sluiced."""
+    with Switch() as sw:
+        apply(sw, POLICY, "--reason", "first")
+        for i in range(5):
+            sw.sluice("policy", "grant", "--from", "host", "--to", "web1", "--tcp", str(1000 + i),
+                      "--for", "1h", "--reason", f"round {i}", "--name", f"g{i}")
+            sw.kill_sluiced()
+            if i == 2:  # what a power failure may leave behind
+                with open(os.path.join(sw.dir, "audit.log"), "a") as f:
+                    f.write('{"time":"20')
+                torn = True
+            sw.start_sluiced()
+        lines = open(os.path.join(sw.dir, "audit.log")).read().splitlines()
+        records = [json.loads(line) for line in lines if not line.endswith('"20')]
+        assert torn and len(lines) == len(records) + 1
+        asked = [r for r in records if r["action"] == "grant" and r["result"] == "requested"]
+        assert [(r["what"], r["reason"]) for r in asked] == [(f"g{i}", f"round {i}")
+                                                             for i in range(5)]
+        assert asked[0]["who"]["uid"] == os.getuid() and asked[0]["who"]["pid"] > 0
+        assert asked[0]["who"]["program"] == "sluice"
+        assert os.stat(os.path.join(sw.dir, "audit.log")).st_mode & 0o077 == 0
+        assert len(sw.show("policy", "audit")) == len(records)
+
+
+def test_sudo_user_is_named():
+    with Switch() as sw:
+        sw.env["SUDO_USER"] = "alice"
+        apply(sw, POLICY)
+        assert audit(sw)[0]["who"]["sudo_user"] == "alice"
+
+
+def test_expectations_and_diff():
+    with Switch() as sw:
+        apply(sw, POLICY)
+        good = sw.write("good.yaml", "- {from: web1, to: db1, ports: tcp/5432, expect: allow}\n"
+                        "- {from: host, to: web1, ports: ping, expect: deny, rule: default/host-deny}\n")
+        bad = sw.write("bad.yaml", "- {from: web1, to: db1, ports: tcp/22, expect: allow}\n")
+        assert {t["result"] for t in sw.show("policy", "test", good)} == {"ok"}
+        r = sw.run(SLUICE, "policy", "test", bad, check=False)
+        assert r.returncode == 1 and "MISMATCH" in r.stdout
+        new = sw.write("new.yaml", POLICY.replace("5432", "5433"))
+        changes = {(d["change"], d["service"]) for d in sw.show("policy", "diff", new)}
+        assert changes == {("+ allow", "tcp/5433"), ("- deny", "tcp/5432")}
+        assert "+ allow web1 -> db1 tcp/5433" in sw.sluice("policy", "apply", new, "--dry-run")
+        assert verdict(sw, "web1", "db1", "--tcp", "5433") == "deny"
+        cells = {(c["from"], c["to"]): c["allowed"] for c in sw.show("policy", "matrix")}
+        assert cells["web1", "db1"] == "tcp/5432" and cells["host", "web1"] == "-"
+        svg = sw.sluice("policy", "matrix", "--svg")
+        assert svg.startswith("<svg") and "web1 → db1: tcp/5432" in svg
