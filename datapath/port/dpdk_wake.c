@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include <rte_ethdev.h>
+#include <rte_log.h>
 
 #ifndef AF_XDP
 #define AF_XDP 44
@@ -58,7 +59,7 @@ static enum fd_kind kind_of(int fd)
 	return !strcmp(target, "anon_inode:[eventfd]") ? FD_EVENT : FD_OTHER;
 }
 
-static bool find_named(struct dpdk_wake *w, enum fd_kind want)
+static bool find_named_loudly(struct dpdk_wake *w, enum fd_kind want)
 {
 	for (uint16_t q = 0; q < w->n; q++) {
 		int fd = rte_eth_dev_rx_intr_ctl_q_get_fd(w->id, q);
@@ -72,6 +73,20 @@ static bool find_named(struct dpdk_wake *w, enum fd_kind want)
 		w->q[q].fd = fd;
 	}
 	return true;
+}
+
+/* ethdev calls it an error when a device has no interrupt to ask for. */
+static bool find_named(struct dpdk_wake *w, enum fd_kind want)
+{
+	int log = rte_log_register("lib.ethdev");
+	int level = log >= 0 ? rte_log_get_level((uint32_t)log) : -1;
+
+	if (level >= 0)
+		rte_log_set_level((uint32_t)log, RTE_LOG_EMERG);
+	bool found = find_named_loudly(w, want);
+	if (level >= 0)
+		rte_log_set_level((uint32_t)log, (uint32_t)level);
+	return found;
 }
 
 /* Drivers open one socket per queue, in order. With any other number nobody knows which is whose.

@@ -181,6 +181,10 @@ static int bring_up(struct port *p, const struct port_config *c,
 
 	p->n_rxq = SL_MIN(SL_MIN(d->n_rxq_wanted, info->max_rx_queues), (uint16_t)QUEUES_MAX);
 	p->n_txq = SL_MIN(SL_MIN(n_txq, info->max_tx_queues), (uint16_t)QUEUES_MAX);
+	/* One end's transmit queues are the other's receive queues, and it takes no more than it
+	 * has. */
+	if (!strcmp(info->driver_name, "net_memif"))
+		p->n_txq = SL_MIN(p->n_txq, p->n_rxq);
 	*step = "configuring";
 	fill_conf(p, info, rx_interrupt, &conf);
 	int ret = rte_eth_dev_configure(d->id, p->n_rxq, p->n_txq, &conf);
