@@ -10,14 +10,14 @@
 #include "datapath/base/err.h"
 #include "datapath/base/log.h"
 
-enum { CORE_MAX = 1023, MEMORY_MB_MIN = 16, MEMORY_MB_MAX = 1 << 20, MEMORY_MB_DEFAULT = 64 };
+enum { CORE_MAX = 1023, MEMORY_MB_MIN = 16, MEMORY_MB_MAX = 1 << 20, MEMORY_MB_DEFAULT = 40 };
 
 /* OPTION("name", letter or 0, argument: no, required or optional, "argument", "help") */
 #define OPTIONS                                                                                    \
 	OPTION("rundir", 0, required, "DIR", "where the sockets are (SLUICE_RUNDIR, /run/sluice)") \
 	OPTION("cores", 0, required, "LIST", "cores of the poll threads, such as 1,4-6")           \
 	OPTION("main-core", 0, required, "N", "core of the main thread (default: anywhere)")       \
-	OPTION("memory", 0, required, "MB", "memory for packets and drivers (64)")                 \
+	OPTION("memory", 0, required, "MB", "memory for packets and drivers (40)")                 \
 	OPTION("no-huge", 0, no, "", "use no hugepages even if there are some")                    \
 	OPTION("eal", 0, required, "\"ARGS\"", "further arguments for DPDK's EAL")                 \
 	OPTION("detach", 0, no, "", "go to the background when ready")                             \

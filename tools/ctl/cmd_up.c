@@ -276,7 +276,7 @@ int cmd_up(struct command_call *c)
 	unsigned mb = free_hugepages_mb();
 	const char *name = command_option(c, "exec");
 	const char *wanted = command_option(c, "memory");
-	unsigned need = wanted ? (unsigned)atoi(wanted) : 64;
+	unsigned need = wanted ? (unsigned)atoi(wanted) : 40; /* as sluice-datapath */
 	bool huge = !command_option(c, "no-huge") && mb >= need;
 	pid_t there = supervisor_pid(c);
 	if (there && name)

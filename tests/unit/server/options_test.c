@@ -35,7 +35,7 @@ static void defaults_and_environment(void **state)
 	assert_int_equal(parse(&o, &e, NULL), 0);
 	assert_string_equal(o.rundir, "/run/sluice");
 	assert_int_equal(o.main_core, -1);
-	assert_int_equal(o.memory_mb, 64);
+	assert_int_equal(o.memory_mb, 40);
 	assert_int_equal(o.n_cores, 0);
 	assert_false(o.detach || o.no_huge);
 	setenv("SLUICE_RUNDIR", "/tmp/x", 1);
