@@ -312,6 +312,9 @@ def canonical(v):
 # Found while a <row> is read, column by column in an order that RFC 7047 leaves open: with two bad
 # columns either may be the one reported.
 READING = {"syntax error", "constraint violation", "unknown column", "ovsdb error"}
+# Likewise the rows of a "mutate": with two mutations that can fail, the one reported is that of the
+# row that comes first.
+MUTATING = {"constraint violation", "domain error", "range error"}
 
 
 def reply_of(side, msg, ops=()):
@@ -323,7 +326,8 @@ def reply_of(side, msg, ops=()):
         if r and "error" in r:
             op = ops[i] if i < len(ops) and isinstance(ops[i], dict) else {}
             many = len(op.get("row", {})) > 1 and r["error"] in READING
-            out.append(("error", "reading" if many else r["error"]))
+            which = len(op.get("mutations", [])) > 1 and r["error"] in MUTATING
+            out.append(("error", "reading" if many else "mutating" if which else r["error"]))
         elif r and "rows" in r:
             out.append(("rows", sorted(json.dumps(x, sort_keys=True) for x in r["rows"])))
         else:
