@@ -35,7 +35,7 @@ static void rule_added(struct ofswitch *sw, struct attrs rule)
 {
 	struct flow_stats fs;
 	bool was = shadow_put_rule(sw->shadow, rule);
-	if (attrs_u64(rule, ATTR_RULE_FLAGS, 0) & 0x10000)
+	if (attrs_u64(rule, ATTR_RULE_FLAGS, 0) & OF_RULE_HIDDEN)
 		return;
 	if (rule_from_attrs(rule, &fs))
 		monitors_rule_event(sw, &fs, was ? OFPFME_MODIFIED : OFPFME_ADDED);
@@ -45,7 +45,7 @@ static void rule_removed(struct ofswitch *sw, struct attrs event, struct attrs r
 {
 	struct flow_stats fs;
 	shadow_del_rule(sw->shadow, rule);
-	if (attrs_u64(rule, ATTR_RULE_FLAGS, 0) & 0x10000 || !rule_from_attrs(rule, &fs))
+	if (attrs_u64(rule, ATTR_RULE_FLAGS, 0) & OF_RULE_HIDDEN || !rule_from_attrs(rule, &fs))
 		return;
 	fs.removed_reason = (uint8_t)attrs_u64(event, ATTR_REMOVED_REASON, fs.removed_reason);
 	monitors_rule_event(sw, &fs, OFPFME_REMOVED);
@@ -94,10 +94,12 @@ static void on_load(struct ofrequest *r, struct attrs a, bool more, const struct
 	ATTR_FOR_EACH (o, a) {
 		if (o->id != ATTR_OBJECT && o->id != ATTR_RULE)
 			continue;
-		if (l->op == API_OP_RULE_MOD)
+		if (l->op == API_OP_RULE_MOD) {
 			shadow_put_rule(r->sw->shadow, attr_nest(o));
-		else
+			fail_open_saw(r->sw, attr_nest(o));
+		} else {
 			shadow_put_object(r->sw->shadow, l->op, attr_nest(o));
+		}
 	}
 }
 
@@ -109,6 +111,8 @@ static void load(struct ofswitch *sw, enum api_message message, enum api_op op)
 	l->op = op;
 	msg_init(&m, message, 0);
 	msg_put_str(&m, ATTR_BRIDGE, sw->bridge);
+	if (op == API_OP_RULE_MOD)
+		msg_put_u32(&m, ATTR_RULE_FLAGS, OF_RULE_HIDDEN);
 	ofrequest_send(&l->r, sw, NULL, NULL, &m, false);
 }
 
@@ -120,8 +124,22 @@ static void load_objects(struct ofswitch *sw)
 	load(sw, API_METERS, API_OP_METER_MOD);
 }
 
+static void on_bridges(struct ofrequest *r, struct attrs a, bool more, const struct err *err)
+{
+	(void)more;
+	if (!err)
+		ATTR_FOR_EACH (o, a)
+			if (o->id == ATTR_OBJECT)
+				tlv_map_adopt(r->sw, attr_nest(o));
+}
+
 void shadow_load(struct ofswitch *sw)
 {
+	struct ofrequest *r = xzalloc(sizeof *r);
+	struct msg m;
+	r->on_reply = on_bridges;
+	msg_init(&m, API_BRIDGES, 0);
+	ofrequest_send(r, sw, NULL, NULL, &m, false);
 	load(sw, API_RULES, API_OP_RULE_MOD);
 	load_objects(sw);
 }

@@ -317,6 +317,19 @@ static void put_stats15(struct ofbuf *b, const struct flow_stats *fs)
 	put_oxs_stats(b, fs);
 }
 
+void flow_counts_put(struct ofbuf *b, const struct flow_stats *fs)
+{
+	enum { REASON_REQUESTED };
+	size_t at = b->len;
+	ofbuf_zeros(b, 4);
+	ofbuf_u8(b, fs->table);
+	ofbuf_u8(b, REASON_REQUESTED);
+	ofbuf_u16(b, fs->priority);
+	ofp_match_put(b, &fs->match, OFP15);
+	put_oxs_stats(b, fs);
+	ofbuf_set_u16(b, at, (uint16_t)(b->len - at));
+}
+
 void flow_aggregate_put(struct ofbuf *b, uint8_t version, uint64_t packets, uint64_t bytes,
 			uint32_t n_flows)
 {

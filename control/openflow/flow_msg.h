@@ -52,6 +52,8 @@ struct flow_stats {
 	size_t actions_len;
 	uint8_t removed_reason; /* OFPRR_*, of a removed one */
 };
+/* The short form of 1.5 (§7.3.5.3): no timeouts, cookie or instructions. */
+void flow_counts_put(struct ofbuf *b, const struct flow_stats *fs);
 void flow_stats_put(struct ofbuf *b, struct flow_mod_format format, const struct flow_stats *fs);
 /* Body of an aggregate reply. */
 void flow_aggregate_put(struct ofbuf *b, uint8_t version, uint64_t packets, uint64_t bytes,

@@ -43,7 +43,7 @@ static void on_reply(struct ofrequest *r, struct attrs a, bool more, const struc
 		struct flow_stats fs;
 		if (o->id != ATTR_OBJECT && o->id != ATTR_RULE)
 			continue;
-		bool hidden = attrs_u64(attr_nest(o), ATTR_RULE_FLAGS, 0) & 0x10000;
+		bool hidden = attrs_u64(attr_nest(o), ATTR_RULE_FLAGS, 0) & OF_RULE_HIDDEN;
 		if ((d->with_hidden || !hidden) && rule_from_attrs(attr_nest(o), &fs))
 			put_rule(&d->text, &fs);
 	}
@@ -69,6 +69,8 @@ void ofswitch_dump_flows(struct ofswitch *sw, bool with_hidden,
 	d->aux = aux;
 	msg_init(&m, API_RULES, 0);
 	msg_put_str(&m, ATTR_BRIDGE, sw->bridge);
+	if (with_hidden)
+		msg_put_u32(&m, ATTR_RULE_FLAGS, OF_RULE_HIDDEN);
 	if (!ofrequest_send(&d->r, sw, NULL, NULL, &m, false)) {
 		struct err gone = {0};
 		err_set(&gone, ENOTCONN, "bridge %s: no datapath", sw->bridge);

@@ -73,14 +73,33 @@ static enum ofp_err send_op(struct ofconn *c, const struct ofmsg *m, struct msg 
 	return ofrequest_send(r, c->sw, c, m, api, true) ? OFPERR_OK : OFPERR_BRC_EPERM;
 }
 
+void tlv_map_put(const struct ofswitch *sw, struct msg *transaction)
+{
+	size_t at = msg_op_begin(transaction, API_OP_TLV_MAP_SET);
+	msg_put_str(transaction, ATTR_BRIDGE, sw->bridge);
+	msg_put_bytes(transaction, ATTR_TLV_MAP, sw->tlv.at, sw->tlv.len * sizeof *sw->tlv.at);
+	msg_nest_end(transaction, at);
+}
+
+void tlv_map_adopt(struct ofswitch *sw, struct attrs bridge)
+{
+	size_t len = 0;
+	const uint8_t *p = attrs_bytes(bridge, ATTR_TLV_MAP, &len);
+	if (strcmp(attrs_str(bridge, ATTR_NAME, ""), sw->bridge))
+		return;
+	while (sw->tlv.len)
+		remove_at(sw, sw->tlv.len - 1);
+	for (struct tlv_map t; p && len >= sizeof t; p += sizeof t, len -= sizeof t) {
+		memcpy(&t, p, sizeof t);
+		change(sw, NXTTMC_ADD, &t);
+	}
+}
+
 static enum ofp_err tell_datapath(struct ofconn *c, const struct ofmsg *m)
 {
 	struct msg api;
 	msg_init(&api, API_TRANSACTION, 0);
-	size_t at = msg_op_begin(&api, API_OP_TLV_MAP_SET);
-	msg_put_str(&api, ATTR_BRIDGE, c->sw->bridge);
-	msg_put_bytes(&api, ATTR_TLV_MAP, c->sw->tlv.at, c->sw->tlv.len * sizeof *c->sw->tlv.at);
-	msg_nest_end(&api, at);
+	tlv_map_put(c->sw, &api);
 	return send_op(c, m, &api);
 }
 

@@ -206,7 +206,7 @@ static void put_initial(struct ofrequest *r, struct attrs a)
 {
 	struct initial *in = SL_CONTAINER_OF(r, struct initial, d.r);
 	struct flow_stats fs;
-	if (attrs_u64(a, ATTR_RULE_FLAGS, 0) & 0x10000 || !rule_from_attrs(a, &fs))
+	if (attrs_u64(a, ATTR_RULE_FLAGS, 0) & OF_RULE_HIDDEN || !rule_from_attrs(a, &fs))
 		return;
 	VEC_FOR_EACH (id, &in->ids) {
 		struct flow_monitor *mon = find(r->conn, *id);

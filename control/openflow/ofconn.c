@@ -223,6 +223,36 @@ static bool must_flush(const struct ofconn *c, const uint8_t *p, size_t len)
 	return c->batch.requests.len && (ofmsg_parse(p, len, &m) || !ofmsg_is_op(&m));
 }
 
+/* Multipart requests in several messages (§7.3.5) are put together in c->parts: the first as it is,
+ * of the others what follows their headers. */
+enum parts { PARTS_ALONE, PARTS_WAIT, PARTS_WHOLE };
+static enum parts gather_parts(struct ofconn *c, const uint8_t *p, size_t len, enum ofp_err *err)
+{
+	enum { PARTS_BYTES_MAX = 1 << 20, TYPE_AT = 8, FLAGS_AT = 10 };
+	size_t head = c->version == OFP10 ? 12 : 16;
+	if (p[1] != (c->version == OFP10 ? OFPT10_STATS_REQUEST : OFPT11_STATS_REQUEST) ||
+	    len < head)
+		return PARTS_ALONE;
+	bool more = load_be16(p + FLAGS_AT) & OFPMPF_MORE, goes_on = c->parts.len != 0;
+	if (!more && !goes_on)
+		return PARTS_ALONE;
+	if (load_be16(p + TYPE_AT) == OFPMP_EXPERIMENTER)
+		head += c->version == OFP10 ? 12 : 8;
+	if (goes_on && (load_be32(p + 4) != c->parts_xid || len < head ||
+			load_be16(p + TYPE_AT) != load_be16(c->parts.data + TYPE_AT))) {
+		ofbuf_free(&c->parts); /* the first was never ended */
+		return gather_parts(c, p, len, err);
+	}
+	if (c->parts.len + len > PARTS_BYTES_MAX) {
+		ofbuf_free(&c->parts);
+		*err = OFPERR_BRC_MULTIPART_BUFFER_OVERFLOW;
+		return PARTS_WAIT;
+	}
+	ofbuf_put(&c->parts, goes_on ? p + head : p, goes_on ? len - head : len);
+	c->parts_xid = load_be32(p + 4);
+	return more ? PARTS_WAIT : PARTS_WHOLE;
+}
+
 static void take_message(struct ofconn *c, const uint8_t *p, size_t len)
 {
 	struct ofmsg m;
@@ -233,11 +263,26 @@ static void take_message(struct ofconn *c, const uint8_t *p, size_t len)
 			ofconn_send_error(c, &m, OFPERR_BRC_BAD_VERSION);
 		return;
 	}
-	enum ofp_err err = ofmsg_parse(p, len, &m);
+	enum ofp_err err = OFPERR_OK;
+	enum parts parts = gather_parts(c, p, len, &err);
+	if (parts == PARTS_WAIT) {
+		if (err)
+			ofconn_send_error(c,
+					  &(struct ofmsg){.data = p,
+							  .len = len,
+							  .version = c->version,
+							  .xid = load_be32(p + 4)},
+					  err);
+		return;
+	}
+	bool whole = parts == PARTS_WHOLE;
+	err = ofmsg_parse(whole ? c->parts.data : p, whole ? c->parts.len : len, &m);
 	if (!err)
 		err = ofconn_handle(c, &m);
 	if (err && m.type != OFPT_ERROR)
 		ofconn_send_error(c, &m, err);
+	if (whole)
+		ofbuf_free(&c->parts);
 }
 
 static void snoop(struct ofconn *c, const uint8_t *p, size_t len)
@@ -434,6 +479,7 @@ void ofconn_destroy(struct ofconn *c)
 	bundles_free(c);
 	monitors_free(c);
 	op_batch_free(&c->batch);
+	ofbuf_free(&c->parts);
 	list_remove(&c->node);
 	if (c->timer)
 		event_free(c->timer);

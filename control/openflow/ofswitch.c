@@ -86,6 +86,7 @@ int ofswitch_create(struct ofswitch **out, struct event_base *base, struct api_c
 	list_init(&sw->conns);
 	list_init(&sw->requests);
 	sw->shadow = shadow_create();
+	fail_open_start(sw);
 	int rc = listen_unix(sw, "mgmt", on_mgmt, &sw->mgmt, e);
 	if (!rc)
 		rc = listen_unix(sw, "snoop", on_snoop, &sw->snoop, e);
@@ -122,6 +123,7 @@ void ofswitch_destroy(struct ofswitch *sw)
 	close_listener(sw, sw->mgmt, "mgmt");
 	close_listener(sw, sw->snoop, "snoop");
 	shadow_destroy(sw->shadow);
+	fail_open_stop(sw);
 	if (sw->refresh)
 		event_free(sw->refresh);
 	SSL_CTX_free(sw->tls);
@@ -277,7 +279,9 @@ const char *ofswitch_bridge(const struct ofswitch *sw)
 
 size_t ofswitch_replay(struct ofswitch *sw, struct msg *transaction)
 {
-	return shadow_replay(sw->shadow, sw->bridge, transaction);
+	if (sw->tlv.len) /* rules may name the fields */
+		tlv_map_put(sw, transaction);
+	return shadow_replay(sw->shadow, sw->bridge, transaction) + (sw->tlv.len != 0);
 }
 
 /* ---- the rule of a bridge nobody programs ---- */

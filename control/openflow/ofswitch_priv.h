@@ -20,6 +20,9 @@
 struct remote;
 struct ofrequest;
 
+/* Bit of RULE_FLAGS: a rule that no controller sees or touches (table/rule.h). */
+enum { OF_RULE_HIDDEN = 0x10000 };
+
 /* ---- asynchronous message kinds and who wants which reasons (§7.3.9.5) ---- */
 enum async_kind {
 	ASYNC_PACKET_IN,
@@ -113,6 +116,9 @@ struct ofconn {
 	struct list monitors;
 	bool monitors_paused;
 
+	struct ofbuf parts; /* of a multipart request whose last part has not come */
+	uint32_t parts_xid;
+
 	/* inactivity probe */
 	struct event *timer;
 	uint64_t last_heard_ms;
@@ -152,6 +158,7 @@ struct ofswitch {
 	uint64_t generation_id; /* of roles */
 	uint16_t frag_mode;     /* OFPC_FRAG_* */
 	VEC(struct tlv_map) tlv;
+	struct fail_open *fail_open;
 	struct event *refresh; /* groups and meters changed: ask again soon */
 	struct shadow *shadow; /* what the datapath holds, for replay and monitors */
 };
@@ -225,6 +232,17 @@ struct dump_request {
 /* `d` is malloc'ed, zeroed, possibly embedded at the start of something larger. */
 enum ofp_err dump_start(struct dump_request *d, struct ofconn *c, const struct ofmsg *m,
 			struct msg *api);
+
+/* ---- the map of tunnel options (handle_nx.c) ---- */
+void tlv_map_put(const struct ofswitch *sw, struct msg *transaction);
+/* From an OBJECT of a dump of bridges; those of others are passed over. */
+void tlv_map_adopt(struct ofswitch *sw, struct attrs bridge);
+
+/* ---- fail_open.c: a standalone bridge without its controllers ---- */
+void fail_open_start(struct ofswitch *sw);
+void fail_open_stop(struct ofswitch *sw);
+void fail_open_saw(struct ofswitch *sw, struct attrs rule); /* a rule that is adopted */
+void fail_open_run(struct ofswitch *sw); /* a connection came, or the configuration changed */
 
 /* ---- batches of operations (op_batch.c) ---- */
 /* Adds the message's operation to the connection's batch. */

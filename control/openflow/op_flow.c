@@ -170,11 +170,12 @@ bool rule_from_attrs(struct attrs a, struct flow_stats *out)
 struct flow_dump {
 	struct dump_request d;
 	struct flow_mod_format format;
+	bool counts_only;
 };
 
 static bool is_hidden(struct attrs a)
 {
-	return attrs_u64(a, ATTR_RULE_FLAGS, 0) & 0x10000;
+	return attrs_u64(a, ATTR_RULE_FLAGS, 0) & OF_RULE_HIDDEN;
 }
 
 static void put_rule(struct ofrequest *r, struct attrs a)
@@ -184,7 +185,10 @@ static void put_rule(struct ofrequest *r, struct attrs a)
 	if (is_hidden(a) || !rule_from_attrs(a, &fs))
 		return;
 	size_t at = r->multi.b.len;
-	flow_stats_put(&r->multi.b, d->format, &fs);
+	if (d->counts_only)
+		flow_counts_put(&r->multi.b, &fs);
+	else
+		flow_stats_put(&r->multi.b, d->format, &fs);
 	ofmulti_fit(&r->multi, at);
 }
 
@@ -205,7 +209,7 @@ static void put_selection(struct msg *out, const struct ofconn *c, const struct 
 		msg_put_u32(out, ATTR_OUT_GROUP, s->out_group);
 }
 
-static enum ofp_err flow_stats(struct ofconn *c, const struct ofmsg *m, bool nxm)
+static enum ofp_err flow_stats(struct ofconn *c, const struct ofmsg *m, bool nxm, bool counts_only)
 {
 	struct flow_selection s;
 	enum ofp_err err = flow_selection_get(m->body, ofconn_format(c, nxm), &s);
@@ -215,6 +219,7 @@ static enum ofp_err flow_stats(struct ofconn *c, const struct ofmsg *m, bool nxm
 	struct msg api;
 	d->d.entry = put_rule;
 	d->format = ofconn_format(c, nxm);
+	d->counts_only = counts_only;
 	msg_init(&api, API_RULES, 0);
 	put_selection(&api, c, &s);
 	return dump_start(&d->d, c, m, &api);
@@ -222,12 +227,17 @@ static enum ofp_err flow_stats(struct ofconn *c, const struct ofmsg *m, bool nxm
 
 enum ofp_err handle_flow_stats(struct ofconn *c, const struct ofmsg *m)
 {
-	return flow_stats(c, m, false);
+	return flow_stats(c, m, false, false);
 }
 
 enum ofp_err handle_nx_flow_stats(struct ofconn *c, const struct ofmsg *m)
 {
-	return flow_stats(c, m, true);
+	return flow_stats(c, m, true, false);
+}
+
+enum ofp_err handle_flow_counts(struct ofconn *c, const struct ofmsg *m)
+{
+	return flow_stats(c, m, false, true);
 }
 
 static void on_sum(struct ofrequest *r, struct attrs a, bool more, const struct err *err)

@@ -281,6 +281,7 @@ void remote_on_connected(struct remote *r)
 	log_info("%s<->%s: connected", r->sw->bridge, r->target);
 	set_state(r, STATE_ACTIVE);
 	tell(r);
+	fail_open_run(r->sw);
 }
 
 void remote_on_closed(struct remote *r, struct ofconn *c, const char *why)

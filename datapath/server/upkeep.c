@@ -88,10 +88,17 @@ static void rule_added(void *aux, const struct rule *r, bool modified, bool by_l
 	events_end();
 }
 
+static bool collected; /* in this iteration of the loop */
+
 static void rule_removed(void *aux, const struct rule *r, enum rule_removed_reason reason)
 {
 	if (!wanted(API_EVENT_RULE_REMOVED))
 		return;
+	/* Its last packets are counted in the caches. Once for all that go in one iteration. */
+	if (r->flags & RULE_SEND_FLOW_REM && !collected) {
+		poll_credit_collect();
+		collected = true;
+	}
 	struct msg *m = events_begin(API_EVENT_RULE_REMOVED);
 	put_rule(m, r);
 	msg_put_u8(m, ATTR_REMOVED_REASON, (uint8_t)reason);
@@ -140,6 +147,7 @@ static void every_10_ms(uint64_t now_ms)
 
 static bool each_iteration(uint64_t now_ms)
 {
+	collected = false;
 	bool more = tables_run(now_ms);
 
 	conn_tell_events(now_ms);
