@@ -10,6 +10,7 @@ import time
 import pytest
 
 import dpapi
+import policylab
 from control_process import SLUICE, Switch
 from datapath_process import DatapathProcess, ether, flood_bridge, frames, wait_until
 from test_datapath_rules import match_ip_dst
@@ -97,6 +98,16 @@ def test_drops_name_the_openflow_rule(process):
     assert [(r["table"], r["priority"], r["cookie"], r["count"]) for r in found] == [(0, 7, "0xbeef", 3)]
     assert found[0]["match"] == "ip,nw_dst=10.0.0.1"
     assert "0xbeef" in sluice(process, "drops", "--interval", "0.01").stdout
+
+
+def test_drops_name_the_rule_of_the_policy(process):
+    lab = policylab.Lab(process.connect(writer=True))
+    for _ in range(2):
+        assert not lab.passes(1, "host", policylab.tcp(1, 22))
+    shown = reads(process, "drops", "--interval", "0.01")
+    assert [(p["rule"], p["count"]) for p in shown["policy"]] == [("default/host-deny", 2)]
+    assert [(d["reason"], d["family"]) for d in shown["drops"]] == [("policy_host_deny", "policy")]
+    assert "default/host-deny" in sluice(process, "drops", "--interval", "0.01").stdout
 
 
 def test_every_reason_has_help_and_remedy(process):

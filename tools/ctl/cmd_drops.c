@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sluice drops: what is dropped, where, why and what to do, the busiest first. Two looks at the
- * counters give the rate; rules whose actions drop are listed with their table and cookie. Asks
- * datapath.sock, so it works while sluiced is away. */
+ * counters give the rate; OpenFlow rules whose actions drop are listed with table and cookie, rules
+ * of the policy by name. Asks datapath.sock, so it works while sluiced is away. */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -27,10 +27,16 @@ struct rule_row { /* a rule whose action list is empty */
 	uint64_t table, priority, cookie, count;
 	double rate;
 };
+struct policy_row { /* a rule of the network policy that denies, or a guard */
+	char *name;
+	uint64_t count;
+	double rate;
+};
 struct look {               /* one reading of all counters */
 	const char *bridge; /* whose rules are being read */
 	VEC(struct drop_row) drops;
 	VEC(struct rule_row) rules;
+	VEC(struct policy_row) policy;
 	VEC(char *) bridges;
 	struct sample counts;
 };
@@ -46,8 +52,11 @@ static void look_free(struct look *l)
 		free(r->bridge);
 		free(r->match);
 	}
+	VEC_FOR_EACH (p, &l->policy)
+		free(p->name);
 	VEC_FOR_EACH (b, &l->bridges)
 		free(*b);
+	vec_free(&l->policy);
 	vec_free(&l->drops);
 	vec_free(&l->rules);
 	vec_free(&l->bridges);
@@ -64,6 +73,11 @@ static char *rule_key(const struct rule_row *r)
 {
 	return xasprintf("r %s %u %u %s", r->bridge, (unsigned)r->table, (unsigned)r->priority,
 			 r->match);
+}
+
+static char *policy_key(const struct policy_row *p)
+{
+	return xasprintf("p %s", p->name);
 }
 
 static void count(struct look *l, char *key, uint64_t value)
@@ -106,6 +120,25 @@ static void take_rule(struct attrs a, void *aux)
 	vec_push(&l->rules, r);
 }
 
+static void take_policy(struct attrs a, void *aux)
+{
+	enum { DENY = 1 }; /* of VERDICT */
+	struct look *l = aux;
+	struct policy_row p = {.count = attrs_u64(a, ATTR_PKTS, 0)};
+	if (attrs_u64(a, ATTR_VERDICT, 0) != DENY || !p.count)
+		return;
+	p.name = xstrdup(attrs_str(a, ATTR_NAME, ""));
+	count(l, policy_key(&p), p.count);
+	vec_push(&l->policy, p);
+}
+
+static int read_policy(struct api_client *client, struct look *l, struct err *e)
+{
+	struct msg m;
+	msg_init(&m, API_POLICY_HITS, 0);
+	return command_dump_on(client, &m, take_policy, l, e);
+}
+
 static int read_rules(struct api_client *client, struct look *l, struct err *e)
 {
 	struct msg m;
@@ -137,6 +170,8 @@ static int take_look(struct api_client *client, const char *port, struct look *l
 	/* A rule's packets may come from any port. */
 	if (!rc && !port)
 		rc = read_rules(client, l, e);
+	if (!rc && !port)
+		rc = read_policy(client, l, e);
 	return rc;
 }
 
@@ -154,6 +189,12 @@ static int by_drop(const void *pa, const void *pb)
 	const struct drop_row *a = pa, *b = pb;
 	int c = compare(a->rate, b->rate, a->count, b->count);
 	return c ? c : strcmp(a->port, b->port);
+}
+
+static int by_policy(const void *pa, const void *pb)
+{
+	const struct policy_row *a = pa, *b = pb;
+	return compare(a->rate, b->rate, a->count, b->count);
 }
 
 static int by_rule(const void *pa, const void *pb)
@@ -174,6 +215,13 @@ static void rate(struct look *before, struct look *now)
 		r->rate = sample_rate(&before->counts, &now->counts, key);
 		free(key);
 	}
+	VEC_FOR_EACH (p, &now->policy) {
+		char *key = policy_key(p);
+		p->rate = sample_rate(&before->counts, &now->counts, key);
+		free(key);
+	}
+	if (now->policy.len)
+		qsort(now->policy.at, now->policy.len, sizeof *now->policy.at, by_policy);
 	if (now->drops.len)
 		qsort(now->drops.at, now->drops.len, sizeof *now->drops.at, by_drop);
 	if (now->rules.len)
@@ -238,9 +286,34 @@ static void print_rules(const struct look *l)
 	table_finish(t);
 }
 
+static const struct table_column policy_columns[] = {
+	{"RULE", "rule", TABLE_TEXT},
+	{"PACKETS", "count", TABLE_NUMBER},
+	{"PER SECOND", "rate", TABLE_TEXT},
+	{NULL, NULL, TABLE_TEXT},
+};
+
+static void print_policy(const struct look *l)
+{
+	const struct command_call text = {.json = false};
+	struct table *t;
+	if (!l->policy.len)
+		return;
+	puts("\nRules of the policy that drop:");
+	t = table_create(&text, "policy", policy_columns);
+	VEC_FOR_EACH (p, &l->policy) {
+		char number[32];
+		table_row(t);
+		table_text(t, p->name);
+		table_number(t, p->count);
+		table_text(t, rate_text(p->rate, number, sizeof number));
+	}
+	table_finish(t);
+}
+
 static json_t *look_json(const struct look *l)
 {
-	json_t *drops = json_array(), *rules = json_array();
+	json_t *drops = json_array(), *rules = json_array(), *policy = json_array();
 	VEC_FOR_EACH (d, &l->drops) {
 		const struct drop_text *why = drop_text_find(d->reason);
 		json_array_append_new(drops,
@@ -260,7 +333,11 @@ static json_t *look_json(const struct look *l)
 						cookie, "match", r->match, "count",
 						(json_int_t)r->count, "rate", rate_json(r->rate)));
 	}
-	return json_pack("{s:o, s:o}", "drops", drops, "rules", rules);
+	VEC_FOR_EACH (p, &l->policy)
+		json_array_append_new(policy,
+				      json_pack("{s:s, s:I, s:o}", "rule", p->name, "count",
+						(json_int_t)p->count, "rate", rate_json(p->rate)));
+	return json_pack("{s:o, s:o, s:o}", "drops", drops, "rules", rules, "policy", policy);
 }
 
 static void print(const struct command_call *c, const struct look *l, bool watch)
@@ -276,6 +353,7 @@ static void print(const struct command_call *c, const struct look *l, bool watch
 	else
 		print_drops(l);
 	print_rules(l);
+	print_policy(l);
 	if (watch && !isatty(STDOUT_FILENO))
 		putchar('\n');
 	fflush(stdout);
