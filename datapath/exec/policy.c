@@ -50,6 +50,23 @@ static enum drop_reason pass(struct exec *x, struct packet *p, uint32_t port_id,
 	return policy_edge(&q, port_id, egress);
 }
 
+void exec_policed_prefetch(struct exec *x, const struct program *prog, const struct rte_mbuf *m)
+{
+	policy_edges_prefetch(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, m->pkt_len,
+			      prog->word[0].op.b, prog->word[1].op.b, x->thread_idx);
+}
+
+bool exec_policed(struct exec *x, const struct program *prog, struct rte_mbuf *m)
+{
+	uint32_t in_port = prog->word[0].op.b, out_port = prog->word[1].op.b;
+
+	if (!policy_edges_know(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, m->pkt_len,
+			       in_port, out_port, x->now_ms, x->thread_idx))
+		return false;
+	exec_output(x, m, out_port);
+	return true;
+}
+
 enum exec_next exec_POLICY_IN(struct exec *x, struct packet *p, const union prog_word *w, bool last)
 {
 	enum drop_reason why = pass(x, p, w->op.b, true, (uint8_t)w->op.a);

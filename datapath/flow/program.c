@@ -12,6 +12,8 @@ void program_fill(struct program *p, const struct prog_builder *b)
 	p->out_port = 0;
 	if (b->n_words)
 		memcpy(p->word, b->word, b->n_words * sizeof *b->word);
+	if (b->n_words == 2 && first->code == OP_POLICY_IN && b->word[1].op.code == OP_POLICY_OUT)
+		p->flags = PROG_POLICED;
 	if (b->n_words != 1u + (first ? first->n_words : 0))
 		return;
 	if (first && first->code == OP_OUTPUT) {

@@ -93,6 +93,7 @@ struct program {
 enum {
 	PROG_SINGLE_OUTPUT = 1, /* the whole program is one OP_OUTPUT */
 	PROG_DROP = 2,          /* the whole program is one OP_DROP */
+	PROG_POLICED = 8,       /* POLICY_IN and POLICY_OUT, nothing else */
 	PROG_NEEDS_L4 = 4,      /* some op needs offsets beyond L2: parse fully first */
 };
 

@@ -32,6 +32,13 @@ struct policy_packet {
  * no second look. It is counted then. `egress`: it came by the port; else it is about to leave. */
 bool policy_edge_knows(const uint8_t *data, uint32_t len, uint32_t pkt_len, uint32_t port_id,
 		       bool egress, uint64_t now_ms, unsigned thread_idx);
+/* Both edges at once, for the commonest program, and only what this thread let pass both a moment
+ * ago; false says nothing. */
+bool policy_edges_know(const uint8_t *data, uint32_t len, uint32_t pkt_len, uint32_t in_port,
+		       uint32_t out_port, uint64_t now_ms, unsigned thread_idx);
+/* Brings near what that will look at, for the packets of a burst. */
+void policy_edges_prefetch(const uint8_t *data, uint32_t len, uint32_t pkt_len, uint32_t in_port,
+			   uint32_t out_port, unsigned thread_idx);
 /* DROP_NONE: it passes. Counts either way. */
 enum drop_reason policy_edge(const struct policy_packet *q, uint32_t port_id, bool egress);
 /* Guards that look at Ethernet and the tag only; resolve asks them, because the answer is the same

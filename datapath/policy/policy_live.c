@@ -32,8 +32,10 @@ static void destroy(void *p)
  * verdicts depend on were written before. */
 static void raise_generation(struct policy *p)
 {
-	__atomic_store_n(&p->generation, ++generation, __ATOMIC_RELEASE);
+	/* In this order: who reads the new generation first sees what must be judged again. */
+	generation++;
 	__atomic_store_n(&p->judged_from, p->keep_established ? 1 : generation, __ATOMIC_RELEASE);
+	__atomic_store_n(&p->generation, generation, __ATOMIC_RELEASE);
 	sweep_at = (struct conn_cursor){0, 0};
 	sweeping = true;
 }

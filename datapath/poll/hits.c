@@ -89,6 +89,28 @@ static inline void fill_packet(struct programs *g, unsigned i, struct packet *p)
 	p->ct_hint = g->has_hints ? g->hint[i] : NULL;
 }
 
+/* From one policed port to another: most packets belong to connections that both edges know. */
+static void run_policed(struct programs *g, const struct program *prog, unsigned i, unsigned end)
+{
+	struct exec *x = g->t->exec;
+	struct port_counters *c = counters_of(g->t->idx, g->in_port);
+	struct packet copy;
+	unsigned sent = 0;
+
+	for (unsigned k = i; k < end && end - i > 1; k++)
+		exec_policed_prefetch(x, prog, g->b->pkt[k]);
+	for (; i < end; i++) {
+		if (SL_LIKELY(exec_policed(x, prog, g->b->pkt[i]))) {
+			sent++;
+			continue;
+		}
+		fill_packet(g, i, &copy);
+		exec_run(x, prog, &copy);
+	}
+	if (c && sent)
+		counter_add(&c->sent, sent);
+}
+
 /* Packets [i, end) of one megaflow. */
 static void run_programs(struct programs *g, const struct megaflow *mf, unsigned i, unsigned end)
 {
@@ -108,6 +130,10 @@ static void run_programs(struct programs *g, const struct megaflow *mf, unsigned
 			fill_packet(g, i, p);
 			exec_ct_one(x, &c, p);
 		}
+	}
+	if (prog->flags & PROG_POLICED && !g->from) {
+		run_policed(g, prog, i, end);
+		return;
 	}
 	for (; i < end; i++) {
 		fill_packet(g, i, &copy);

@@ -4,6 +4,7 @@ whether a difference lies in the datapath, and for measuring it while the contro
 Learning bridges only."""
 import json
 import os
+import struct
 import sys
 
 from .process import accepts, wait_for
@@ -20,8 +21,26 @@ def api():
     return dpapi
 
 
+def policy(n_rules):
+    """POLICY_SET with a guest on each port that is isolated in both directions; the last of the
+    rules is the one that allows."""
+    def service(proto, first, last):
+        return struct.pack("=BBHH", proto, 0, first, last)
+    endpoints = [{"id": i, "name": f"g{i}", "port": f"p{i}", "isolated": 3} for i in (1, 2)]
+    rules = [{"id": i + 1, "name": f"rule{i}", "direction": i % 2, "tier": 1, "verdict": 0,
+              "endpoint_ids": struct.pack("=2I", 1, 2), "services": service(132, i, i)}
+             for i in range(n_rules - 1)]
+    for direction in (0, 1):
+        rules.append({"id": len(rules) + 1, "name": "all", "direction": direction, "tier": 1,
+                      "verdict": 0, "endpoint_ids": struct.pack("=2I", 1, 2),
+                      "services": service(17, 0, 65535) + service(6, 0, 65535)})
+    return "policy_set", {"policy_hash": bytes(32), "policy_endpoint": endpoints,
+                          "policy_rule": rules}
+
+
 class Datapath(Switch):
     name = "datapath"
+    features = frozenset({"policy"})
 
     def binary(self):
         return os.path.join(self.settings.build, "bin", "sluice-datapath")
@@ -42,20 +61,23 @@ class Datapath(Switch):
                      f"--file-prefix {self.tag} --no-pci -d libsluice_bench.so"]
         if not self.settings.huge:
             self.args.append("--no-huge")
+        n_rules = scenario.options.get("policy_rules", 0)
         self.operations = [("bridge_set", {"name": "br0", "create": True, "open": 1,
-                                           "mac_ageing_s": 3600})]
+                                           "policed": int(n_rules > 0), "mac_ageing_s": 3600})]
         for number, (port, where) in enumerate(ports, 1):
             kind, key = (("dpdkvhostuserclient", "vhost-server-path") if port.type == "vhost" else
                          ("dpdk", "dpdk-devargs"))
             self.operations.append(("port_set", {
                 "name": port.name, "create": True, "type": kind, "bridge": "br0",
-                "ofport": number, "n_rxq": port.queues,
+                "ofport": number, "n_rxq": port.queues, "role": 0,
                 "option": [{"key": key, "value": where}]}))
         for i in range(scenario.options.get("idle_ports", 0)):
             self.operations.append(("port_set", {
                 "name": f"idle{i}", "create": True, "type": "dpdkvhostuserclient", "bridge": "br0",
                 "ofport": 1000 + i, "option": [{"key": "vhost-server-path",
                                                 "value": f"{self.run_dir}/idle{i}.sock"}]}))
+        if n_rules:
+            self.operations.append(policy(n_rules))
         self.relaunch_datapath()
 
     def relaunch_datapath(self):

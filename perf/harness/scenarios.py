@@ -50,6 +50,11 @@ def pair(args, settings1=(), settings2=(), extra=""):
             Port("p2", "set=l2,reverse=1,flows=1,gate=0" + extra, settings=settings2))
 
 
+def both_ways(extra=""):
+    return (Port("p1", "gate=0,set=l2,flows={flows}" + extra),
+            Port("p2", "gate=0,set=l2,reverse=1,flows={flows}" + extra))
+
+
 def pipe5_rules():
     """5 tables, 118 rules: port security, L2, ACL, 100 routes with TTL and MAC rewrite, output."""
     rules = [
@@ -113,6 +118,7 @@ CT_RULES = (
 
 OPENFLOW = frozenset({"openflow"})
 CONNTRACK = frozenset({"openflow", "conntrack"})
+POLICY = frozenset({"policy"})
 
 
 def attack_from(port_args, what_port="p3"):
@@ -151,6 +157,15 @@ SCENARIOS = [
              (Port("p1", "gate=0,set=l2,tcp=1,flows={flows}"),
               Port("p2", "gate=0,set=l2,tcp=1,reverse=1,flows={flows}")),
              CT_RULES, needs=CONNTRACK, prime=False, options={"both": True}),
+    Scenario("policy-off", "learning bridge, both directions: what policy is compared with",
+             (1, K, 10 * K), both_ways(), prime=False, options={"both": True}),
+    Scenario("policy", "network policy of one rule at both ports, established UDP, both directions",
+             (1, K, 10 * K), both_ways(), needs=POLICY, prime=False, limit=False,
+             options={"both": True, "policy_rules": 1}),
+    Scenario("policy-1k", "the same with 1,000 rules", (1, K, 10 * K), both_ways(), needs=POLICY,
+             prime=False, limit=False, options={"both": True, "policy_rules": 1000}),
+    Scenario("policy-tcp", "the same, TCP", (K, 10 * K), both_ways(",tcp=1"), needs=POLICY,
+             prime=False, limit=False, options={"both": True, "policy_rules": 1}),
     Scenario("setup", "new flows per second, each a miss with its own cache entry", (1,),
              pair("set=l2,roll=1"), EXACT_RULES, kind="setup", needs=OPENFLOW, limit=False),
     Scenario("ct-setup", "new connections per second", (1,),
@@ -233,6 +248,7 @@ GROUPS = {
     "quick": ["l2"],
     "speed": ["l2", "pipe5", "exact", "vlan-push", "vlan-pop", "rewrite"],
     "conntrack": ["ct-udp", "ct-tcp", "ct-setup"],
+    "policies": ["policy-off", "policy", "policy-1k", "policy-tcp"],
     "attacks": ["newflows", "tse", "tse-10k", "tse-port", "tse-port-line", "flood-flows",
                 "flood-macs", "flood-arp", "flood-nd", "flood-frags", "flood-packetin", "churn"],
     "life": ["startup", "outage", "outage-control", "memory", "memory16", "latency",
