@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+import policylab
 from control_process import SLUICE
 from datapath_process import DatapathProcess, ether, flood_bridge, frames, wait_until
 from test_datapath_rules import match_ip_dst, output
@@ -206,6 +207,16 @@ def pcap(path, *packets):
         for i, p in enumerate(packets):
             f.write(struct.pack("<IIII", 1000 + i, 0, len(p), len(p)) + p)
     return str(path)
+
+
+def test_trace_says_when_the_policy_has_a_say():
+    with DatapathProcess("--no-huge") as p:
+        lab = policylab.Lab(p.connect(writer=True))
+        bridge = lab.dp.dump("bridges")[0]["name"]
+        port = [x["name"] for x in lab.dp.dump("ports")][0]
+        o = json.loads(run(p, "trace", bridge, "--port", port, "ip", "--json").stdout)
+        assert o["policed"] is True
+        assert "sluice policy check" in run(p, "trace", bridge, "--port", port, "ip").stdout
 
 
 def test_trace_of_real_packets(dp):

@@ -24,6 +24,7 @@ json_t *trace_json(struct attrs a)
 					      json_string(attrs_str(attr_nest(it), ATTR_PORT, "")));
 	json_object_set_new(o, "outputs", outputs);
 	json_object_set_new(o, "dropped", json_boolean(reason != NULL));
+	json_object_set_new(o, "policed", json_boolean(trace_text_policed(a)));
 	if (reason) {
 		const struct drop_text *why = drop_text_find(reason);
 		json_object_set_new(o, "reason", json_string(reason));

@@ -215,6 +215,17 @@ static void put_last_rule(struct attrs answer, struct str *out)
 			   (unsigned long long)attrs_u64(last, ATTR_COOKIE, 0));
 }
 
+bool trace_text_policed(struct attrs answer)
+{
+	if (strstr(attrs_str(answer, ATTR_PROGRAM_TEXT, ""), "policy("))
+		return true;
+	ATTR_FOR_EACH (it, answer)
+		if (it->id == ATTR_PART &&
+		    strstr(attrs_str(attr_nest(it), ATTR_PROGRAM_TEXT, ""), "policy("))
+			return true;
+	return false;
+}
+
 void trace_text_result(struct attrs answer, struct str *out)
 {
 	const char *reason = trace_text_drop(answer), *sep = "";
@@ -243,6 +254,10 @@ void trace_text_result(struct attrs answer, struct str *out)
 			str_puts(out, "; a copy is ");
 			put_drop(attr_nest(it), out);
 		}
+	if (trace_text_policed(answer))
+		str_puts(out,
+			 "\n  as far as the network policy allows the connection: sluice policy "
+			 "check says so");
 }
 
 /* ---- megaflows ---- */
