@@ -255,6 +255,14 @@ static void note_flow_tables(const struct ovsdb_client *db, const struct ovsdb_r
 	}
 }
 
+/* Said, or by who made the bridge: other tools' bridges are as open as they expect. */
+static bool is_policed(const struct ovsdb_row *row)
+{
+	if (knob_text(row, KNOB_SLUICE_POLICY))
+		return knob_number(row, KNOB_SLUICE_POLICY);
+	return ovsdb_row_map(row, "external_ids", "sluice-owner", NULL);
+}
+
 static void read_bridge(const struct ovsdb_client *db, const struct ovsdb_row *root,
 			const struct ovsdb_row *row, enum rows_dummy dummy, struct config *out,
 			struct rows_notes *notes)
@@ -267,7 +275,7 @@ static void read_bridge(const struct ovsdb_client *db, const struct ovsdb_row *r
 	read_identity(row, b, notes);
 	b->open = !knob_number(root, KNOB_FLOW_RESTORE_WAIT);
 	b->fail_secure = !strcmp(ovsdb_row_string(row, "fail_mode", ""), "secure");
-	b->policed = (uint8_t)knob_number(row, KNOB_SLUICE_POLICY);
+	b->policed = is_policed(row);
 	b->forward_bpdu = (uint8_t)knob_number(row, KNOB_FORWARD_BPDU);
 	b->mac_ageing_s = (uint32_t)knob_number(row, KNOB_MAC_AGING_TIME);
 	b->mac_table_size = (uint32_t)knob_number(row, KNOB_MAC_TABLE_SIZE);
