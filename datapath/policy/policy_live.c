@@ -118,6 +118,9 @@ static void bind(struct policy *p, uint32_t port_id)
 			 endpoint == POLICY_NONE ? 0 : flags_of(&p->endpoints[endpoint]),
 			 __ATOMIC_RELAXED);
 	__atomic_store_n(&to->endpoint, endpoint, __ATOMIC_RELAXED);
+	if (sink)
+		sink->mac_limit(port_id,
+				endpoint == POLICY_NONE ? 0 : p->endpoints[endpoint].limits.macs);
 }
 
 void policy_port_set(uint32_t port_id, const char *name, uint8_t role)
@@ -141,13 +144,6 @@ void policy_port_clear(uint32_t port_id)
 	*f = (struct port_fact){.epoch = (uint16_t)(f->epoch + 1)};
 	bind(policy_current, port_id);
 	raise_generation(policy_current);
-}
-
-uint32_t policy_port_mac_limit(uint32_t port_id)
-{
-	uint32_t i = policy_current->port[port_id].endpoint;
-
-	return i == POLICY_NONE ? 0 : policy_current->endpoints[i].limits.macs;
 }
 
 /* ---- publishing ---- */

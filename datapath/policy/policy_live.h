@@ -25,14 +25,14 @@ uint64_t policy_confirm_left_ms(uint64_t now_ms); /* 0: nothing to confirm */
 void policy_port_set(uint32_t port_id, const char *name, uint8_t role);
 /* The port number has no user any more: its connections are nobody's. */
 void policy_port_clear(uint32_t port_id);
-/* LIMIT_MACS of the endpoint on the port; 0: none. */
-uint32_t policy_port_mac_limit(uint32_t port_id);
 
 enum policy_news { POLICY_CONFIRMED, POLICY_ROLLED_BACK, POLICY_EXPIRED };
 struct policy_sink {
 	void (*news)(enum policy_news what, const char *rule); /* rule: of EXPIRED, else "" */
 	/* The decision of resolve about cached flows may have changed: publish a version. */
 	void (*changed)(void);
+	/* LIMIT_MACS of the endpoint on a port; 0: none. Within a publish step. */
+	void (*mac_limit)(uint32_t port_id, uint32_t limit);
 };
 void policy_set_sink(const struct policy_sink *s);
 /* Every 10 ms or so: confirmation, times, a bounded part of the sweep. */

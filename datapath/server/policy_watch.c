@@ -57,6 +57,11 @@ static void changed(void)
 	txn_commit(&t);
 }
 
+static void mac_limit(uint32_t port_id, uint32_t limit)
+{
+	bridge_port_mac_limit[port_id] = limit;
+}
+
 static void port_published(const struct bridge_port *old, const struct bridge_port *new)
 {
 	if (new)
@@ -135,7 +140,8 @@ static void tick(uint64_t now_ms)
 
 void policy_watch_start(void)
 {
-	static const struct policy_sink sink = {.news = news, .changed = changed};
+	static const struct policy_sink sink = {
+		.news = news, .changed = changed, .mac_limit = mac_limit};
 	static struct loop_timer timer;
 
 	policy_live_init();

@@ -14,6 +14,7 @@ struct bridge *bridge_array[BRIDGE_ID_MAX];
 struct bridge_port *bridge_port_array[PORT_ID_MAX];
 uint32_t bridge_patch_peer[PORT_ID_MAX];
 uint8_t bridge_port_down[PORT_ID_MAX];
+uint32_t bridge_port_mac_limit[PORT_ID_MAX];
 void (*bridge_port_published)(const struct bridge_port *old, const struct bridge_port *new);
 
 static struct hmap bridges;                        /* by name; writers' view */

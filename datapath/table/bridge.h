@@ -107,6 +107,9 @@ extern uint32_t bridge_patch_peer[PORT_ID_MAX]; /* port_id of a patch port's pee
 						   W: commit  R: any (relaxed) */
 extern uint8_t bridge_port_down[PORT_ID_MAX];   /* link is down   W: main  R: any (relaxed) */
 
+/* Most addresses learnt at a port, by the network policy; 0: no limit.  W, R: main */
+extern uint32_t bridge_port_mac_limit[PORT_ID_MAX];
+
 static inline struct bridge *bridge_by_id(uint32_t id)
 {
 	return id < BRIDGE_ID_MAX ? rcu_load(&bridge_array[id]) : NULL;

@@ -239,7 +239,10 @@ static uint32_t port_limit(const struct mac_table *t, uint32_t port_id)
 {
 	const struct bridge_port *p = bridge_port_by_id(port_id);
 	uint32_t limit = p ? p->c.mac_limit : 0;
+	uint32_t policy = p ? bridge_port_mac_limit[p->c.port_id] : 0;
 
+	if (policy && (!limit || policy < limit))
+		limit = policy;
 	return limit ? SL_MIN(limit, t->max_entries) : t->max_entries;
 }
 

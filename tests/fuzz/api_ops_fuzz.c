@@ -1,17 +1,39 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The operations of a transaction up to where devices and tables begin: whatever a client sends,
- * they are staged or refused with a text, and forgetting them leaves nothing. */
+ * they are staged or refused with a text, and forgetting them leaves nothing. Policies are compiled
+ * and asked, too. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "datapath/server/op.h"
+#include "datapath/server/policy_attrs.h"
 #include "datapath/server/port_change.h"
 #include "datapath/server/server.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct server_state server;
+
+static void compile(struct policy_parts *parts, struct err *e)
+{
+	uint8_t addr[16] = {10, 0, 0, 1};
+	struct policy *p = NULL;
+	int rc = policy_create(&p, policy_parts_spec(parts), e);
+
+	assert(rc <= 0 && (!rc || (e->code && *e->text)));
+	for (uint32_t i = 0; !rc && i < p->n_endpoints; i++) {
+		struct policy_question q = {.self = &p->endpoints[i],
+					    .direction = i % 2,
+					    .family = 4,
+					    .proto = 6,
+					    .service = 80,
+					    .peer_addr = addr};
+
+		policy_judge(p, &q);
+	}
+	policy_destroy(p);
+}
 
 static void undone(void)
 {
@@ -46,6 +68,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		}
 		if (!e.code)
 			port_changes_plan(&failed_op, &e);
+		if (!e.code && fx.policy)
+			compile(fx.policy, &e);
+		op_free_policy(&fx);
 		port_changes_undo(undone);
 		for (uint32_t i = 0; i < n; i++) {
 			config_put(ops[i].base);

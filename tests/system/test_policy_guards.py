@@ -260,3 +260,13 @@ def test_connections_of_an_endpoint_and_of_a_rule(lab):
     wait_until(lambda: {e.get("name"): e for e in lab.dp.dump("policy")}["g2"]["conns"] == 0)
     lab.set(policy_op(endpoints(lab, g2=dict(isolated=1)), r, digest=3))
     assert lab.passes(1, 2, udp(4000, 53))
+
+
+def test_addresses_learnt_at_a_port(lab):
+    lab.set(policy_op(endpoints(lab, g1=dict(limit_macs=3, endpoint_flags=0, macs=b""))),
+            ("mac_del", dict(bridge="br0", static=1)))
+    for i in range(10):
+        lab.send("p1", Ether(dst=lab.guests[2].mac, src=f"02:00:00:00:01:{i:02x}") /
+                 IP(src=lab.guests[1].ip, dst=lab.guests[2].ip) / udp(1, 2))
+    wait_until(lambda: len(lab.dp.dump("macs")) >= 3)
+    assert len([m for m in lab.dp.dump("macs") if m["port"] == "p1"]) == 3
