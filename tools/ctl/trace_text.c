@@ -151,6 +151,17 @@ static void put_step(struct attrs s, struct str *out)
 		str_puts(out, attrs_str(s, ATTR_STEP_KIND, ""));
 }
 
+/* What a rule's actions do stands below the rule. */
+static bool is_of_rule(struct attrs s)
+{
+	static const char *const own[] = {"rx",     "cache", "bridge", "table",
+					  "resume", "run",   "done"};
+	for (size_t i = 0; i < SL_ARRAY_SIZE(own); i++)
+		if (is(s, own[i]))
+			return false;
+	return true;
+}
+
 void trace_text_steps(struct attrs answer, struct str *out)
 {
 	if (!attrs_has(answer, ATTR_STEP)) /* an older datapath */
@@ -164,8 +175,7 @@ void trace_text_steps(struct attrs answer, struct str *out)
 		for (uint64_t i = 0; i < (attrs_u64(s, ATTR_DEPTH, 0) + !is(s, "bridge")) * INDENT;
 		     i++)
 			str_putc(out, ' ');
-		if (is(s, "action") || is(s, "output") || is(s, "drop") || is(s, "controller") ||
-		    is(s, "note"))
+		if (is_of_rule(s))
 			str_puts(out, "  ");
 		put_step(s, out);
 		str_putc(out, '\n');
