@@ -2,14 +2,24 @@
 /* sluiced/status: this daemon's view as JSON, for `sluice status`. */
 #include <jansson.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "control/daemon/ask.h"
 #include "control/daemon/metrics.h"
 #include "control/daemon/sluiced.h"
 #include "control/daemon/start_args.h"
+#include "control/state/policy_store.h"
 #include "ovsdb-lite/client.h"
 #include "ovsdb-lite/unixctl.h"
+
+/* Documents of the network policy that are not in force. */
+static void note_policy(const struct policy_document *doc, void *list)
+{
+	if (!strncmp(doc->status, "rejected", 8))
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "table", "Policy", "name",
+						      doc->name, "text", doc->status));
+}
 
 static json_t *notes_json(const struct sluiced *d)
 {
@@ -29,6 +39,8 @@ static json_t *notes_json(const struct sluiced *d)
 		json_array_append_new(list,
 				      json_pack("{s:s, s:s, s:s}", "table", "Open_vSwitch", "name",
 						"", "text", metrics_error(d->metrics)));
+	if (d->policies)
+		policy_store_each(d->policies, note_policy, list);
 	VEC_FOR_EACH (n, &d->notes.notes)
 		json_array_append_new(
 			list, json_pack("{s:s, s:s, s:s, s:s?, s:s, s:s}", "table", n->table,

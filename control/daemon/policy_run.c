@@ -463,12 +463,25 @@ void policy_run_event(struct policy_run *r, struct attrs event)
 
 /* ---- who waits ---- */
 
+/* Which policy it was: the digest that the datapath knows it by. */
+static void put_hex(struct str *out, const uint8_t *bytes, size_t n)
+{
+	str_puts(out, "sha256:");
+	for (size_t i = 0; i < n; i++)
+		str_printf(out, "%02x", bytes[i]);
+}
+
 static void answer(struct waiter *w, const char *reason, const char *text)
 {
 	struct audit_record record = {.action = w->action, .what = w->what};
 	char *result = reason ? xasprintf("rejected: %s", reason) : xstrdup("in force");
+	struct str hash = STR_INIT;
 	struct err e = {0};
 	record.result = result;
+	if (!reason && w->r->wanted.p) {
+		put_hex(&hash, w->r->wanted.hash, sizeof w->r->wanted.hash);
+		record.detail = str_cstr(&hash);
+	}
 	if (w->call && audit_write(w->r->audit, w->call, &record, &e))
 		log_err("audit log: %s", e.text);
 	if (w->call && reason)
@@ -476,6 +489,7 @@ static void answer(struct waiter *w, const char *reason, const char *text)
 	else if (w->call)
 		unixctl_reply(w->call, text);
 	list_remove(&w->link);
+	str_free(&hash);
 	free(result);
 	free(w->action);
 	free(w->what);

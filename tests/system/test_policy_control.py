@@ -61,6 +61,8 @@ def test_apply_show_check_and_adoption():
         assert [r["rule"] for r in sw.show("policy", "show", "db1")] == ["db/ingress[0]"]
         assert verdict(sw, "web1", "db1", "--tcp", "5432") == "allow"
         assert verdict(sw, "web1", "db1", "--tcp", "22") == "deny"
+        asked, done = audit(sw)
+        assert asked["reason"] == "first policy" and done["detail"].startswith("sha256:")
         assert "db/ingress[0]" in {h["rule"] for h in sw.show("policy", "hits")}
         assert sw.sluice("policy", "show", "--document").strip() == POLICY.strip()
         assert writes(sw) == 1
@@ -108,6 +110,8 @@ def test_programs_write_through_ovsdb():
                       "row": {"document": POLICY.replace("from: [web1]", "from: [web9]")}})
         wait_until(lambda: status(sw)["policy"]["status"].startswith("rejected: policy.yaml:11: "))
         assert verdict(sw, "web1", "db1", "--tcp", "5432") == "allow"  # the last good one
+        assert any(n["table"] == "Policy" and "web9" in n["text"] for n in sw.status()["notes"])
+        assert "web9" in sw.sluice("status")
         # … which is also what a restarted datapath gets.
         sw.datapath.kill()
         sw.datapath.start()
