@@ -311,9 +311,7 @@ static struct mf_info *make_info(struct flow_cache *c, const struct resolve_resu
 	info->written_lines = r->written_lines;
 	info->deps = r->deps;
 	info->drop_cookie = r->drop_cookie;
-	info->rule_cookie = r->rule_cookie;
-	info->rule_bridge = r->rule_bridge;
-	info->rule_table = r->rule_table;
+	info->origin = r->origin;
 	info->n_targets = r->n_credits;
 	unsigned at = 0;
 	for (unsigned l = 0; l < FLOW_KEY_LINES; l++) {

@@ -8,6 +8,7 @@
 #pragma once
 #include "datapath/cache/info_pool.h"
 #include "datapath/core/credit.h"
+#include "datapath/core/origin.h"
 #include "datapath/flow/program.h"
 
 /* The part of a megaflow that a hit does not touch: what it depends on, its program, and who gets
@@ -28,9 +29,7 @@ struct mf_info {
 	uint32_t installed_version;
 	uint64_t deps;
 	uint64_t drop_cookie;
-	uint64_t rule_cookie; /* the rule that decided, for people; bridge 0: none */
-	uint16_t rule_bridge;
-	uint8_t rule_table, pad;
+	struct packet_origin origin;   /* the rule that decided, for people */
 	struct program *prog;          /* inside this allocation */
 	struct credit_target **target; /* inside this allocation; references held */
 	/* masked key, then mask, of the lines in mask_lines; then the lines in written_lines */

@@ -20,6 +20,7 @@ enum {
 };
 
 int packet_mark_offset = -1;
+uint64_t packet_mark_flag;
 const char *const cache_level_names[LEVEL_N] = {
 	[LEVEL_NONE] = "",     [LEVEL_FAST] = "fast",         [LEVEL_MASK] = "mask",
 	[LEVEL_MISS] = "miss", [LEVEL_UNCACHED] = "uncached",
@@ -33,8 +34,15 @@ int observer_init(void)
 		.align = _Alignof(struct packet_mark),
 	};
 
+	static const struct rte_mbuf_dynflag flag = {.name = "sluice_packet_marked"};
+	int bit;
+
 	packet_mark_offset = rte_mbuf_dynfield_register(&field);
-	return packet_mark_offset < 0 ? -rte_errno : 0;
+	bit = rte_mbuf_dynflag_register(&flag);
+	if (packet_mark_offset < 0 || bit < 0)
+		return -rte_errno;
+	packet_mark_flag = 1ull << bit;
+	return 0;
 }
 
 struct observer *observer_create(void)
@@ -79,7 +87,21 @@ void observer_use(struct observer *o, const struct probe_set *set)
 
 void observer_clear_mark(struct rte_mbuf *m)
 {
-	*packet_mark_of(m) = (struct packet_mark){.rx_tsc = rte_rdtsc()};
+	m->ol_flags &= ~packet_mark_flag;
+}
+
+static void put_mark(struct rte_mbuf *m, uint64_t tsc, uint32_t token)
+{
+	*packet_mark_of(m) = (struct packet_mark){.rx_tsc = tsc, .token = token};
+	m->ol_flags |= packet_mark_flag;
+}
+
+static void save_mark(const struct packet_mark *mark, struct event_mark *out)
+{
+	*out = (struct event_mark){
+		.rx_tsc = mark->rx_tsc, .token = mark->token, .level = mark->level};
+	if (mark->origin)
+		out->origin = *mark->origin;
 }
 
 static bool has_port(const struct probe *p, uint32_t port_id)
@@ -87,18 +109,32 @@ static bool has_port(const struct probe *p, uint32_t port_id)
 	return p->all_ports || (p->port[port_id / 8] >> (port_id % 8) & 1);
 }
 
-/* Slots of the probes that take this packet. *snap: bytes that the greediest of them keeps. */
-static uint32_t choose(struct observer *o, struct rte_mbuf *m, uint32_t port_id, uint8_t want,
-		       uint32_t *snap)
+/* Slots of the probes that want something of this port. Once per burst or flush. */
+static uint32_t candidates(const struct observer *o, uint32_t port_id, uint8_t want)
+{
+	uint32_t slots = 0;
+
+	if (!(o->set->port_wants[port_id] & want))
+		return 0;
+	for (unsigned s = 0; s < PROBES_MAX; s++) {
+		const struct probe *p = o->set->probe[s];
+
+		if (p && p->wants & want && has_port(p, port_id))
+			slots |= 1u << s;
+	}
+	return slots;
+}
+
+/* Of these, those that take this packet. *snap: bytes that the greediest of them keeps. */
+static uint32_t choose(struct observer *o, struct rte_mbuf *m, uint32_t of, uint32_t *snap)
 {
 	uint32_t slots = 0;
 
 	*snap = 0;
-	for (unsigned s = 0; s < PROBES_MAX; s++) {
+	for (; of; of &= of - 1) {
+		unsigned s = (unsigned)__builtin_ctz(of);
 		const struct probe *p = o->set->probe[s];
 
-		if (!p || !(p->wants & want) || !has_port(p, port_id))
-			continue;
 		if (p->filter && !bpf_filter_matches(p->filter, m))
 			continue;
 		counter_add(&o->seen[s], 1);
@@ -114,6 +150,24 @@ static uint32_t choose(struct observer *o, struct rte_mbuf *m, uint32_t port_id,
 		*snap = SL_MAX(*snap, p->snaplen);
 	}
 	return slots;
+}
+
+/* Of the candidates those that cannot be done with for all n packets at once: a probe without a
+ * filter whose turn comes later. */
+static uint32_t skip_whole(struct observer *o, uint32_t of, unsigned n)
+{
+	uint32_t rest = of;
+
+	for (; of; of &= of - 1) {
+		unsigned s = (unsigned)__builtin_ctz(of);
+
+		if (o->set->probe[s]->filter || o->countdown[s] < n)
+			continue;
+		o->countdown[s] -= n;
+		counter_add(&o->seen[s], n);
+		rest &= ~(1u << s);
+	}
+	return rest;
 }
 
 static void count_lost(struct observer *o, uint32_t slots)
@@ -151,10 +205,10 @@ static void copy_bytes(struct rte_mbuf *m, uint32_t n, uint8_t *to)
 		memcpy(to, d, n);
 }
 
-static void take_rx(struct observer *o, struct rte_mbuf *m, uint32_t port_id, uint64_t tsc)
+static void take_rx(struct observer *o, struct rte_mbuf *m, uint32_t port_id, uint64_t tsc,
+		    uint32_t of)
 {
-	struct packet_mark *mark = packet_mark_of(m);
-	uint32_t snap, n, slots = choose(o, m, port_id, OBSERVE_IN | OBSERVE_TRACE, &snap);
+	uint32_t snap, n, slots = choose(o, m, of, &snap);
 
 	if (!slots)
 		return;
@@ -164,7 +218,8 @@ static void take_rx(struct observer *o, struct rte_mbuf *m, uint32_t port_id, ui
 		count_lost(o, slots);
 		return;
 	}
-	mark->token = e->c.token;
+	put_mark(m, tsc, e->c.token);
+	o->live = o->followed = true;
 	e->c.tsc = tsc;
 	e->probes = slots;
 	e->pkt_len = m->pkt_len;
@@ -176,13 +231,17 @@ static void take_rx(struct observer *o, struct rte_mbuf *m, uint32_t port_id, ui
 void observer_rx(struct observer *o, struct rte_mbuf **pkts, unsigned n, uint32_t port_id,
 		 uint64_t tsc)
 {
-	bool wanted = o->set->port_wants[port_id] & (OBSERVE_IN | OBSERVE_TRACE);
+	/* Who leaves or is dropped at an output is to be told by which rule it came there. */
+	bool all = o->set->any_wants & (OBSERVE_OUT | OBSERVE_DROP);
+	uint32_t of = skip_whole(o, candidates(o, port_id, OBSERVE_IN | OBSERVE_TRACE), n);
 
-	for (unsigned i = 0; i < n; i++) {
-		*packet_mark_of(pkts[i]) = (struct packet_mark){.rx_tsc = tsc};
-		if (wanted)
-			take_rx(o, pkts[i], port_id, tsc);
-	}
+	o->burst_tsc = tsc;
+	observer_running(o, NULL, LEVEL_NONE);
+	o->live |= all;
+	for (unsigned i = 0; all && i < n; i++)
+		put_mark(pkts[i], tsc, 0);
+	for (unsigned i = 0; of && i < n; i++)
+		take_rx(o, pkts[i], port_id, tsc, of);
 }
 
 void observer_lookup(struct observer *o, struct rte_mbuf *m, uint32_t port_id,
@@ -195,17 +254,22 @@ void observer_lookup(struct observer *o, struct rte_mbuf *m, uint32_t port_id,
 			      ? sizeof *l->prog + l->prog->n_words * sizeof(union prog_word)
 			      : 0;
 
+	observer_running(o, l->origin, l->level);
+	if (!packet_is_marked(m))
+		return;
+	o->live = true;
 	mark->origin = l->origin;
 	mark->level = (uint8_t)l->level;
 	if (!mark->token)
 		return;
+	o->followed = true;
 	struct event_lookup *e =
 		begin(o, EVENT_LOOKUP, sizeof *e + key + prog, 0, mark->token, port_id);
 	if (!e) {
 		counter_add(&o->lost_events, 1);
 		return;
 	}
-	e->origin = l->origin;
+	e->origin = l->origin ? *l->origin : (struct packet_origin){0};
 	e->version = l->version;
 	e->recirc_id = l->recirc_id;
 	e->ct_mark = l->ct_mark;
@@ -221,64 +285,78 @@ void observer_lookup(struct observer *o, struct rte_mbuf *m, uint32_t port_id,
 	event_ring_commit(o->ring);
 }
 
-void observer_out(struct observer *o, struct rte_mbuf **pkts, unsigned n, uint32_t port_id)
+static void take_out(struct observer *o, struct rte_mbuf *m, uint32_t port_id, uint32_t of)
 {
-	bool wanted = o->set->port_wants[port_id] & OBSERVE_OUT;
+	struct packet_mark *mark = packet_mark_of(m);
+	uint32_t snap = 0, slots = of ? choose(o, m, of, &snap) : 0;
+	uint32_t len = slots ? SL_MIN(m->pkt_len, snap) : 0;
 
-	for (unsigned i = 0; i < n; i++) {
-		struct rte_mbuf *m = pkts[i];
-		struct packet_mark *mark = packet_mark_of(m);
-		uint32_t snap = 0, slots = wanted ? choose(o, m, port_id, OBSERVE_OUT, &snap) : 0;
-		uint32_t len = SL_MIN(m->pkt_len, snap);
-
-		if (!slots && !mark->token)
-			continue;
+	if (!packet_is_marked(m)) {
 		if (!slots)
-			len = 0;
-		/* So that a port that does not take it can say so. */
-		if (!mark->token)
-			mark->token = new_token(o);
-		struct event_out *e = begin(o, EVENT_OUT, sizeof *e + len, 0, mark->token, port_id);
-		if (!e) {
-			count_lost(o, slots);
-			counter_add(&o->lost_events, !slots);
-			continue;
-		}
-		e->mark = *mark;
-		e->probes = slots;
-		e->from_port = m->port;
-		e->pkt_len = m->pkt_len;
-		e->cap_len = len;
-		copy_bytes(m, len, e->bytes);
-		event_ring_commit(o->ring);
+			return;
+		put_mark(m, o->burst_tsc, 0);
 	}
-}
-
-/* Segments of a large packet are in buffers that carry the mark of whoever had them before. */
-static bool is_own(const struct observer *o, const struct packet_mark *mark)
-{
-	return !mark->token || o->last_token - mark->token < OWN_TOKENS;
-}
-
-void observer_drop(struct observer *o, struct rte_mbuf *m, uint32_t port_id, enum drop_reason why,
-		   bool at_port)
-{
-	static const struct packet_mark none;
-	const struct packet_mark *mark = is_own(o, packet_mark_of(m)) ? packet_mark_of(m) : &none;
-	uint32_t snap = 0, slots = 0, len;
-
-	if (o->set->port_wants[port_id] & OBSERVE_DROP)
-		slots = choose(o, m, port_id, OBSERVE_DROP, &snap);
 	if (!slots && !mark->token)
 		return;
-	len = slots ? SL_MIN(m->pkt_len, snap) : 0;
-	struct event_drop *e = begin(o, EVENT_DROP, sizeof *e + len, 0, mark->token, port_id);
+	/* So that a port that does not take it can say so. */
+	if (!mark->token)
+		mark->token = new_token(o);
+	struct event_out *e = begin(o, EVENT_OUT, sizeof *e + len, 0, mark->token, port_id);
 	if (!e) {
 		count_lost(o, slots);
 		counter_add(&o->lost_events, !slots);
 		return;
 	}
-	e->mark = *mark;
+	save_mark(mark, &e->mark);
+	e->probes = slots;
+	e->from_port = m->port;
+	e->pkt_len = m->pkt_len;
+	e->cap_len = len;
+	copy_bytes(m, len, e->bytes);
+	event_ring_commit(o->ring);
+}
+
+void observer_out(struct observer *o, struct rte_mbuf **pkts, unsigned n, uint32_t port_id)
+{
+	uint32_t of = skip_whole(o, candidates(o, port_id, OBSERVE_OUT), n);
+
+	if (!of && !o->followed)
+		return;
+	for (unsigned i = 0; i < n; i++)
+		if (of || packet_is_marked(pkts[i]))
+			take_out(o, pkts[i], port_id, of);
+}
+
+/* Segments of a large packet are in buffers that carry the mark of whoever had them before. */
+static bool is_own(const struct observer *o, struct rte_mbuf *m)
+{
+	return packet_is_marked(m) &&
+	       (!packet_mark_of(m)->token || o->last_token - packet_mark_of(m)->token < OWN_TOKENS);
+}
+
+void observer_drop(struct observer *o, struct rte_mbuf *m, uint32_t port_id, enum drop_reason why,
+		   bool at_port)
+{
+	struct packet_mark mark = {.rx_tsc = o->burst_tsc};
+	uint32_t snap = 0, slots = 0, len;
+
+	if (is_own(o, m))
+		mark = *packet_mark_of(m);
+	else if (!at_port) {
+		mark.origin = o->origin;
+		mark.level = o->level;
+	}
+	slots = choose(o, m, candidates(o, port_id, OBSERVE_DROP), &snap);
+	if (!slots && !mark.token)
+		return;
+	len = slots ? SL_MIN(m->pkt_len, snap) : 0;
+	struct event_drop *e = begin(o, EVENT_DROP, sizeof *e + len, 0, mark.token, port_id);
+	if (!e) {
+		count_lost(o, slots);
+		counter_add(&o->lost_events, !slots);
+		return;
+	}
+	save_mark(&mark, &e->mark);
 	e->probes = slots;
 	e->from_port = m->port;
 	e->pkt_len = m->pkt_len;
@@ -292,7 +370,7 @@ void observer_drop(struct observer *o, struct rte_mbuf *m, uint32_t port_id, enu
 void observer_note(struct observer *o, struct rte_mbuf *m, uint32_t port_id,
 		   enum observe_event kind, uint64_t detail, uint64_t wide)
 {
-	uint32_t token = packet_mark_of(m)->token;
+	uint32_t token = packet_is_marked(m) ? packet_mark_of(m)->token : 0;
 	struct event_note *e;
 
 	if (!token)
@@ -311,6 +389,7 @@ void observer_end_iteration(struct observer *o)
 {
 	struct event_note *e;
 
+	o->live = o->followed = false;
 	if (!o->dirty)
 		return;
 	e = begin(o, EVENT_MARK, sizeof *e, 0, 0, 0);

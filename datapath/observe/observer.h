@@ -15,6 +15,7 @@
 
 #include "datapath/core/drop.h"
 #include "datapath/core/limits.h"
+#include "datapath/core/origin.h"
 #include "datapath/core/thread.h"
 #include "datapath/flow/key.h"
 #include "datapath/observe/bpf_filter.h"
@@ -41,23 +42,23 @@ struct probe_set {                       /* immutable; old ones freed after a gr
 	uint8_t any_wants;
 };
 
-/* Where a decision came from, for people. */
-struct packet_origin {
-	uint64_t cookie;    /* of the rule that matched last */
-	uint16_t bridge_id; /* 0: no rule matched */
-	uint8_t table, pad;
-};
-
 enum cache_level { LEVEL_NONE, LEVEL_FAST, LEVEL_MASK, LEVEL_MISS, LEVEL_UNCACHED, LEVEL_N };
 extern const char *const cache_level_names[LEVEL_N];
 
-/* Lives in the packet buffer (a dynamic field), valid on a thread that observes. */
+/* Lives in the packet buffer (a dynamic field), valid when the buffer has packet_mark_flag. Only
+ * packets that somebody follows have it, or all when a probe wants leaving packets. */
 struct packet_mark {
 	uint64_t rx_tsc;
+	const struct packet_origin *origin; /* NULL: none; valid until the iteration ends */
+	uint32_t token;                     /* 0: nobody follows this packet */
+	uint8_t level, pad[3];
+};
+
+struct event_mark { /* the same by value */
+	uint64_t rx_tsc;
 	struct packet_origin origin;
-	uint32_t token; /* 0: nobody follows this packet */
-	uint16_t pad;
-	uint8_t level, level_pad;
+	uint32_t token;
+	uint8_t level, pad[3];
 };
 
 enum observe_event {
@@ -95,14 +96,14 @@ struct event_lookup {
 };
 struct event_out {
 	struct event_common c;
-	struct packet_mark mark; /* of the packet */
+	struct event_mark mark; /* of the packet */
 	uint32_t probes, from_port;
 	uint32_t pkt_len, cap_len;
 	uint8_t bytes[];
 };
 struct event_drop {
 	struct event_common c;
-	struct packet_mark mark;
+	struct event_mark mark;
 	uint32_t probes, from_port;
 	uint32_t pkt_len, cap_len;
 	uint16_t reason; /* enum drop_reason */
@@ -119,8 +120,13 @@ struct observer { /* one per poll thread, exists while a probe does and until th
 	struct event_ring *ring;
 	const struct probe_set *set;
 	uint32_t last_token;
-	bool dirty; /* events since the last mark */
-	uint64_t now_tsc;
+	bool dirty;    /* events since the last mark */
+	bool live;     /* some packets of this iteration are marked … */
+	bool followed; /* … and some of those have tokens */
+	/* of the packets in work: for drops of packets that nobody follows */
+	uint64_t burst_tsc;
+	const struct packet_origin *origin;
+	uint8_t level;
 	/* per slot; start again when another probe takes it */
 	uint32_t probe_id[PROBES_MAX], countdown[PROBES_MAX];
 	uint64_t taken[PROBES_MAX];
@@ -130,9 +136,14 @@ struct observer { /* one per poll thread, exists while a probe does and until th
 };
 
 extern int packet_mark_offset; /* in a mbuf; set by observer_init() */
+extern uint64_t packet_mark_flag;
 static inline struct packet_mark *packet_mark_of(struct rte_mbuf *m)
 {
 	return RTE_MBUF_DYNFIELD(m, packet_mark_offset, struct packet_mark *);
+}
+static inline bool packet_is_marked(const struct rte_mbuf *m)
+{
+	return m->ol_flags & packet_mark_flag;
 }
 
 /* ---- main ---- */
@@ -143,12 +154,12 @@ void observer_destroy(struct observer *o); /* NULL is nothing */
 /* ---- poll thread that has an observer ---- */
 void observer_use(struct observer *o, const struct probe_set *set); /* NULL: none any more */
 void observer_clear_mark(struct rte_mbuf *m);
-/* Marks a burst fresh from its port, and tells who wants what of it. */
+/* Marks what has to be of a burst fresh from its port, and tells who wants what of it. */
 void observer_rx(struct observer *o, struct rte_mbuf **pkts, unsigned n, uint32_t port_id,
 		 uint64_t tsc);
 struct observed_lookup {
 	enum cache_level level;
-	struct packet_origin origin;
+	const struct packet_origin *origin; /* as in a mark */
 	const struct flow_key *key;
 	const struct program *prog;
 	uint64_t version;
@@ -157,6 +168,13 @@ struct observed_lookup {
 	uint16_t ct_zone;
 	uint32_t ct_mark;
 };
+/* What the next packets in work are decided by. */
+static inline void observer_running(struct observer *o, const struct packet_origin *origin,
+				    enum cache_level level)
+{
+	o->origin = origin;
+	o->level = (uint8_t)level;
+}
 void observer_lookup(struct observer *o, struct rte_mbuf *m, uint32_t port_id,
 		     const struct observed_lookup *l);
 /* Staged packets on their way to a port, as they are before the device's needs are met. */
@@ -169,5 +187,6 @@ void observer_note(struct observer *o, struct rte_mbuf *m, uint32_t port_id,
 void observer_end_iteration(struct observer *o);
 static inline void observer_copy_mark(struct rte_mbuf *to, struct rte_mbuf *from)
 {
-	*packet_mark_of(to) = *packet_mark_of(from);
+	if (packet_is_marked(from)) /* its flag was copied with the others */
+		*packet_mark_of(to) = *packet_mark_of(from);
 }

@@ -118,6 +118,9 @@ static void run_programs(struct programs *g, const struct megaflow *mf, unsigned
 	struct exec *x = g->t->exec;
 	struct packet copy, *p;
 
+	if (SL_UNLIKELY(x->observer != NULL))
+		observer_running(x->observer, &mf->info->origin,
+				 g->b->probed >> i & 1 ? LEVEL_MASK : LEVEL_FAST);
 	if ((mf->flags & MF_CT) && g->b->depth > DEPTH_L2 && !g->has_hints) {
 		prefetch_conns(g->t, g->b, i, g->hint);
 		g->has_hints = true;

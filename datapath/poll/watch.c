@@ -96,21 +96,23 @@ void watch_command(struct poll_thread *t)
 	}
 }
 
-static struct packet_origin origin_of(uint64_t cookie, uint16_t bridge, uint8_t table)
-{
-	return (struct packet_origin){.cookie = cookie, .bridge_id = bridge, .table = table};
-}
-
 void watch_hits(struct poll_thread *t, struct burst *b, uint32_t in_port)
 {
-	for (unsigned i = 0; i < b->n; i++) {
-		const struct mf_info *info = b->mf[i] ? b->mf[i]->info : NULL;
+	for (unsigned i = 0; t->observing->live && i < b->n; i++) {
+		const struct mf_info *info;
 
-		if (!info)
+		if (!packet_is_marked(b->pkt[i]) || !b->mf[i])
 			continue;
+		info = b->mf[i]->info;
+		struct packet_mark *mark = packet_mark_of(b->pkt[i]);
+		if (!mark->token) {
+			mark->origin = &info->origin;
+			mark->level = b->probed >> i & 1 ? LEVEL_MASK : LEVEL_FAST;
+			continue;
+		}
 		const struct observed_lookup l = {
 			.level = b->probed >> i & 1 ? LEVEL_MASK : LEVEL_FAST,
-			.origin = origin_of(info->rule_cookie, info->rule_bridge, info->rule_table),
+			.origin = &info->origin,
 			.prog = info->prog,
 			.version = t->version,
 		};
@@ -133,7 +135,7 @@ void watch_settled(struct poll_thread *t, struct packet *p, const struct flow_ke
 {
 	struct observed_lookup l = {
 		.level = level,
-		.origin = origin_of(info->rule_cookie, info->rule_bridge, info->rule_table),
+		.origin = &info->origin,
 		.key = key,
 		.prog = info->prog,
 	};
@@ -147,7 +149,7 @@ void watch_resolved(struct poll_thread *t, struct packet *p, const struct flow_k
 {
 	struct observed_lookup l = {
 		.level = level,
-		.origin = origin_of(r->rule_cookie, r->rule_bridge, r->rule_table),
+		.origin = &r->origin,
 		.key = key,
 		.prog = prog,
 	};

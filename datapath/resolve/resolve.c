@@ -51,8 +51,8 @@ static void clear_result(struct resolve_result *out)
 	out->again = false;
 	out->max_age_ms = 0;
 	out->drop = DROP_NONE;
-	out->drop_cookie = out->rule_cookie = 0;
-	out->rule_bridge = out->rule_table = 0;
+	out->drop_cookie = 0;
+	out->origin = (struct packet_origin){0};
 	out->n_credits = 0;
 }
 

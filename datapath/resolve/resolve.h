@@ -10,6 +10,7 @@
 #pragma once
 #include "datapath/core/credit.h"
 #include "datapath/core/drop.h"
+#include "datapath/core/origin.h"
 #include "datapath/core/version.h"
 #include "datapath/flow/key.h"
 #include "datapath/flow/program.h"
@@ -56,11 +57,8 @@ struct resolve_result {
 	struct prog_builder prog; /* owned by the resolver, valid until its next call */
 	enum drop_reason
 		drop; /* DROP_NONE, or why nothing is output (the program is then OP_DROP) */
-	uint64_t drop_cookie; /* rule that dropped */
-	/* The rule that decided: matched last, before anything was dropped. Bridge 0: none. */
-	uint64_t rule_cookie;
-	uint16_t rule_bridge;
-	uint8_t rule_table;
+	uint64_t drop_cookie;        /* rule that dropped */
+	struct packet_origin origin; /* the rule that decided */
 	/* Who is to be credited for each packet; references NOT taken: install takes them in the
 	 * same burst. */
 	uint16_t n_credits;

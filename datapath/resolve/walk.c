@@ -204,9 +204,9 @@ void resolve_table(struct resolver *r, uint8_t first, bool in_resubmit)
 			continue;
 		}
 		if (r->why == DROP_NONE) {
-			r->why_cookie = r->out->rule_cookie = rule->cookie;
-			r->out->rule_bridge = (uint16_t)r->bridge->id;
-			r->out->rule_table = (uint8_t)table;
+			r->why_cookie = r->out->origin.cookie = rule->cookie;
+			r->out->origin.bridge_id = (uint16_t)r->bridge->id;
+			r->out->origin.table = (uint8_t)table;
 		}
 		r->rule_is_miss = rule_is_table_miss(rule);
 		resolve_list(r, rule_actions(rule), rule->actions_len, (uint8_t)table, false);
