@@ -81,7 +81,9 @@ static void publish_lists(void)
 		for (uint32_t p = 0; p < PORT_ID_MAX; p++)
 			for (unsigned q = 0; entries[p] && q < entries[p]->n; q++)
 				n += entries[p]->thread[q] == (int)t;
-		struct rxq_list *l = xzalloc(sizeof *l + n * sizeof l->at[0]);
+		struct rxq_list *l = xzalloc(sizeof *l + 2 * n * sizeof l->at[0]);
+
+		l->active = &l->at[n];
 		for (uint32_t p = 0; p < PORT_ID_MAX; p++)
 			for (unsigned q = 0; entries[p] && q < entries[p]->n; q++)
 				if (entries[p]->thread[q] == (int)t)

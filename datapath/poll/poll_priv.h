@@ -21,6 +21,7 @@ enum {
 	SWEEP_EVERY_US = 1000,
 	RCU_EVERY = 64,        /* iterations between quiescent reports */
 	MEASURE_EVERY = 16,    /* iterations between those whose stages are timed */
+	FEW_QUEUES = 8,        /* so many are polled every time, silent or not */
 	IDLE_QUEUE_US = 10000, /* a queue silent for so long is polled in rotation */
 	EVENT_POLL_US = 20,    /* how often descriptors are asked while other queues are busy */
 	SLEEP_AFTER_US = 200,  /* nothing at all for so long: sleep */
@@ -33,6 +34,7 @@ struct rxq { /* one receive queue on one thread; owned by its thread while liste
 	uint16_t pinned_core; /* 0xffff: none */
 	bool ready;           /* poll_on_event: the descriptor said so */
 	bool armed;
+	bool active;          /* in its list's `active`; W: thread */
 	bool fired;           /* its descriptor ended the last sleep */
 	bool proven;          /* PORT_WAKE_INTERRUPT: an interrupt has brought packets */
 	uint8_t silent;       /* … and how often in a row packets came without one */
@@ -47,7 +49,8 @@ struct rxq { /* one receive queue on one thread; owned by its thread while liste
 	uint64_t window[10];   /* cycles of the last ten ticks  W: main */
 };
 
-struct rxq_list { /* immutable; replaced by main, freed after a grace period */
+struct rxq_list { /* immutable but for `active`; replaced by main, freed after a grace period */
+	struct rxq **active; /* room for n: those that are polled every time; W: thread */
 	unsigned n;
 	uint64_t gen; /* never repeats: addresses do */
 	struct rxq *at[];
@@ -114,7 +117,12 @@ struct poll_thread {
 	uint64_t now_tsc, last_sweep_tsc, last_event_tsc, last_work_tsc;
 	uint32_t now_ms;
 	uint64_t version;
-	unsigned rotate;
+	unsigned rotate, n_active;
+	uint64_t active_gen; /* list that l->active was chosen from */
+	uint64_t event_gen;  /* list, and when, that has_event_queues was found out for */
+	uint32_t event_ms;
+	bool has_event_queues;
+	bool events_seen;  /* a descriptor made a queue ready since */
 	int64_t audit_in;  /* hits until the next audit */
 	uint32_t audit_at; /* slot looked at last */
 	unsigned n_suspects;

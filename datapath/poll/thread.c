@@ -133,6 +133,7 @@ static unsigned poll_queue(struct poll_thread *t, struct rxq *r)
 		r->ready = false;
 	if (!n) {
 		r->deficit_tsc = 0;
+		r->ready &= r->port->poll_on_event; /* a kick is answered by one look */
 		return 0;
 	}
 	account(t, STAGE_RX, &since);
@@ -146,29 +147,87 @@ static unsigned poll_queue(struct poll_thread *t, struct rxq *r)
 	return n;
 }
 
+/* True when the queue waits for its share. */
+static inline bool take_turn(struct poll_thread *t, struct rxq *r, unsigned *n)
+{
+	if (r->deficit_tsc < QUANTUM_TSC)
+		r->deficit_tsc += QUANTUM_TSC;
+	if (r->deficit_tsc <= 0)
+		return true;
+	*n += poll_queue(t, r);
+	return false;
+}
+
+static void activate(const struct rxq_list *l, struct poll_thread *t, struct rxq *r)
+{
+	if (!r->active) {
+		r->active = true;
+		l->active[t->n_active++] = r;
+	}
+}
+
+/* Which queues are polled every time: those with packets lately, and those with an event. */
+static void choose_active(struct poll_thread *t, const struct rxq_list *l)
+{
+	bool is_new = t->active_gen != l->gen;
+
+	if (is_new)
+		t->n_active = 0;
+	for (unsigned i = 0; i < l->n; i++) {
+		if (is_new)
+			l->at[i]->active = false;
+		if (is_new || l->at[i]->ready)
+			activate(l, t, l->at[i]);
+	}
+	t->active_gen = l->gen;
+	t->events_seen = false;
+}
+
+/* Silent queues take turns, two an iteration: just looking at 500 of them every time costs more
+ * than a burst of the busy one. */
+static bool poll_many(struct poll_thread *t, const struct rxq_list *l, unsigned *n)
+{
+	uint64_t idle_after = tsc_of_us(IDLE_QUEUE_US);
+	bool waiting = false;
+
+	if (t->events_seen || t->active_gen != l->gen)
+		choose_active(t, l);
+	for (unsigned i = 0; i < t->n_active;) {
+		struct rxq *r = l->active[i];
+
+		waiting |= take_turn(t, r, n);
+		if (r->ready || t->now_tsc - r->last_pkt_tsc <= idle_after) {
+			i++;
+			continue;
+		}
+		r->active = false;
+		l->active[i] = l->active[--t->n_active];
+	}
+	for (unsigned k = 0; k < 2; k++) {
+		struct rxq *r = l->at[t->rotate++ % l->n];
+		unsigned got = 0;
+
+		if (r->active)
+			continue;
+		waiting |= take_turn(t, r, &got);
+		if (got)
+			activate(l, t, r);
+		*n += got;
+	}
+	return waiting;
+}
+
 /* True when there was work: packets, or a queue that waits for its share. */
 static bool poll_queues(struct poll_thread *t, const struct rxq_list *l)
 {
 	unsigned n = 0;
 	bool waiting = false;
-	uint64_t idle_after = tsc_of_us(IDLE_QUEUE_US);
 
-	for (unsigned i = 0; i < l->n; i++) {
-		struct rxq *r = l->at[i];
-
-		/* Silent queues take turns: 500 of them must not cost the busy one its cache. */
-		if (l->n > 8 && !r->ready && t->now_tsc - r->last_pkt_tsc > idle_after &&
-		    i != t->rotate % l->n && i != (t->rotate + l->n / 2) % l->n)
-			continue;
-		if (r->deficit_tsc < QUANTUM_TSC)
-			r->deficit_tsc += QUANTUM_TSC;
-		if (r->deficit_tsc <= 0) {
-			waiting = true;
-			continue;
-		}
-		n += poll_queue(t, r);
-	}
-	t->rotate++;
+	if (l->n > FEW_QUEUES)
+		waiting = poll_many(t, l, &n);
+	else
+		for (unsigned i = 0; i < l->n; i++)
+			waiting |= take_turn(t, l->at[i], &n);
 	if (n)
 		counter_add(&t->pkts, n);
 	return n || waiting;
