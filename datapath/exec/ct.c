@@ -195,10 +195,8 @@ static bool sum_ok(void *aux)
 static void fill_request(const struct exec *x, struct conntrack_request *q, const struct prog_ct *c,
 			 uint16_t flags, struct ct_nat *nat)
 {
-	q->sum_ok = sum_ok;
-	q->now_ms = (uint32_t)x->now_ms;
-	q->thread_idx = x->thread_idx;
-	q->nat = NULL;
+	*q = (struct conntrack_request){
+		.sum_ok = sum_ok, .now_ms = (uint32_t)x->now_ms, .thread_idx = x->thread_idx};
 	q->context = c->zone;
 	q->alg = (uint8_t)c->alg;
 	q->commit = flags & PROG_CT_COMMIT;
