@@ -16,25 +16,32 @@ bool cpu_list_has(const struct cpu_list *l, unsigned core)
 	return core < CPU_LIST_MAX && l->bits[core / 64] & 1ull << (core % 64);
 }
 
+/* strtoul() alone would take signs and blanks. */
+static bool number(const char **text, unsigned long *out)
+{
+	char *end;
+	if (**text < '0' || **text > '9')
+		return false;
+	*out = strtoul(*text, &end, 10);
+	*text = end;
+	return true;
+}
+
 bool cpu_list_parse(const char *text, struct cpu_list *out)
 {
 	memset(out, 0, sizeof *out);
 	while (*text) {
-		char *end;
-		unsigned long first = strtoul(text, &end, 10), last = first;
-		if (end == text)
+		unsigned long first, last;
+		if (!number(&text, &first))
 			return false;
-		if (*end == '-') {
-			text = end + 1;
-			last = strtoul(text, &end, 10);
-			if (end == text)
-				return false;
-		}
+		last = first;
+		if (*text == '-' && (++text, !number(&text, &last)))
+			return false;
 		for (unsigned long c = first; c <= last && c < CPU_LIST_MAX; c++)
 			cpu_list_add(out, (unsigned)c);
-		if (*end && *end != ',')
+		if (*text && *text != ',')
 			return false;
-		text = *end ? end + 1 : end;
+		text += *text == ',';
 	}
 	return true;
 }
