@@ -256,7 +256,7 @@ void check_audit(struct doctor *d)
 {
 	if (d->now.audit_different)
 		doctor_find(d, DOCTOR_ERROR, "flow cache",
-			    "sluice record, and report it with the audit events of sluice events",
+			    "report it with the audit events of sluice events",
 			    "%llu of %llu cache hits that were checked did not say what the tables "
 			    "say (the entries were removed)",
 			    (unsigned long long)d->now.audit_different,
