@@ -158,12 +158,26 @@ static void add_subject(struct policy_subjects *out, const struct policy *p, con
 	vec_push(&out->list, (struct policy_subject){xstrdup(name), q.from});
 }
 
+/* "host" in a matrix stands at the host's first address: services elsewhere get a line of their
+ * own. */
+static bool has_address_of_its_own(const struct policy *p, const struct policy_host_service *v)
+{
+	return v->prefixes.len && p->host.len &&
+	       memcmp(&v->prefixes.at[0], &p->host.at[0], sizeof p->host.at[0]);
+}
+
 void policy_subjects_fill(const struct policy *p, uint8_t family, struct policy_subjects *out)
 {
 	VEC_FOR_EACH (ep, &p->endpoints)
 		if (!(ep->flags & POLICY_IS_HOST))
 			add_subject(out, p, ep->name, family);
 	add_subject(out, p, "host", family);
+	VEC_FOR_EACH (v, &p->services)
+		if (has_address_of_its_own(p, v)) {
+			char *name = xasprintf("host:%s", v->name);
+			add_subject(out, p, name, family);
+			free(name);
+		}
 	VEC_FOR_EACH (c, &p->cidrs)
 		add_subject(out, p, c->name, family);
 	add_subject(out, p, "outside", family);
@@ -253,8 +267,7 @@ static void diff_pair(struct differ *d, const char *from, const char *to)
 size_t policy_diff(const struct policy *old, const struct policy *new, uint64_t now_ms,
 		   policy_diff_fn fn, void *aux)
 {
-	struct differ d = {
-		.old.p = old, .new.p = new, .now_ms = now_ms, .fn = fn, .aux = aux};
+	struct differ d = {.old.p = old, .new.p = new, .now_ms = now_ms, .fn = fn, .aux = aux};
 	VEC(const char *) names = {0};
 	policy_subjects_fill(old, 0, &d.old.subjects);
 	policy_subjects_fill(new, 0, &d.new.subjects);

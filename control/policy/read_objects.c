@@ -505,8 +505,12 @@ static int finish_endpoint(struct endpoint_fill *f, struct node at)
 		ep->flags |= POLICY_CHECK_ADDRESSES;
 	if (ep->flags & POLICY_CHECK_MACS && !ep->macs.len)
 		return source_fail(&f->r->s, at, "%s: checkMacs needs macs", f->what);
-	if (ep->flags & POLICY_CHECK_ADDRESSES && !ep->prefixes.len)
-		return source_fail(&f->r->s, at, "%s: checkAddresses needs addresses", f->what);
+	/* Without addresses of its own an endpoint may use those of its network. */
+	if (ep->flags & POLICY_CHECK_ADDRESSES && !ep->prefixes.len &&
+	    (ep->network < 0 || !f->r->p->networks.at[ep->network].prefixes.len))
+		return source_fail(&f->r->s, at,
+				   "%s: checkAddresses needs addresses, or a network with cidrs",
+				   f->what);
 	if (ep->labels.len)
 		qsort(ep->labels.at, ep->labels.len, sizeof *ep->labels.at, by_key);
 	if (!ep->port)

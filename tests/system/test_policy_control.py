@@ -3,6 +3,9 @@
 grants, the audit log. Verdicts on packets are in test_policy_matrix.py."""
 import json
 import os
+import re
+import subprocess
+import tempfile
 import time
 
 import pytest
@@ -257,3 +260,42 @@ def test_expectations_and_diff():
         assert cells["web1", "db1"] == "tcp/5432" and cells["host", "web1"] == "-"
         svg = sw.sluice("policy", "matrix", "--svg")
         assert svg.startswith("<svg") and "web1 → db1: tcp/5432" in svg
+
+
+def test_examples_of_the_guide():
+    """What docs/policy.md shows is a policy, and its expectations hold."""
+    top = os.path.join(os.path.dirname(__file__), "..", "..")
+    with open(os.path.join(top, "docs", "policy.md")) as f:
+        blocks = re.findall(r"```yaml\n(.*?)```", f.read(), re.S)
+    names, isolate, work, services, ssh, admin, expected = blocks
+    head = names.split("endpoints:")[0]
+    net = head.split("host:")[0]
+    with tempfile.TemporaryDirectory() as folder:
+        def sluice(text, *words):
+            path = os.path.join(folder, "policy.yaml")
+            with open(path, "w") as f:
+                f.write(text)
+            r = subprocess.run([SLUICE, "policy", *words, "--file", path], capture_output=True, text=True)
+            assert r.returncode == 0, r.stdout + r.stderr
+            return r.stdout
+
+        matrix = lambda text: {(c["from"], c["to"]): c["allowed"]
+                               for c in json.loads(sluice(text, "matrix", "--json"))["matrix"]}
+        assert matrix(names)["web1", "db1"] == "all" and matrix(names)["web1", "host"] == "-"
+        assert set(matrix(names + isolate).values()) == {"-", "all"}  # host and outside are no guests
+        assert matrix(names + isolate)["web1", "db1"] == "-"
+        assert matrix(head + work)["web1", "db1"] == "tcp/5432"
+        expectations = os.path.join(folder, "expected.yaml")
+        with open(expectations, "w") as f:
+            f.write(expected)
+        sluice(head + work, "test", expectations)
+        full = matrix("---\n".join([net + work, services, "policies:\n" + ssh, admin]))
+        assert full["web1", "host"] == "tcp/53 udp/53" and full["host", "db1"] == "tcp/22"
+        assert full["web1", "host:metadata"] == "tcp/80"
+
+
+def test_the_policy_of_the_quickstart_is_good():
+    top = os.path.join(os.path.dirname(__file__), "..", "..")
+    r = subprocess.run([SLUICE, "policy", "matrix", "--file", os.path.join(top, "tools", "quickstart-policy.yaml")],
+                       capture_output=True, text=True)
+    assert r.returncode == 0 and "tcp/5432" in r.stdout, r
