@@ -54,5 +54,6 @@ def test_rules_and_groups_survive(sw):
 
     sw.datapath.kill()
     sw.datapath.start()
+    wait_until(lambda: sw.status()["datapath"])  # until then requests are refused
     wait_until(lambda: sorted(flows(sw).splitlines()) == sorted(before.splitlines()))
     assert ofctl(sw, "-O", "OpenFlow13", "dump-groups", "br0").splitlines()[1:] == groups.splitlines()[1:]
