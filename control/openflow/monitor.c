@@ -10,7 +10,7 @@
 LOG_MODULE(openflow);
 
 enum monitor_dialect { DIALECT_NX, DIALECT_ONF, DIALECT_14 };
-enum { MONITORS_MAX = 64, QUEUE_BYTES_MAX = 64 << 20 };
+enum { MONITORS_MAX = 64, QUEUE_BYTES_MAX = 64 << 20, PAUSE_BYTES = 1 << 20 };
 
 static struct flow_monitor *find(struct ofconn *c, uint32_t id)
 {
@@ -163,6 +163,98 @@ static void as_request(const struct ofconn *c, uint8_t dialect, struct ofmsg *m)
 							       : (uint32_t)NXST_FLOW_MONITOR};
 }
 
+/* ---- readers that are slower than the changes ----
+ * As in Open vSwitch: after PAUSED only removals are told; once the reader has caught up, what was
+ * added or modified meanwhile follows, from the shadow, and RESUMED ends it. */
+
+/* A message of its own; 1.4 has an entry of the multipart reply instead. Returns where it begins.
+ */
+static size_t put_state(struct ofbuf *b, uint8_t version, uint8_t dialect, bool paused)
+{
+	if (dialect == DIALECT_ONF)
+		return ofbuf_begin_nx(b, version, ONF_EXPERIMENTER,
+				      paused ? ONFT_FLOW_MONITOR_PAUSED : ONFT_FLOW_MONITOR_RESUMED,
+				      0);
+	if (dialect == DIALECT_NX)
+		return ofbuf_begin_nx(b, version, NX_EXPERIMENTER,
+				      paused ? NXT_FLOW_MONITOR_PAUSED : NXT_FLOW_MONITOR_RESUMED,
+				      0);
+	ofbuf_u16(b, 8);
+	ofbuf_u16(b, paused ? OFPFME_PAUSED : OFPFME_RESUMED);
+	ofbuf_zeros(b, 4);
+	return 0;
+}
+
+static uint8_t dialect_of(const struct ofconn *c)
+{
+	return LIST_ITEM(c->monitors.next, struct flow_monitor, node)->dialect;
+}
+
+static void pause_updates(struct ofconn *c)
+{
+	struct ofmsg m;
+	struct ofmulti mp = {.version = c->version};
+	as_request(c, dialect_of(c), &m);
+	if (dialect_of(c) == DIALECT_14)
+		ofmulti_init(&mp, &m);
+	mp.part = put_state(&mp.b, c->version, dialect_of(c), true);
+	ofmulti_end(&mp);
+	ofconn_send_free(c, &mp.b);
+	c->monitors_paused = true;
+	c->paused_at = shadow_time(c->sw->shadow) - 1; /* with what is being told now */
+}
+
+struct catching_up {
+	struct ofconn *c;
+	struct ofmulti mp;
+};
+
+static void put_missed(struct attrs rule, bool added, void *aux)
+{
+	struct catching_up *cu = aux;
+	uint16_t event = added ? OFPFME_ADDED : OFPFME_MODIFIED;
+	struct flow_stats fs;
+	if (attrs_u64(rule, ATTR_RULE_FLAGS, 0) & OF_RULE_HIDDEN || !rule_from_attrs(rule, &fs))
+		return;
+	const struct flow_monitor *mon = first_for(cu->c, &fs, event);
+	if (mon)
+		put_update(&cu->mp, mon, &fs, event);
+}
+
+void monitors_caught_up(struct ofconn *c)
+{
+	if (!c->monitors_paused || c->closing)
+		return;
+	c->monitors_paused = false;
+	if (list_is_empty(&c->monitors))
+		return;
+	struct catching_up cu = {.c = c};
+	struct ofmsg m;
+	uint8_t dialect = dialect_of(c);
+	as_request(c, dialect, &m);
+	ofmulti_init(&cu.mp, &m);
+	shadow_for_each_since(c->sw->shadow, c->paused_at, put_missed, &cu);
+	ofmulti_reserve(&cu.mp, 8);
+	if (dialect != DIALECT_14)
+		ofmulti_end(&cu.mp);
+	size_t at = put_state(&cu.mp.b, c->version, dialect, false);
+	if (dialect != DIALECT_14)
+		cu.mp.part = at;
+	ofmulti_end(&cu.mp);
+	ofconn_send_free(c, &cu.mp.b);
+}
+
+static void drop_reader(struct ofconn *c, struct evbuffer *out)
+{
+	LOG_LIMIT(log_warn, 5, "%s<->%s: does not read its flow updates: closing", c->sw->bridge,
+		  c->peer);
+	c->closing = true;
+	evbuffer_unfreeze(out, 1);
+	evbuffer_drain(out, evbuffer_get_length(out));
+	evbuffer_freeze(out, 1);
+	bufferevent_trigger(c->bev, EV_WRITE, BEV_OPT_DEFER_CALLBACKS | BEV_TRIG_IGNORE_WATERMARKS);
+}
+
 void monitors_rule_event(struct ofswitch *sw, const struct flow_stats *fs, uint16_t event)
 {
 	LIST_FOR_EACH_SAFE (c, struct ofconn, node, &sw->conns) {
@@ -172,14 +264,13 @@ void monitors_rule_event(struct ofswitch *sw, const struct flow_stats *fs, uint1
 			continue;
 		struct evbuffer *out = bufferevent_get_output(c->bev);
 		if (evbuffer_get_length(out) > QUEUE_BYTES_MAX) {
-			LOG_LIMIT(log_warn, 5, "%s<->%s: does not read its flow updates: closing",
-				  sw->bridge, c->peer);
-			c->closing = true;
-			evbuffer_drain(out, evbuffer_get_length(out));
-			bufferevent_trigger(c->bev, EV_WRITE,
-					    BEV_OPT_DEFER_CALLBACKS | BEV_TRIG_IGNORE_WATERMARKS);
+			drop_reader(c, out);
 			continue;
 		}
+		if (!c->monitors_paused && evbuffer_get_length(out) > PAUSE_BYTES)
+			pause_updates(c);
+		if (c->monitors_paused && event != OFPFME_REMOVED)
+			continue;
 		struct ofmsg m;
 		struct ofmulti mp;
 		as_request(c, mon->dialect, &m);

@@ -347,6 +347,8 @@ static void on_drained(struct bufferevent *bev, void *aux)
 		bufferevent_disable(bev, EV_WRITE);
 	if (c->closing)
 		close_now(c, "closed by us");
+	else
+		monitors_caught_up(c);
 }
 
 static void on_flush(evutil_socket_t fd, short what, void *aux)

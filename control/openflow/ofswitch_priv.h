@@ -115,6 +115,7 @@ struct ofconn {
 	unsigned n_bundles;
 	struct list monitors;
 	bool monitors_paused;
+	uint64_t paused_at; /* shadow_time() */
 
 	struct ofbuf parts; /* of a multipart request whose last part has not come */
 	uint32_t parts_xid;
@@ -259,6 +260,7 @@ bool ofmsg_is_op(const struct ofmsg *m);
 /* ---- monitor.c, events.c, bundles ---- */
 /* event: OFPFME_* of 1.4 */
 void monitors_rule_event(struct ofswitch *sw, const struct flow_stats *fs, uint16_t event);
+void monitors_caught_up(struct ofconn *c); /* all that was put out is out */
 void packet_in_event(struct ofswitch *sw, struct attrs a);
 void monitors_free(struct ofconn *c);
 void bundles_free(struct ofconn *c);

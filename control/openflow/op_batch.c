@@ -195,9 +195,13 @@ static void start(struct ofconn *c, const struct ofmsg *m, struct op_batch *batc
 	b->aux = aux;
 	b->r.on_reply = on_batch_reply;
 	b->r.release = release;
-	/* the batch keeps its bytes for sending them again */
-	copy.data = xmemdup(b->batch.transaction.data, b->batch.transaction.len);
-	copy.len = copy.cap = b->batch.transaction.len;
+	if (done) { /* never split */
+		copy = b->batch.transaction;
+		b->batch.transaction = (struct msg){0};
+	} else { /* the batch keeps its bytes for sending them again */
+		copy.data = xmemdup(b->batch.transaction.data, b->batch.transaction.len);
+		copy.len = copy.cap = b->batch.transaction.len;
+	}
 	ofrequest_send(&b->r, c->sw, c, m, &copy, true);
 }
 

@@ -12,13 +12,15 @@
 
 /* Attributes of an object without what is only status, ready for an operation. */
 struct copy {
-	struct hmap_node node; /* rules */
+	struct hmap_node node;         /* rules */
+	uint64_t added_at, changed_at; /* shadow_time() */
 	size_t n;
 	uint8_t data[] __attribute__((aligned(8)));
 };
 
 struct shadow {
 	struct hmap rules;
+	uint64_t now; /* counts the rules that were put */
 	VEC(struct copy *) groups, meters;
 };
 
@@ -140,10 +142,29 @@ bool shadow_del_rule(struct shadow *s, struct attrs rule)
 
 bool shadow_put_rule(struct shadow *s, struct attrs rule)
 {
-	bool was = shadow_del_rule(s, rule);
-	struct copy *c = copy_config(rule);
-	hmap_insert(&s->rules, &c->node, key_hash(rule));
+	uint64_t hash = key_hash(rule);
+	struct copy *old = find(s, rule, hash), *c = copy_config(rule);
+	c->changed_at = ++s->now;
+	c->added_at = old ? old->added_at : s->now;
+	bool was = old;
+	if (old)
+		hmap_remove(&s->rules, &old->node);
+	free(old);
+	hmap_insert(&s->rules, &c->node, hash);
 	return was;
+}
+
+uint64_t shadow_time(const struct shadow *s)
+{
+	return s->now;
+}
+
+void shadow_for_each_since(const struct shadow *s, uint64_t since,
+			   void (*fn)(struct attrs rule, bool added, void *aux), void *aux)
+{
+	HMAP_FOR_EACH (c, struct copy, node, &s->rules)
+		if (c->changed_at > since)
+			fn(attrs_of(c), c->added_at > since, aux);
 }
 
 void shadow_put_object(struct shadow *s, enum api_op op, struct attrs object)

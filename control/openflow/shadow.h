@@ -13,6 +13,10 @@ void shadow_destroy(struct shadow *s);
 void shadow_clear(struct shadow *s);
 /* A rule as in an event or a dump. True when there was one with its table, priority and match. */
 bool shadow_put_rule(struct shadow *s, struct attrs rule);
+/* How many rules were put so far; those put after that moment, with what they are now. */
+uint64_t shadow_time(const struct shadow *s);
+void shadow_for_each_since(const struct shadow *s, uint64_t since,
+			   void (*fn)(struct attrs rule, bool added, void *aux), void *aux);
 bool shadow_del_rule(struct shadow *s, struct attrs rule);
 /* Groups and meters: replaced as a whole. `op` is API_OP_GROUP_MOD or API_OP_METER_MOD, `objects`
  * the OBJECT nests of the dump. */

@@ -18,7 +18,7 @@
 #include "datapath/base/err.h"
 #include "datapath/base/list.h"
 
-enum { READ_BYTES = 64 << 10 };
+enum { READ_BYTES = 64 << 10, PART_BYTES = 16 << 20 };
 
 struct request { /* waiting for its answer */
 	struct list link;
@@ -147,6 +147,29 @@ void api_send_part(struct api_client *c, struct msg *req)
 	enqueue(c, req, next_seq(c));
 }
 
+/* A transaction that one message cannot hold goes in parts of whole operations; *req becomes the
+ * last of them. */
+static void send_first_parts(struct api_client *c, struct msg *req)
+{
+	struct attrs all = {req->data + sizeof(struct msg_header),
+			    req->len - sizeof(struct msg_header)};
+	struct msg part;
+
+	if (req->len <= PART_BYTES ||
+	    (((struct msg_header *)(void *)req->data)->type & MESSAGE_TYPE_MASK) != API_TRANSACTION)
+		return;
+	msg_init(&part, API_TRANSACTION, 0);
+	ATTR_FOR_EACH (a, all) {
+		if (part.len > sizeof(struct msg_header) && part.len + a->len > PART_BYTES) {
+			api_send_part(c, &part);
+			msg_init(&part, API_TRANSACTION, 0);
+		}
+		msg_put_bytes(&part, (enum api_attr)a->id, a->value, a->len);
+	}
+	msg_free(req);
+	*req = part;
+}
+
 void api_send(struct api_client *c, struct msg *req, api_done_fn done, void *aux)
 {
 	struct request *r = xzalloc(sizeof *r);
@@ -159,6 +182,7 @@ void api_send(struct api_client *c, struct msg *req, api_done_fn done, void *aux
 		fail_waiting(c, ECONNRESET);
 		return;
 	}
+	send_first_parts(c, req);
 	r->seq = c->last_seq = next_seq(c);
 	enqueue(c, req, r->seq);
 }

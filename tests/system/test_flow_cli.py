@@ -189,3 +189,10 @@ def test_completion_knows_fields(sw):
     r = subprocess.run(["bash", "-c", script + '\nCOMP_WORDS=(sluice flow add br0 tcp,nw_s); COMP_CWORD=4; _sluice; '
                         'echo "${COMPREPLY[@]}"'], capture_output=True, text=True)
     assert r.stdout.split() == ["tcp,nw_src"], r
+
+
+def test_doctor_names_what_is_not_executed(sw):
+    sw.sluice("flow", "add", "br0", "-", text="udp,actions=clone(set_queue:3,p1)\ntcp,actions=sample(probability=1,collector_set_id=1),p1\n")
+    out = sw.run(SLUICE, "doctor", check=False).stdout
+    assert "actions set_queue are not executed" in out and "actions sample are not executed" in out
+    assert "copy_ttl" not in out

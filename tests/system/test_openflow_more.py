@@ -171,3 +171,49 @@ def test_packet_outs_come_round(sw):
             before = sw.show("port", "stats", "p2")[0]["tx_packets"]
             sw.run("ovs-ofctl", "packet-out", "br0", f"in_port={in_port},packet={frame},actions={actions}")
             wait_until(lambda: sw.show("port", "stats", "p2")[0]["tx_packets"] == before + 1)
+
+
+def test_a_slow_reader_of_flow_updates(sw):
+    """It is told PAUSED, later what it missed, RESUMED; what it then believes is what is there."""
+    p = Peer(sw, version=5)
+    p.s.settimeout(8)
+    p.multipart(16, struct.pack("!IIIHBBHH4x", 1, 0xFFFFFFFF, 0xFFFFFFFF, 2 | 4 | 8 | 16, 0xFF, 0, 1, 4), 3)
+    assert p.take()[:2] == (19, 3)
+    n = 40000
+    lines = lambda out, which: "".join(f"priority={i % 7 + 1},tcp,nw_dst=10.0.{i >> 8}.{i & 255},tp_dst={i >> 4},actions={out}\n" for i in which)
+    sw.sluice("flow", "add", "br0", "-", text=lines("output:1", range(n)))
+    sw.sluice("flow", "add", "br0", "-", text=lines("output:2", range(0, n, 3)))
+    sw.sluice("flow", "del", "br0", "tcp,nw_dst=10.0.7.0/24")
+    believed, seen, resumed = {}, [], 0
+    end = time.monotonic() + 60
+    p.send(20, b"", 99)  # a barrier: answered behind all that was told by then
+    while time.monotonic() < end and not (resumed and len(believed) == n - 256):
+        try:
+            kind, xid, body = p.take()
+        except TimeoutError:
+            raise AssertionError(f"nothing more comes: {seen}, {len(believed)} rules") from None
+        if kind != 19:
+            continue
+        at = 8
+        while at < len(body):
+            length, event = struct.unpack("!HH", body[at:at + 4])
+            if event in (5, 6):
+                seen.append(event)
+                resumed += event == 6
+            else:
+                match_len = (struct.unpack("!H", body[at + 26:at + 28])[0] + 7) // 8 * 8
+                key = body[at + 4:at + 5] + body[at + 10:at + 12] + body[at + 24:at + 24 + match_len]
+                if event == 2:
+                    believed.pop(key, None)
+                else:
+                    believed[key] = body[at + 24 + match_len:at + length]
+            at += length
+    assert seen[0] == 5 and seen.count(5) == seen.count(6) and seen[-1] == 6, seen
+    assert len(believed) == n - 256 and len(flows(sw)) == n - 256
+    ports = [struct.unpack("!I", v[12:16])[0] for v in believed.values()]
+    wanted = sum(1 for i in range(0, n, 3) if i >> 8 != 7)
+    assert ports.count(2) == wanted
+
+
+def flows(sw):
+    return sw.sluice("flow", "dump", "br0", "--no-stats").splitlines()
