@@ -4,6 +4,7 @@
 #include "datapath/core/pool.h"
 #include "datapath/exec/ops.h"
 #include "datapath/exec/rewrite.h"
+#include "datapath/observe/observer.h"
 #include "datapath/offload/checksum.h"
 #include "datapath/offload/offload.h"
 #include "datapath/policy/policy_edge.h"
@@ -47,7 +48,11 @@ static enum drop_reason pass(struct exec *x, struct packet *p, uint32_t port_id,
 		.sum_ok = sum_ok,
 		.aux = p->m,
 	};
-	return policy_edge(&q, port_id, egress);
+	enum drop_reason why = policy_edge(&q, port_id, egress);
+
+	if (SL_UNLIKELY(x->observer != NULL) && why != DROP_NONE)
+		x->observer->policy_slot = policy_edge_decided(x->thread_idx) + 1;
+	return why;
 }
 
 void exec_policed_prefetch(struct exec *x, const struct program *prog, const struct rte_mbuf *m)

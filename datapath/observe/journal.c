@@ -24,6 +24,7 @@ struct story {
 	uint8_t level;
 	struct packet_origin origin;
 	enum drop_reason reason;
+	uint32_t policy_slot; /* that goes with the reason */
 	VEC(struct packet_output) output;
 	VEC(struct event_common *) leaving; /* EVENT_OUT and _DROP that somebody wants: copies */
 	VEC(struct event_common *) event;   /* copies, when traced */
@@ -99,6 +100,7 @@ static void tell_arrival(const struct story *s, journal_sink *sink, void *aux)
 		.origin = s->origin,
 		.verdict = verdict_of(s),
 		.reason = s->reason,
+		.policy_slot = s->policy_slot,
 		.n_outputs = (unsigned)s->output.len,
 		.output = s->output.at,
 		.n_events = (unsigned)s->event.len,
@@ -150,6 +152,7 @@ static void tell_drop(const struct event_drop *e, journal_sink *sink, void *aux)
 		.origin = e->mark.origin,
 		.verdict = VERDICT_DROPPED,
 		.reason = (enum drop_reason)e->reason,
+		.policy_slot = e->policy_slot,
 	};
 
 	sink(aux, &r);
@@ -226,8 +229,10 @@ static void on_out(struct story *s, const struct event_out *e)
 static void on_drop(struct story *s, const struct event_drop *e)
 {
 	/* With a reason of its own from before, the packet's first one is what counts. */
-	if (s->reason == DROP_NONE)
+	if (s->reason == DROP_NONE) {
 		s->reason = (enum drop_reason)e->reason;
+		s->policy_slot = e->policy_slot;
+	}
 	if (e->at_port)
 		VEC_FOR_EACH (o, &s->output)
 			if (o->port_id == e->c.port_id && o->reason == DROP_NONE) {

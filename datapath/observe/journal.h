@@ -37,6 +37,7 @@ struct packet_report {
 	struct packet_origin origin;
 	enum packet_verdict verdict;
 	enum drop_reason reason;
+	uint32_t policy_slot; /* of the policy rule that refused it, plus 1; 0: none did */
 	unsigned n_outputs;
 	const struct packet_output *output;
 	/* All events about it in order, for traces; NULL unless a probe traces. */

@@ -338,7 +338,9 @@ void observer_drop(struct observer *o, struct rte_mbuf *m, uint32_t port_id, enu
 		   bool at_port)
 {
 	struct packet_mark mark = {.rx_tsc = o->burst_tsc};
-	uint32_t snap = 0, slots = 0, len;
+	uint32_t snap = 0, slots = 0, len, policy_slot = o->policy_slot;
+
+	o->policy_slot = 0;
 
 	if (is_own(o, m))
 		mark = *packet_mark_of(m);
@@ -363,6 +365,7 @@ void observer_drop(struct observer *o, struct rte_mbuf *m, uint32_t port_id, enu
 	e->cap_len = len;
 	e->reason = (uint16_t)why;
 	e->at_port = at_port;
+	e->policy_slot = policy_slot;
 	copy_bytes(m, len, e->bytes);
 	event_ring_commit(o->ring);
 }

@@ -108,7 +108,8 @@ struct event_drop {
 	uint32_t pkt_len, cap_len;
 	uint16_t reason; /* enum drop_reason */
 	uint8_t at_port; /* the output port did not take it */
-	uint8_t pad[5];
+	uint8_t pad;
+	uint32_t policy_slot; /* of the policy rule that refused it, plus 1; 0: none did */
 	uint8_t bytes[];
 };
 struct event_note {
@@ -127,6 +128,7 @@ struct observer { /* one per poll thread, exists while a probe does and until th
 	uint64_t burst_tsc;
 	const struct packet_origin *origin;
 	uint8_t level;
+	uint32_t policy_slot; /* as in struct event_drop: of the drop to come */
 	/* per slot; start again when another probe takes it */
 	uint32_t probe_id[PROBES_MAX], countdown[PROBES_MAX];
 	uint64_t taken[PROBES_MAX];

@@ -633,9 +633,17 @@ static bool rule_is_over_rate(const struct policy *p, uint32_t slot, uint32_t by
 }
 
 /* ---- the long way ---- */
+static uint32_t decided[THREADS_ALL]; /* by the last slow verdict  W, R: that thread */
+
+uint32_t policy_edge_decided(unsigned thread_idx)
+{
+	return decided[thread_idx];
+}
+
 static enum drop_reason count(const struct policy_packet *q, uint32_t slot, bool conn)
 {
 	policy_count(q->thread_idx, slot, q->pkt_len, conn, q->now_ms);
+	decided[q->thread_idx] = slot;
 	return slot < POLICY_SLOT_RULES ? (enum drop_reason)policy_builtins[slot].drop : DROP_NONE;
 }
 

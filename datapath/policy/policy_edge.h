@@ -32,6 +32,8 @@ struct policy_packet {
  * no second look. It is counted then. `egress`: it came by the port; else it is about to leave. */
 bool policy_edge_knows(const uint8_t *data, uint32_t len, uint32_t pkt_len, uint32_t port_id,
 		       bool egress, uint64_t now_ms, unsigned thread_idx);
+/* The slot of the rule that decided what policy_edge() refused last; the same thread. */
+uint32_t policy_edge_decided(unsigned thread_idx);
 /* Both edges at once, for the commonest program, and only what this thread let pass both a moment
  * ago; false says nothing. */
 bool policy_edges_know(const uint8_t *data, uint32_t len, uint32_t pkt_len, uint32_t in_port,

@@ -12,6 +12,7 @@
 
 #include "datapath/base/clock.h"
 #include "datapath/core/rcu.h"
+#include "datapath/policy/policy_stats.h"
 #include "datapath/poll/poll.h"
 #include "datapath/server/loop.h"
 #include "datapath/server/registry.h"
@@ -148,6 +149,8 @@ static void put_packet(struct msg *m, const struct packet_report *r, const struc
 	msg_put_str(m, ATTR_PACKET_VERDICT, packet_verdict_names[r->verdict]);
 	if (r->verdict == VERDICT_DROPPED)
 		msg_put_str(m, ATTR_REASON, drop_infos[r->reason].name);
+	if (r->policy_slot)
+		msg_put_str(m, ATTR_DENIED_BY, policy_slot_name(r->policy_slot - 1));
 	if (b) {
 		msg_put_str(m, ATTR_BRIDGE, b->name);
 		msg_put_u8(m, ATTR_TABLE, r->origin.table);

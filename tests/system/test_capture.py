@@ -165,3 +165,22 @@ def test_live_trace(dp):
     kinds = [s["step_kind"] for s in p["step"]]
     assert kinds[0] == "rx" and "cache" in kinds and "run" in kinds and "output" in kinds
     assert p["packet_verdict"] == "sent"
+
+
+def test_the_policy_rule_that_refused():
+    from policylab import DENY, INGRESS, Lab, Rules, policy_op, service, tcp
+    with DatapathProcess("--no-huge") as p:
+        lab = Lab(p.connect(writer=True))
+        lab.dp.process = p
+        r = Rules()
+        r.add("no-telnet", INGRESS, [1], r.peer_set(2), service(6, 23), tier=0, verdict=DENY)
+        lab.set(policy_op([g.endpoint() for g in lab.guests.values()], r))
+        c = Capture(lab.dp, directions=5)
+        assert not lab.passes(2, 1, tcp(1000, 23))
+        assert not lab.passes(1, "host", tcp(1, 22))
+        got = c.stop()
+        refused = [(g["packet_direction"], g["reason"], g["denied_by"]) for g in got
+                   if g["packet_verdict"] == "dropped"]
+        assert refused == [(1, "policy_denied", "no-telnet"), (4, "policy_denied", "no-telnet"),
+                           (1, "policy_host_deny", "default/host-deny"),
+                           (4, "policy_host_deny", "default/host-deny")]
