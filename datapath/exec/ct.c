@@ -205,8 +205,6 @@ static void fill_request(const struct exec *x, struct conntrack_request *q, cons
 	q->set_label = flags & PROG_CT_LABEL;
 	q->mark = c->mark;
 	q->mark_mask = c->mark_mask;
-	q->new_mark = 0;
-	q->new_label[0] = q->new_label[1] = 0;
 	memcpy(q->label, c->label, sizeof q->label);
 	memcpy(q->label_mask, c->label_mask, sizeof q->label_mask);
 	if (!(flags & PROG_CT_NAT))
