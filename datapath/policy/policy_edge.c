@@ -303,7 +303,7 @@ uint32_t policy_edge_conns(uint32_t port_id)
  * half a line of its own instead of three shared ones. Only steady packets of TCP and UDP over IPv4
  * come here. A policy, port or rule that changes raises the generation, which an entry must equal;
  * whatever else ends a connection is noticed after RECENT_MS. */
-enum { RECENT_LOG = 17, RECENT_MS = 1000, HUGE_PAGE_BYTES = 2 << 20 };
+enum { RECENT_LOG = 15, RECENT_MS = 1000, HUGE_PAGE_BYTES = 2 << 20 }; /* lines */
 struct recent_pass {
 	uint32_t src, dst, ports;
 	uint32_t edge;       /* port << 16 | egress << 8 | IP protocol */
@@ -314,11 +314,22 @@ struct recent_pass {
 };
 _Static_assert(sizeof(struct recent_pass) == 32, "two in a line");
 
-static struct recent_pass *recent_of[THREADS_ALL]; /* W, R: its thread */
+/* The two edges of a packet from one policed port to another in one: made of two of the above. */
+struct recent_pair {
+	uint32_t src, dst, ports;
+	uint32_t edges;      /* in port << 20 | out port << 8 | IP protocol */
+	uint32_t generation; /* low bits */
+	uint32_t slot[2];    /* of the edge it came by, of the one it leaves by */
+	uint32_t checked_ms;
+};
+_Static_assert(sizeof(struct recent_pair) == 32 && PORT_ID_MAX <= 1 << 12, "two in a line");
 
-static struct recent_pass *recent_table(unsigned thread_idx)
+static struct recent_pass *recent_of[THREADS_ALL]; /* W, R: its thread */
+static struct recent_pair *pairs_of[THREADS_ALL];  /* likewise; there when the other is */
+
+static void *make_table(void)
 {
-	size_t bytes = sizeof(struct recent_pass) << RECENT_LOG;
+	size_t bytes = (size_t)SL_CACHE_LINE << RECENT_LOG;
 	void *p = NULL;
 
 	if (posix_memalign(&p, HUGE_PAGE_BYTES, bytes))
@@ -326,7 +337,16 @@ static struct recent_pass *recent_table(unsigned thread_idx)
 	madvise(p, bytes,
 		MADV_HUGEPAGE); /* a wish: with small pages half of the misses are TLB's */
 	memset(p, 0, bytes);
-	return recent_of[thread_idx] = p;
+	return p;
+}
+
+static struct recent_pass *recent_table(unsigned thread_idx)
+{
+	if (!pairs_of[thread_idx])
+		pairs_of[thread_idx] = make_table();
+	if (pairs_of[thread_idx])
+		recent_of[thread_idx] = make_table();
+	return recent_of[thread_idx];
 }
 
 static inline uint32_t edge_word(uint32_t port_id, bool egress, uint8_t proto)
@@ -334,13 +354,18 @@ static inline uint32_t edge_word(uint32_t port_id, bool egress, uint8_t proto)
 	return port_id << 16 | (egress ? 1u << 8 : 0) | proto;
 }
 
-static inline struct recent_pass *recent_slot(struct recent_pass *table, uint32_t src, uint32_t dst,
-					      uint32_t ports, uint32_t edge)
+static inline size_t recent_hash(uint32_t src, uint32_t dst, uint32_t ports, uint32_t edge)
 {
 	uint64_t h = ((uint64_t)src << 32 | dst) * 0x9e3779b97f4a7c15ull;
 
 	h = (h ^ ((uint64_t)edge << 32 | ports)) * 0xc4ceb9fe1a85ec53ull;
-	return &table[h >> (64 - RECENT_LOG)];
+	return (h >> (64 - RECENT_LOG)) * 2; /* the first of its line */
+}
+
+static inline struct recent_pass *recent_slot(struct recent_pass *table, uint32_t src, uint32_t dst,
+					      uint32_t ports, uint32_t edge)
+{
+	return &table[recent_hash(src, dst, ports, edge)];
 }
 
 /* generation: read before the connection was found to be judged. */
@@ -353,18 +378,25 @@ static void remember(uint64_t generation, unsigned thread_idx, const struct ct_t
 				.slot = slot,
 				.checked_ms = (uint32_t)now_ms};
 
+	struct recent_pass *line;
+
 	if (!table || t->family != 4)
 		return;
 	memcpy(&e.src, t->src, 4);
 	memcpy(&e.dst, t->dst, 4);
 	memcpy(&e.ports, &t->src_port, 4);
-	*recent_slot(table, e.src, e.dst, e.ports, e.edge) = e;
+	line = recent_slot(table, e.src, e.dst, e.ports, e.edge);
+	if ((line->src ^ e.src) | (line->dst ^ e.dst) | (line->ports ^ e.ports) |
+	    (line->edge ^ e.edge))
+		line[1] = line[0];
+	line[0] = e;
 }
 
 /* A packet that moves the connection's state came by: look at the next ones. */
 static void forget(const struct policy_packet *q, uint32_t port_id, bool egress)
 {
-	struct recent_pass *table = recent_of[q->thread_idx];
+	struct recent_pass *table = recent_of[q->thread_idx], *e;
+	struct recent_pair *pair;
 	uint32_t src, dst, ports;
 
 	if (!table || q->ofs->ip_version != 4 || !q->ofs->l4)
@@ -372,8 +404,15 @@ static void forget(const struct policy_packet *q, uint32_t port_id, bool egress)
 	memcpy(&src, q->data + q->ofs->l3 + 12, 4);
 	memcpy(&dst, q->data + q->ofs->l3 + 16, 4);
 	memcpy(&ports, q->data + q->ofs->l4, 4);
-	recent_slot(table, src, dst, ports, edge_word(port_id, egress, q->ofs->ip_proto))
-		->generation = 0;
+	e = recent_slot(table, src, dst, ports, edge_word(port_id, egress, q->ofs->ip_proto));
+	e[0].generation = e[1].generation = 0; /* its neighbour finds its way back */
+	/* The pair with whatever port is at the other end: each of them comes by here. */
+	if (!egress) {
+		uint32_t edges = q->in_port << 20 | port_id << 8 | q->ofs->ip_proto;
+
+		pair = &pairs_of[q->thread_idx][recent_hash(src, dst, ports, edges)];
+		pair[0].generation = pair[1].generation = 0;
+	}
 }
 
 struct plain4 {
@@ -414,43 +453,86 @@ static inline struct recent_pass *find_recent(struct recent_pass *table, const s
 	uint32_t edge = edge_word(port_id, egress, k->proto);
 	struct recent_pass *e = recent_slot(table, k->src, k->dst, k->ports, edge);
 
-	if (SL_LIKELY(!((e->src ^ k->src) | (e->dst ^ k->dst) | (e->ports ^ k->ports) |
-			(e->edge ^ edge) | (e->generation ^ generation)) &&
-		      (uint32_t)now_ms - e->checked_ms < RECENT_MS))
-		return e;
+	for (unsigned i = 0; i < 2; i++, e++)
+		if (!((e->src ^ k->src) | (e->dst ^ k->dst) | (e->ports ^ k->ports) |
+		      (e->edge ^ edge) | (e->generation ^ generation)) &&
+		    (uint32_t)now_ms - e->checked_ms < RECENT_MS)
+			return e;
 	return NULL;
+}
+
+static inline struct recent_pair *pair_slot(struct recent_pair *table, const struct plain4 *k,
+					    uint32_t in_port, uint32_t out_port, uint32_t *edges)
+{
+	*edges = in_port << 20 | out_port << 8 | k->proto;
+	return &table[recent_hash(k->src, k->dst, k->ports, *edges)];
 }
 
 void policy_edges_prefetch(const uint8_t *data, uint32_t len, uint32_t pkt_len, uint32_t in_port,
 			   uint32_t out_port, unsigned thread_idx)
 {
-	struct recent_pass *table = recent_of[thread_idx];
+	struct recent_pair *table = pairs_of[thread_idx];
 	struct plain4 k;
+	uint32_t edges;
 
-	if (!table || !read_steady4(data, len, pkt_len, &k))
-		return;
-	__builtin_prefetch(
-		recent_slot(table, k.src, k.dst, k.ports, edge_word(in_port, true, k.proto)));
-	__builtin_prefetch(
-		recent_slot(table, k.src, k.dst, k.ports, edge_word(out_port, false, k.proto)));
+	if (table && read_steady4(data, len, pkt_len, &k))
+		__builtin_prefetch(pair_slot(table, &k, in_port, out_port, &edges));
+}
+
+/* Two edges that know the packet make a pair; false: one of them does not. */
+static bool make_pair(struct recent_pair *e, const struct plain4 *k, uint32_t in_port,
+		      uint32_t out_port, uint32_t edges, uint32_t generation, uint64_t now_ms,
+		      unsigned thread_idx)
+{
+	struct recent_pass *table = recent_of[thread_idx], *a, *b;
+
+	if (!table)
+		return false;
+	a = find_recent(table, k, in_port, true, generation, now_ms);
+	b = find_recent(table, k, out_port, false, generation, now_ms);
+	if (!a || !b)
+		return false;
+	e[1] = e[0];
+	e[0] = (struct recent_pair){.src = k->src,
+				    .dst = k->dst,
+				    .ports = k->ports,
+				    .edges = edges,
+				    .generation = generation,
+				    .slot = {a->slot, b->slot}};
+	/* The older of the two. */
+	e[0].checked_ms =
+		(int32_t)(a->checked_ms - b->checked_ms) < 0 ? a->checked_ms : b->checked_ms;
+	return true;
+}
+
+static inline bool is_pair(const struct recent_pair *e, const struct plain4 *k, uint32_t edges,
+			   uint32_t generation, uint64_t now_ms)
+{
+	return !((e->src ^ k->src) | (e->dst ^ k->dst) | (e->ports ^ k->ports) |
+		 (e->edges ^ edges) | (e->generation ^ generation)) &&
+	       (uint32_t)now_ms - e->checked_ms < RECENT_MS;
 }
 
 bool policy_edges_know(const uint8_t *data, uint32_t len, uint32_t pkt_len, uint32_t in_port,
 		       uint32_t out_port, uint64_t now_ms, unsigned thread_idx)
 {
 	const struct policy *p = policy_now();
-	uint32_t generation = (uint32_t)__atomic_load_n(&p->generation, __ATOMIC_ACQUIRE);
-	struct recent_pass *table = recent_of[thread_idx], *a, *b;
+	uint32_t generation = (uint32_t)__atomic_load_n(&p->generation, __ATOMIC_ACQUIRE), edges;
+	struct recent_pair *table = pairs_of[thread_idx], *e;
 	struct plain4 k;
 
 	if (SL_UNLIKELY(!table) || !read_steady4(data, len, pkt_len, &k))
 		return false;
-	a = find_recent(table, &k, in_port, true, generation, now_ms);
-	b = find_recent(table, &k, out_port, false, generation, now_ms);
-	if (!a || !b)
-		return false;
-	policy_count(thread_idx, a->slot, pkt_len, false, now_ms);
-	policy_count(thread_idx, b->slot, pkt_len, false, now_ms);
+	e = pair_slot(table, &k, in_port, out_port, &edges);
+	if (SL_UNLIKELY(!is_pair(e, &k, edges, generation, now_ms))) {
+		if (is_pair(e + 1, &k, edges, generation, now_ms))
+			e++;
+		else if (!make_pair(e, &k, in_port, out_port, edges, generation, now_ms,
+				    thread_idx))
+			return false;
+	}
+	policy_count(thread_idx, e->slot[0], pkt_len, false, now_ms);
+	policy_count(thread_idx, e->slot[1], pkt_len, false, now_ms);
 	return true;
 }
 

@@ -296,3 +296,16 @@ def test_ports_come_and_go(lab):
     assert not lab.passes(2, "host", udp(1, 22)) and not lab.passes(2, 1, udp(1, 22))
     lab.set(("port_set", dict(name="host", role=2)))
     assert lab.passes(2, "host", udp(1, 22), dst="10.0.0.77"), "just another outside"
+
+
+def test_a_policy_may_span_messages(lab):
+    r = Rules()
+    r.add("web", INGRESS, [1], r.peer_set(2), service(17, 80))
+    _, whole = policy_op(endpoints(lab, g1=dict(isolated=1)), r)
+    first = {k: v for k, v in whole.items() if k != "policy_rule"}
+    dp = lab.dp
+    dp.send_raw(dpapi.encode_message(
+        "transaction", dpapi.encode_op("policy_set", first) + dpapi.encode_attr("more", True),
+        dp.seq + 1))
+    dp.call("transaction", dpapi.encode_op("policy_set", {"policy_rule": whole["policy_rule"]}))
+    assert lab.passes(2, 1, udp(1, 80)) and not lab.passes(2, 1, udp(1, 81))
