@@ -107,8 +107,9 @@ static void process(struct poll_thread *t, uint32_t in_port, unsigned n)
 		audit_hits(t, b, in_port);
 	if (SL_UNLIKELY(t->observing != NULL))
 		watch_hits(t, b, in_port);
-	counter_add(&c->megaflow_hits, t->cache->table_hits - by_mask);
+	by_mask = t->cache->table_hits - by_mask; /* stale ones among them are no hits */
 	unsigned n_missed = hits_run(t, b, in_port, NULL, missed);
+	counter_add(&c->megaflow_hits, SL_MIN(by_mask, (uint64_t)(n - n_missed)));
 	account(t, STAGE_EXEC, &since);
 	if (SL_UNLIKELY(n_missed)) {
 		miss_handle(t, pc, b, missed, n_missed);
