@@ -154,7 +154,8 @@ def test_cache_counters_and_stage_cycles_tell_what_happened(dp, process):
         if i % 500 == 499:
             frames(dp, "p2", 500)
     s, = (s for s in dp.dump("port_stats") if s["port"] == "p1")
-    assert s["cache_hits"] + s["misses"] == n and s["misses"] < 50
+    # Those that came in one burst with the first were found when their turn to be resolved came: neither.
+    assert n - 40 <= s["cache_hits"] + s["misses"] <= n and s["misses"] < 50
     assert s["megaflow_hits"] == s["cache_hits"], "with one mask every hit is by mask"
     thread, = dp.dump("poll")
     stages = dict(zip(("rx", "extract", "cache", "resolve", "exec", "tx"), struct.unpack("<7Q", thread["stage_cycles"])))
