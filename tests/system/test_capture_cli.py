@@ -128,6 +128,17 @@ def test_drops_with_reason_and_rule(dp, tmp_path):
         assert "br0 table 0 cookie 0xbeef" in comment
 
 
+def test_a_packet_that_the_policy_refused_names_the_rule():
+    with DatapathProcess("--no-huge") as p:
+        dp = p.connect(writer=True)
+        dp.process = p
+        lab = policylab.Lab(dp)
+        cap = Capture(dp, "--drops", "--count", "1")
+        assert not lab.passes(1, "host", policylab.tcp(1, 22))
+        out, _ = cap.wait()
+        assert re.search(r"dropped: policy_host_deny \(.*\) by default/host-deny", out), out
+
+
 def test_filter_port_direction_count_and_lines(dp):
     cap = Capture(dp, "-p", "p1,p2", "--in", "--filter", "udp and dst host 10.0.0.1", "--count", "2")
     send(dp, "p1", udp(ip_dst="0a000007"))

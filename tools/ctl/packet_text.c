@@ -151,6 +151,8 @@ void packet_fate(struct attrs o, struct str *out)
 		str_puts(out, ": ");
 		put_reason(o, out);
 	}
+	if (attrs_has(o, ATTR_DENIED_BY))
+		str_printf(out, " by %s", attrs_str(o, ATTR_DENIED_BY, ""));
 	put_outputs(o, out);
 	if (attrs_has(o, ATTR_FROM_PORT) &&
 	    strcmp(attrs_str(o, ATTR_FROM_PORT, ""), attrs_str(o, ATTR_PORT, "")))
