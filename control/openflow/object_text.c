@@ -224,7 +224,7 @@ static int parse_group_key(const struct parser *p, const char *key, char *value,
 	} else if (!strcmp(key, "selection_method_param")) {
 		rc = parse_number(p, value, UINT64_MAX, &g->method_param);
 	} else if (!strcmp(key, "fields")) {
-		rc = parse_fields(p, value, g);
+		rc = value ? parse_fields(p, value, g) : fail(p, key, "fields need names");
 	} else if (!is_counter(key)) {
 		rc = fail(p, key, "no such key of a group");
 	}
@@ -374,7 +374,7 @@ static bool take_meter_flag(const char *key, struct meter_mod *m)
 static int begin_band(const struct parser *p, const char *value, struct meter_mod *m)
 {
 	if (m->n_bands == METER_BANDS_MAX)
-		return fail(p, value, "too many bands");
+		return fail(p, value ? value : p->text, "too many bands");
 	if (value && !strcmp(value, "drop"))
 		m->bands[m->n_bands++].type = OFPMBT_DROP;
 	else if (value && !strcmp(value, "dscp_remark"))
