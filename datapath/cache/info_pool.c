@@ -4,19 +4,18 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+
+#include "datapath/base/block_stock.h"
 
 enum {
 	UNIT = 64,
 	UNITS_MAX = 32, /* bigger ones are rare: programs of hundreds of words */
-	BLOCK_BYTES = 2 << 20,
-	STOCK_MAX = 8,
 };
 
 struct block {
 	struct block *next;
 	uint8_t pad[UNIT - sizeof(struct block *)];
-	uint8_t space[BLOCK_BYTES - UNIT];
+	uint8_t space[BLOCK_STOCK_BYTES - UNIT];
 };
 
 struct info_pool {
@@ -24,13 +23,9 @@ struct info_pool {
 	struct info_piece *free[UNITS_MAX + 1];
 	uint8_t *at, *end;    /* of the block that is being cut */
 	struct block *blocks; /* all that were taken into use */
-	uint32_t n_taken;     /* blocks, ever  R: main */
 	/* W: any thread pushes, the owner takes all (atomic) */
 	struct info_piece *returned SL_CACHE_ALIGNED;
-	/* W: main fills empty places, the owner empties full ones (atomic) */
-	struct block *stock[STOCK_MAX] SL_CACHE_ALIGNED;
-	uint32_t seen_taken; /* W: main */
-	uint32_t want;       /* how many to have ready; W: main */
+	struct block_stock stock SL_CACHE_ALIGNED; /* main fills it, the owner empties it */
 };
 
 int info_pool_create(struct info_pool **out)
@@ -40,57 +35,26 @@ int info_pool_create(struct info_pool **out)
 	if (!p)
 		return -ENOMEM;
 	memset(p, 0, sizeof *p);
-	p->want = 1;
 	*out = p;
 	return 0;
 }
 
-static struct block *make_block(void)
-{
-	struct block *b = aligned_alloc(BLOCK_BYTES, sizeof *b);
-
-	_Static_assert(sizeof(struct block) == BLOCK_BYTES, "one huge page");
-	if (b)
-		madvise(b, sizeof *b, MADV_HUGEPAGE);
-	return b;
-}
-
 void info_pool_prepare(struct info_pool *p)
 {
-	uint32_t taken = __atomic_load_n(&p->n_taken, __ATOMIC_RELAXED), used;
-
-	used = taken - p->seen_taken;
-	p->seen_taken = taken;
-	/* Twice of what went since the last time; an idle thread has one block ready. */
-	p->want = SL_MIN(SL_MAX(used * 2, SL_MAX(p->want / 2, 1u)), (uint32_t)STOCK_MAX);
-	for (unsigned i = 0; i < p->want; i++) {
-		struct block *b;
-
-		if (__atomic_load_n(&p->stock[i], __ATOMIC_RELAXED) || !(b = make_block()))
-			continue;
-#ifdef MADV_POPULATE_WRITE
-		if (madvise(b, sizeof *b, MADV_POPULATE_WRITE))
-#endif
-			for (size_t at = 0; at < sizeof *b; at += 4096)
-				((volatile uint8_t *)b)[at] = 0;
-		__atomic_store_n(&p->stock[i], b, __ATOMIC_RELEASE);
-	}
+	block_stock_prepare(&p->stock);
 }
 
 static bool next_block(struct info_pool *p)
 {
-	struct block *b = NULL;
+	struct block *b = block_stock_take(&p->stock);
 
-	for (unsigned i = 0; i < STOCK_MAX && !b; i++)
-		if (__atomic_load_n(&p->stock[i], __ATOMIC_RELAXED))
-			b = __atomic_exchange_n(&p->stock[i], NULL, __ATOMIC_ACQUIRE);
-	if (!b && !(b = make_block()))
+	_Static_assert(sizeof *b == BLOCK_STOCK_BYTES, "as the stock has them");
+	if (!b)
 		return false;
 	b->next = p->blocks;
 	p->blocks = b;
 	p->at = b->space;
 	p->end = b->space + sizeof b->space;
-	__atomic_store_n(&p->n_taken, p->n_taken + 1, __ATOMIC_RELAXED);
 	return true;
 }
 
@@ -152,8 +116,7 @@ void info_pool_destroy(struct info_pool *p)
 
 	if (!p)
 		return;
-	for (unsigned i = 0; i < STOCK_MAX; i++)
-		free(p->stock[i]);
+	block_stock_free(&p->stock);
 	for (struct block *b = p->blocks; b; b = next) {
 		next = b->next;
 		free(b);

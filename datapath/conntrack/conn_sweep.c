@@ -28,6 +28,7 @@ void conntrack_upkeep(uint32_t now_ms)
 				conntrack_remove(c[k]);
 	}
 	conn_table_reclaim();
+	conn_table_prepare();
 	if (now_ms - ranked_ms >= RANK_EVERY_MS) {
 		ranked_ms = now_ms;
 		ct_limits_rank();

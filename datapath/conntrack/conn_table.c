@@ -7,8 +7,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
+#include "datapath/base/block_stock.h"
 #include "datapath/core/rcu.h"
 
 enum { FIRST_BUCKETS_LOG = 5, FIRST_BUCKETS = 1 << FIRST_BUCKETS_LOG, SEGMENTS = 22 };
@@ -106,7 +106,14 @@ struct conn_node *conn_table_find(const struct ct_tuple *t)
 /* ---- memory, under the shard's lock ---- */
 /* Chunks are cut from blocks that the kernel may back with huge pages: connections lie all over
  * memory, and a look-up that also misses the TLB twice costs several times as much. */
-enum { BLOCK_BYTES = 2 << 20 };
+static struct block_stock stock;
+
+void conn_table_prepare(void)
+{
+	/* The first connection makes the first block itself: who tracks nothing pays nothing. */
+	if (__atomic_load_n(&stock.n_taken, __ATOMIC_RELAXED))
+		block_stock_prepare(&stock);
+}
 
 static struct ct_conn *cut_chunk(void)
 {
@@ -118,10 +125,8 @@ static struct ct_conn *cut_chunk(void)
 
 	rte_spinlock_lock(&lock);
 	if (left < bytes) {
-		block = aligned_alloc(BLOCK_BYTES, BLOCK_BYTES);
-		left = block ? BLOCK_BYTES : 0;
-		if (block)
-			madvise(block, BLOCK_BYTES, MADV_HUGEPAGE);
+		block = block_stock_take(&stock);
+		left = block ? BLOCK_STOCK_BYTES : 0;
 	}
 	if (left) {
 		left -= bytes;

@@ -36,6 +36,8 @@ enum { CONN_CHUNK = 32 };
 bool conn_table_next(struct conn_cursor *at, struct ct_conn *out[CONN_CHUNK], unsigned *n);
 /* Passes on what was removed to the grace period. About every 10 ms. */
 void conn_table_reclaim(void);
+/* main, every few milliseconds: memory for the connections to come. */
+void conn_table_prepare(void);
 
 /* For tests: chains, counts and live bits agree. No writer may run. */
 bool conn_table_check_invariants(void);
