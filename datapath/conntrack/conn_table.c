@@ -217,6 +217,9 @@ static void split(struct shard *s)
 		rcu_store(head, list);
 	}
 	__atomic_store_n(&s->n_buckets, n + 1, __ATOMIC_RELEASE);
+	/* The next one will be split when some hundred connections more have come. */
+	mask = UINT32_MAX >> __builtin_clz(n + 1);
+	__builtin_prefetch(*head_of(s, (n + 1) & (mask >> 1)));
 	__atomic_store_n(&s->splits, s->splits + 1, __ATOMIC_RELEASE);
 }
 

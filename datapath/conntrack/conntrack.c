@@ -170,7 +170,7 @@ void conntrack_prefetch(unsigned thread_idx, const struct ct_tuple *k, unsigned 
 	uint32_t mix[CONNTRACK_BATCH];
 	uint64_t hash[CONNTRACK_BATCH];
 	uint8_t todo[CONNTRACK_BATCH];
-	unsigned n_todo = 0;
+	unsigned n_todo = 0, n_new = 0;
 
 	if (SL_UNLIKELY(!t)) {
 		memset(hint, 0, n * sizeof *hint);
@@ -202,8 +202,19 @@ void conntrack_prefetch(unsigned thread_idx, const struct ct_tuple *k, unsigned 
 		if (node) {
 			remember(t, mix[todo[j]], node);
 			prefetch_conn(node, node->dir);
+		} else {
+			todo[n_new++] = todo[j];
 		}
 	}
+	/* Probably new connections: they will be linked under the reply's tuple, too. */
+	for (unsigned j = 0; j < n_new; j++) {
+		struct ct_tuple reply = ct_tuple_reverse(&k[todo[j]]);
+
+		hash[j] = ct_tuple_hash(&reply);
+		conn_table_prefetch(hash[j]);
+	}
+	for (unsigned j = 0; j < n_new; j++)
+		conn_table_prefetch_node(hash[j]);
 }
 
 struct conn_node *conntrack_lookup(unsigned thread_idx, const struct ct_tuple *k)
