@@ -40,9 +40,15 @@ static void answer(struct waiter *w, const char *error)
 
 static void commit(struct waiter *w, struct ovsdb_client_txn *t, const char *comment);
 
+/* What is wrong with a port that was asked for. Half of a patch pair is fine: the other half may
+ * come with the next command, and until then its row says what is missing. */
 static const char *error_of(struct sluiced *d, const char *port)
 {
+	const struct port_state *st = engine_port(d->engine, port);
 	const struct ovsdb_row *row = ovsdb_client_find(d->db, "Interface", "name", port);
+
+	if (st && !st->error && st->peer_error)
+		return "";
 	return row ? ovsdb_row_string(row, "error", "") : "";
 }
 

@@ -188,7 +188,8 @@ static bool sum_ok(void *aux)
 	    (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
 		return true;
 	headers_parse(m, &h);
-	return !h.l4_ok || checksum_l4_ok(m, &h);
+	return !h.l4_ok || h.fragment ||
+	       checksum_l4_ok(m, &h); /* a part has the sum of the whole */
 }
 
 /* All that is the op's and not the packet's. */
