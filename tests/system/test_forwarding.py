@@ -3,11 +3,13 @@
 goes missing without a name. The datapath alone, configured over its api."""
 import itertools
 import os
+import random
 import subprocess
 import time
 
 import pytest
 
+import flowbits
 import guest
 from datapath_process import BUILD, DatapathProcess, ether, flood_bridge, frames, wait_until
 
@@ -252,6 +254,48 @@ def test_a_million_flows_need_few_megaflows():
         megaflows = len(dp.dump("megaflows"))
         print("megaflows", megaflows)
         assert 10 <= megaflows <= 200
+
+
+def random_rules(n):
+    """Rules over ever different bits, so that a cache of free masks would need hundreds."""
+    rng, out = random.Random(4), []
+    for i in range(n):
+        m = {}
+        if rng.random() < .6:
+            m["nw_src"] = f"10.{rng.randrange(2)}.{rng.randrange(256)}.0/{rng.randrange(9, 29)}"
+        if rng.random() < .6:
+            m["nw_dst"] = f"20.0.{rng.randrange(256)}.0/{rng.randrange(17, 30)}"
+        if rng.random() < .5:
+            m["tp_dst"] = rng.randrange(1024, 65000)
+        if rng.random() < .4 or not m:
+            m["tp_src"] = rng.randrange(1024, 65000)
+        fields = ",".join(f"{k}={v}" for k, v in m.items())
+        out.append(f"priority={100 + i % 50},udp,{fields} actions=output:2")
+    return out + ["priority=1 actions=output:2"]
+
+
+def test_a_port_with_all_its_masks_still_hits():
+    """800 random rules and 100,000 flows: at most 16 masks, and at least 95 % of the packets find their entry."""
+    with DatapathProcess("--eal", f"-d {os.path.abspath(PLUGIN)}", memory="128") as process:
+        dp = process.connect(writer=True)
+        dp.transaction([("bridge_set", dict(name="br0", open=1, fail_secure=1))])
+        dp.transaction([flowbits.rule(r) for r in random_rules(800)])
+        bench_ports(dp, 100000)
+
+        def now():
+            s = next(s for s in dp.dump("port_stats") if s["port"] == "in")
+            return s["rx_packets"], s["misses"], s["dropped"]
+
+        wait_until(lambda: now()[0] > 1000000, 60)
+        before = now()
+        wait_until(lambda: now()[0] > before[0] + 3000000, 60)
+        after = now()
+        hits = 1 - (after[1] - before[1]) / (after[0] - before[0])
+        masks = sum(t["masks"] for t in dp.dump("poll"))
+        print(f"{hits:.2%} hits, {masks} masks, {after[2]} dropped")
+        assert hits >= .95
+        assert 2 < masks <= 16
+        assert after[2] - before[2] <= (after[0] - before[0]) * .05
 
 
 def test_ports_come_and_go_during_a_stream_and_no_packet_is_lost():
