@@ -127,7 +127,7 @@ static uint64_t full_number(const struct part *p)
 {
 	unsigned bits = p->n_bits ? p->n_bits : p->n_bytes * 8u;
 
-	return bits == 64 ? UINT64_MAX : (1ull << bits) - 1;
+	return bits >= 64 ? UINT64_MAX : (1ull << bits) - 1;
 }
 
 static void put_number(const struct part *p, struct flow_key *k, uint64_t v)

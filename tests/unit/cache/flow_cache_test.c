@@ -17,6 +17,15 @@
 
 enum { PACKETS = 4096, FRAME = 64 };
 
+static struct burst *new_burst(void)
+{
+	struct burst *b = aligned_alloc(64, SL_ALIGN_UP(sizeof *b, 64));
+
+	assert_non_null(b);
+	memset(b, 0, sizeof *b);
+	return b;
+}
+
 static struct rte_mbuf mbufs[BURST_MAX];
 static uint8_t frames[PACKETS][FRAME + 64];
 
@@ -103,7 +112,7 @@ static uint32_t decide(const struct flow_key *k, unsigned variant, struct resolv
 static void every_hit_is_right(const char *isa, unsigned variant)
 {
 	struct flow_cache *c;
-	struct burst *b = aligned_alloc(64, SL_ALIGN_UP(sizeof *b, 64));
+	struct burst *b = new_burst();
 	struct resolve_result r, want;
 	unsigned hits = 0, misses = 0;
 
@@ -175,7 +184,7 @@ static void hits_are_right_at_every_isa(void **state)
 static void masks_are_bounded_and_lookups_right(void **state)
 {
 	struct flow_cache *c;
-	struct burst *b = aligned_alloc(64, SL_ALIGN_UP(sizeof *b, 64));
+	struct burst *b = new_burst();
 	unsigned hits = 0, total = 0;
 
 	flow_cache_select_isa(NULL);
@@ -256,7 +265,7 @@ static void freed(struct credit_target *t)
 static void counts_reach_their_targets_exactly(void **state)
 {
 	struct flow_cache *c;
-	struct burst *b = aligned_alloc(64, SL_ALIGN_UP(sizeof *b, 64));
+	struct burst *b = new_burst();
 	struct credit_target target;
 	uint64_t sent = 0;
 
@@ -305,7 +314,7 @@ static void counts_reach_their_targets_exactly(void **state)
 static void changes_reach_only_who_they_concern(void **state)
 {
 	struct flow_cache *c;
-	struct burst *b = aligned_alloc(64, SL_ALIGN_UP(sizeof *b, 64));
+	struct burst *b = new_burst();
 	struct resolve_result r;
 	struct megaflow *stale;
 	struct match m;
