@@ -302,11 +302,10 @@ static void version(struct unixctl_call *call, int argc, const char *argv[], voi
 	free(line);
 }
 
-static void put_module(const char *name, enum log_level level, void *aux)
+static void put_module(const struct log_module *m, void *aux)
 {
-	const char *l = log_level_name(level);
-
-	str_printf(aux, "%-16s %4s       %4s       %4s\n", name, l, "OFF", l);
+	str_printf(aux, "%-16s %4s       %4s       %4s\n", m->name, log_level_name(m->to_console),
+		   "OFF", log_level_name(m->to_file));
 }
 
 static void vlog_list(struct unixctl_call *call, int argc, const char *argv[], void *aux)

@@ -22,7 +22,6 @@ static uint32_t sequence;
 static int file_fd = -1;
 static char *file_path;
 static bool to_stderr = true;
-static uint8_t stderr_level = LOG_INFO, file_level = LOG_INFO;
 
 static const char *const level_names[LOG_N_LEVELS] = {"OFF", "EMER", "ERR", "WARN", "INFO", "DBG"};
 
@@ -82,9 +81,11 @@ void log_line(const struct log_module *m, enum log_level level, const char *fmt,
 		if ((unsigned char)line[i] < 0x20)
 			line[i] = ' ';
 	line[n++] = '\n';
-	if (to_stderr && level <= stderr_level && write(STDERR_FILENO, line, n) < 0)
+	if (to_stderr && level <= __atomic_load_n(&m->to_console, __ATOMIC_RELAXED) &&
+	    write(STDERR_FILENO, line, n) < 0)
 		to_stderr = errno == EAGAIN;
-	if (file_fd >= 0 && level <= file_level && write(file_fd, line, n) < 0) {
+	if (file_fd >= 0 && level <= __atomic_load_n(&m->to_file, __ATOMIC_RELAXED) &&
+	    write(file_fd, line, n) < 0) {
 		/* A full disk must not stop the switch; the line is lost. */
 	}
 	pthread_mutex_unlock(&mutex);
@@ -151,6 +152,16 @@ static bool module_exists(const char *name)
 	return false;
 }
 
+static void set_module(struct log_module *m, const char *dest, uint8_t level)
+{
+	uint8_t console = dest && strcasecmp(dest, "console") ? m->to_console : level;
+	uint8_t file = dest && strcasecmp(dest, "file") ? m->to_file : level;
+
+	__atomic_store_n(&m->to_console, console, __ATOMIC_RELAXED);
+	__atomic_store_n(&m->to_file, file, __ATOMIC_RELAXED);
+	__atomic_store_n(&m->level, SL_MAX(console, file), __ATOMIC_RELAXED);
+}
+
 int log_set_levels(const char *spec, struct err *e)
 {
 	char *copy = xstrdup(spec && *spec ? spec : "dbg"), *save = NULL;
@@ -178,17 +189,9 @@ int log_set_levels(const char *spec, struct err *e)
 		level = LOG_DBG;
 	if (dest && !strcasecmp(dest, "syslog"))
 		goto out;
-	if (dest && !module) {
-		*(!strcasecmp(dest, "file") ? &file_level : &stderr_level) = (uint8_t)level;
-	} else {
-		for (struct log_module *m = modules; m; m = m->next)
-			if (!module || !strcasecmp(m->name, module))
-				__atomic_store_n(&m->level, (uint8_t)level, __ATOMIC_RELAXED);
-		if (level > stderr_level && !dest)
-			stderr_level = (uint8_t)level;
-		if (level > file_level)
-			file_level = (uint8_t)level;
-	}
+	for (struct log_module *m = modules; m; m = m->next)
+		if (!module || !strcasecmp(m->name, module))
+			set_module(m, dest, (uint8_t)level);
 out:
 	free(copy);
 	return rc;
@@ -200,7 +203,7 @@ static int by_name(const void *a, const void *b)
 		      (*(struct log_module *const *)b)->name);
 }
 
-void log_for_each_module(void (*fn)(const char *name, enum log_level level, void *aux), void *aux)
+void log_for_each_module(void (*fn)(const struct log_module *m, void *aux), void *aux)
 {
 	size_t n = 0;
 
@@ -213,6 +216,6 @@ void log_for_each_module(void (*fn)(const char *name, enum log_level level, void
 	qsort(all, n, sizeof *all, by_name);
 	for (size_t i = 0; i < n; i++)
 		if (!i || strcmp(all[i]->name, all[i - 1]->name))
-			fn(all[i]->name, all[i]->level, aux);
+			fn(all[i], aux);
 	free(all);
 }

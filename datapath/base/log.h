@@ -13,8 +13,10 @@ enum log_level { LOG_OFF, LOG_EMER, LOG_ERR, LOG_WARN, LOG_INFO, LOG_DBG, LOG_N_
 
 struct log_module {
 	const char *name;
-	uint8_t level; /* enum log_level; lines above it are not formatted; W:main R:any (relaxed)
-			*/
+	/* enum log_level, each; W:main R:any (relaxed) */
+	uint8_t level;      /* the higher of the next two; lines above it are not formatted */
+	uint8_t to_console; /* lines up to this level go to stderr */
+	uint8_t to_file;
 	struct log_module *next;
 };
 
@@ -28,7 +30,8 @@ void log_module_register(struct log_module *m);
 
 /* Defines the file's module; once per .c file. Several files may share a module name. */
 #define LOG_MODULE(ident)                                                                          \
-	static struct log_module log_this_module = {.name = #ident, .level = LOG_INFO};            \
+	static struct log_module log_this_module = {                                               \
+		.name = #ident, .level = LOG_INFO, .to_console = LOG_INFO, .to_file = LOG_INFO};   \
 	__attribute__((constructor)) static void log_register_this_module(void)                    \
 	{                                                                                          \
 		log_module_register(&log_this_module);                                             \
@@ -78,4 +81,4 @@ struct err;
 int log_set_levels(const char *spec, struct err *e);
 const char *log_level_name(enum log_level level); /* "WARN" */
 /* Calls fn once per module name, sorted. */
-void log_for_each_module(void (*fn)(const char *name, enum log_level level, void *aux), void *aux);
+void log_for_each_module(void (*fn)(const struct log_module *m, void *aux), void *aux);

@@ -87,13 +87,13 @@ void request_SUBSCRIBE(struct conn *c, struct attrs a)
 	conn_reply_end(c);
 }
 
-static void put_module(const char *name, enum log_level level, void *aux)
+static void put_module(const struct log_module *module, void *aux)
 {
 	struct msg *m = aux;
 	size_t at = msg_nest_begin(m, ATTR_OBJECT);
 
-	msg_put_str(m, ATTR_NAME, name);
-	msg_put_str(m, ATTR_LEVEL, log_level_name(level));
+	msg_put_str(m, ATTR_NAME, module->name);
+	msg_put_str(m, ATTR_LEVEL, log_level_name(module->level));
 	msg_nest_end(m, at);
 }
 

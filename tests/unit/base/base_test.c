@@ -41,8 +41,8 @@ static void hmap_keeps_what_was_inserted(void **state)
 	for (int i = 0; i < N; i++) {
 		bool found = false;
 
-		HMAP_FOR_EACH_WITH_HASH(it, struct item, node, hash_u64((uint64_t)i), &m)
-		found |= it->value == i;
+		HMAP_FOR_EACH_WITH_HASH (it, struct item, node, hash_u64((uint64_t)i), &m)
+			found |= it->value == i;
 		assert_int_equal(found, i % 2);
 	}
 	size_t seen = 0;
@@ -134,6 +134,12 @@ static void log_levels_follow_the_spec(void **state)
 	assert_int_equal(log_set_levels("base_test:dbg", &e), 0);
 	assert_int_equal(log_this_module.level, LOG_DBG);
 	assert_int_equal(log_set_levels("ANY:file:info", &e), 0);
+	assert_int_equal(log_this_module.to_console, LOG_DBG);
+	assert_int_equal(log_this_module.to_file, LOG_INFO);
+	assert_int_equal(log_set_levels("console:off", &e), 0);
+	assert_int_equal(log_set_levels("file:dbg", &e), 0);
+	assert_int_equal(log_this_module.to_console, LOG_OFF);
+	assert_int_equal(log_this_module.level, LOG_DBG);
 	assert_int_equal(log_set_levels("nonsense:info", &e), -EINVAL);
 	assert_int_equal(log_set_levels("base_test:off", &(struct err){0}), 0);
 	log_err("not shown");
