@@ -189,6 +189,25 @@ static bool parse_record(const struct ovsdb_log *log, size_t pos, struct record 
 	return true;
 }
 
+/* What a crash leaves of an append: a record that stops short, or blocks that were never written
+ * and read as zeros. Anything else at the end of the file is damage to what was once whole. */
+static bool is_torn(const struct ovsdb_log *log, size_t pos)
+{
+	const char *p = log->map + pos, *end = log->map + log->map_len;
+	size_t n = (size_t)(end - p), len = 0;
+
+	if (memchr(p, '\0', n))
+		return true;
+	if (memcmp(p, magic, SL_MIN(n, sizeof magic - 1)))
+		return false;
+	p += SL_MIN(n, sizeof magic - 1);
+	while (p < end && *p >= '0' && *p <= '9' && len < SIZE_MAX / 16)
+		len = len * 10 + (size_t)(*p++ - '0');
+	if (p < end && *p != ' ')
+		return false;
+	return (size_t)(end - p) < 1 + SHA1_HEX + 1 + len;
+}
+
 /* Is there a good record anywhere behind `pos`? Then what is at `pos` is no torn tail. */
 static bool good_record_after(const struct ovsdb_log *log, size_t pos)
 {
@@ -217,20 +236,26 @@ int ovsdb_log_read(struct ovsdb_log *log, const char **text, size_t *len, struct
 		log->n_records++;
 		return 1;
 	}
+	if (!log->n_records &&
+	    (log->map_len < sizeof magic - 1 || memcmp(log->map, magic, sizeof magic - 1)))
+		return err_set(e, EINVAL, "not a database file");
 	if (!log->n_records)
-		return err_set(e, EINVAL, "%s: not a database file (bad record at offset 0)",
-			       log->path);
+		return err_set(e, EINVAL, "record 1 at offset 0, the schema, is damaged");
 	if (good_record_after(log, log->pos))
+		return err_set(e, EINVAL,
+			       "record %zu at offset %zu is damaged and good records follow it; "
+			       "refusing to lose them",
+			       log->n_records + 1, log->pos);
+	if (!is_torn(log, log->pos))
 		return err_set(
 			e, EINVAL,
-			"%s: record %zu at offset %zu is damaged and good records follow it; "
-			"refusing to lose them",
-			log->path, log->n_records + 1, log->pos);
+			"record %zu at offset %zu, the last one, is damaged; \"truncate -s %zu\" "
+			"would give it up",
+			log->n_records + 1, log->pos, log->pos);
 	log_warn("%s: last record is incomplete: %zu bytes at offset %zu are cut off", log->path,
 		 log->map_len - log->pos, log->pos);
 	if (ftruncate(log->fd, log->size) < 0)
-		return err_set(e, errno, "%s: cutting off an incomplete record: %s", log->path,
-			       strerror(errno));
+		return err_set(e, errno, "cutting off an incomplete record: %s", strerror(errno));
 	log->pos = log->map_len;
 	return 0;
 }

@@ -216,7 +216,8 @@ static int run(struct sluiced *d)
 	reconcile_create(d);
 	if (database_open(d, &e) || policy_run_start(d->policy, &e) || control_open(d, &e)) {
 		fprintf(stderr, "sluiced: %s\n", e.text);
-		log_err("%s", e.text);
+		if (d->options->log_file)
+			log_err("%s", e.text);
 		return 1;
 	}
 	log_info("sluiced %s: ready in %s", SLUICE_VERSION, d->options->rundir);

@@ -162,6 +162,40 @@ static void damage_is_told_from_a_torn_tail(void **state)
 	assert_non_null(strstr(e.text, "damaged"));
 }
 
+/* After a compaction the last record is everything: a flipped bit there is no torn tail. */
+static void damage_of_the_last_record_is_no_torn_tail(void **state)
+{
+	struct ovsdb_storage *s;
+	struct ovsdb_db *db;
+	struct stat st, after;
+
+	assert_int_equal(ovsdb_storage_open(&s, &db, path, &(struct err){0}), 0);
+	run(db, s, "{\"op\":\"insert\",\"table\":\"Queue\",\"row\":{\"dscp\":5}}", NULL);
+	ovsdb_storage_close(s);
+	ovsdb_db_destroy(db);
+	assert_int_equal(stat(path, &st), 0);
+	int fd = open(path, O_RDWR);
+	for (int zero = 0; zero < 2; zero++) {
+		struct err e = {0};
+
+		assert_int_equal(pwrite(fd, zero ? "\0" : "#", 1, st.st_size - 5), 1);
+		int rc = ovsdb_storage_open(&s, &db, path, &e);
+		assert_int_equal(stat(path, &after), 0);
+		if (!zero) {
+			assert_int_equal(rc, -EINVAL);
+			assert_non_null(strstr(e.text, "the last one, is damaged"));
+			assert_null(strstr(strstr(e.text, path) + 1, path));
+			assert_int_equal(after.st_size, st.st_size);
+			continue;
+		}
+		assert_int_equal(rc, 0); /* a block that was never written */
+		assert_true(after.st_size < st.st_size);
+		ovsdb_storage_close(s);
+		ovsdb_db_destroy(db);
+	}
+	close(fd);
+}
+
 static void constraints_are_checked_at_the_end(void **state)
 {
 	struct ovsdb_schema *schema = ovsdb_builtin_schema("Open_vSwitch");
@@ -242,6 +276,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_ephemeral_change_writes_nothing, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(damage_is_told_from_a_torn_tail, setup, teardown),
+		cmocka_unit_test_setup_teardown(damage_of_the_last_record_is_no_torn_tail, setup,
+						teardown),
 		cmocka_unit_test(constraints_are_checked_at_the_end),
 		cmocka_unit_test(history_knows_what_happened_since),
 	};
