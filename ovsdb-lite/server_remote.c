@@ -233,6 +233,25 @@ static void destroy(struct remote *r)
 	free(r);
 }
 
+/* A db: remote must name what is there when it is added; later the database may come and go. */
+static int check_column(const struct ovsdb_server *s, const char *text, struct err *e)
+{
+	char db[64], table[64], column[64];
+
+	if (sscanf(text, "db:%63[^,],%63[^,],%63s", db, table, column) != 3)
+		return err_set(e, EINVAL, "\"%s\": invalid syntax", text);
+	const struct served_db *d = server_find_db(s, db);
+	if (!d)
+		return err_set(e, ENOENT, "\"%s\": no database named %s", text, db);
+	const struct ovsdb_table *t = ovsdb_db_table(d->db, table);
+	if (!t)
+		return err_set(e, ENOENT, "\"%s\": no table named %s", text, table);
+	if (!ovsdb_table_schema_column(t->schema, column))
+		return err_set(e, ENOENT, "\"%s\": table \"%s\" has no column \"%s\"", text, table,
+			       column);
+	return 0;
+}
+
 int ovsdb_server_add_remote(struct ovsdb_server *s, const char *text, struct err *e)
 {
 	struct address a;
@@ -240,11 +259,9 @@ int ovsdb_server_add_remote(struct ovsdb_server *s, const char *text, struct err
 
 	if (find(s, text, NULL))
 		return 0;
-	if (!is_db) {
-		int rc = address_parse(&a, text, e);
-		if (rc)
-			return rc;
-	}
+	int rc = is_db ? check_column(s, text, e) : address_parse(&a, text, e);
+	if (rc)
+		return rc;
 	struct remote *r = create(s, text, NULL);
 	r->is_db = is_db;
 	if (is_db) {
@@ -257,7 +274,7 @@ int ovsdb_server_add_remote(struct ovsdb_server *s, const char *text, struct err
 		start(r);
 		return 0;
 	}
-	int rc = open_remote(r, e);
+	rc = open_remote(r, e);
 	if (rc) {
 		err_prefix(e, "%s", text);
 		destroy(r);

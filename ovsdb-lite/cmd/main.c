@@ -52,14 +52,25 @@ static void usage(void)
 	       "Serves OVSDB database files (default: %s/conf.db).\n"
 	       "  --remote=REMOTE          punix:FILE, ptcp:PORT[:IP], pssl:PORT[:IP], unix:FILE,\n"
 	       "                           tcp:IP:PORT, ssl:IP:PORT or db:DB,TABLE,COLUMN\n"
-	       "  --private-key=FILE --certificate=FILE --ca-cert=FILE   for ssl remotes\n"
+	       "  -p, --private-key=FILE  -c, --certificate=FILE  -C, --ca-cert=FILE\n"
+	       "                           for ssl remotes; FILE or db:DB,TABLE,COLUMN\n"
 	       "  --unixctl=SOCKET         control socket (default: %s/ovsdb-server.PID.ctl)\n"
 	       "  --pidfile[=FILE]         default %s/ovsdb-server.pid\n"
-	       "  --overwrite-pidfile --detach --no-chdir --monitor\n"
+	       "  --overwrite-pidfile --detach --no-chdir\n"
 	       "  -v, --verbose[=SPEC]     log levels, as for ovs-appctl vlog/set\n"
 	       "  --log-file[=FILE]\n"
 	       "  -h, --help  -V, --version\n",
 	       db_dir(), run_dir(), run_dir());
+}
+
+static char *from_here(const char *path)
+{
+	if (*path == '/')
+		return xstrdup(path);
+	char *cwd = getcwd(NULL, 0), *full = xasprintf("%s/%s", cwd ? cwd : "", path);
+
+	free(cwd);
+	return full;
 }
 
 static char *in_run_dir(const char *path, const char *dflt)
@@ -68,20 +79,13 @@ static char *in_run_dir(const char *path, const char *dflt)
 		path = dflt;
 	if (*path == '/')
 		return xstrdup(path);
-	if (path != dflt && strchr(path, '/')) {
-		char *cwd = getcwd(NULL, 0), *full = xasprintf("%s/%s", cwd ? cwd : "", path);
-
-		free(cwd);
-		return full;
-	}
+	if (path != dflt && strchr(path, '/'))
+		return from_here(path);
 	return xasprintf("%s/%s", run_dir(), path);
 }
 
 enum option_id {
 	OPT_REMOTE = 256,
-	OPT_PRIVATE_KEY,
-	OPT_CERTIFICATE,
-	OPT_CA_CERT,
 	OPT_UNIXCTL,
 	OPT_PIDFILE,
 	OPT_OVERWRITE_PIDFILE,
@@ -89,30 +93,32 @@ enum option_id {
 	OPT_NO_CHDIR,
 	OPT_LOG_FILE,
 	OPT_VERSION,
+	OPT_NO_DBS,
 	OPT_IGNORED,
+	OPT_UNSUPPORTED,
 };
 
 static const struct option long_options[] = {
 	{"remote", required_argument, NULL, OPT_REMOTE},
-	{"private-key", required_argument, NULL, OPT_PRIVATE_KEY},
-	{"certificate", required_argument, NULL, OPT_CERTIFICATE},
-	{"ca-cert", required_argument, NULL, OPT_CA_CERT},
-	{"bootstrap-ca-cert", required_argument, NULL, OPT_CA_CERT},
-	{"peer-ca-cert", required_argument, NULL, OPT_IGNORED},
-	{"ssl-protocols", required_argument, NULL, OPT_IGNORED},
-	{"ssl-ciphers", required_argument, NULL, OPT_IGNORED},
+	{"private-key", required_argument, NULL, 'p'},
+	{"certificate", required_argument, NULL, 'c'},
+	{"ca-cert", required_argument, NULL, 'C'},
+	{"bootstrap-ca-cert", required_argument, NULL, 'C'},
+	{"peer-ca-cert", required_argument, NULL, OPT_UNSUPPORTED},
+	{"ssl-protocols", required_argument, NULL, OPT_UNSUPPORTED},
+	{"ssl-ciphers", required_argument, NULL, OPT_UNSUPPORTED},
 	{"unixctl", required_argument, NULL, OPT_UNIXCTL},
 	{"pidfile", optional_argument, NULL, OPT_PIDFILE},
 	{"overwrite-pidfile", no_argument, NULL, OPT_OVERWRITE_PIDFILE},
 	{"detach", no_argument, NULL, OPT_DETACH},
 	{"no-chdir", no_argument, NULL, OPT_NO_CHDIR},
-	{"monitor", no_argument, NULL, OPT_IGNORED},
+	{"monitor", no_argument, NULL, OPT_UNSUPPORTED},
 	{"no-self-confinement", no_argument, NULL, OPT_IGNORED},
 	{"disable-file-column-diff", no_argument, NULL, OPT_IGNORED},
-	{"no-dbs", no_argument, NULL, OPT_IGNORED},
-	{"user", required_argument, NULL, OPT_IGNORED},
-	{"syslog-target", required_argument, NULL, OPT_IGNORED},
-	{"syslog-method", required_argument, NULL, OPT_IGNORED},
+	{"no-dbs", no_argument, NULL, OPT_NO_DBS},
+	{"user", required_argument, NULL, OPT_UNSUPPORTED},
+	{"syslog-target", required_argument, NULL, OPT_UNSUPPORTED},
+	{"syslog-method", required_argument, NULL, OPT_UNSUPPORTED},
 	{"verbose", optional_argument, NULL, 'v'},
 	{"log-file", optional_argument, NULL, OPT_LOG_FILE},
 	{"help", no_argument, NULL, 'h'},
@@ -135,18 +141,18 @@ static void parse_options(struct options *o, int argc, char *argv[])
 {
 	int c, index = 0;
 
-	while ((c = getopt_long(argc, argv, "v::hV", long_options, &index)) != -1) {
+	while ((c = getopt_long(argc, argv, "v::hVp:c:C:", long_options, &index)) != -1) {
 		switch (c) {
 		case OPT_REMOTE:
 			vec_push(&o->remotes, optarg);
 			break;
-		case OPT_PRIVATE_KEY:
+		case 'p':
 			o->private_key = optarg;
 			break;
-		case OPT_CERTIFICATE:
+		case 'c':
 			o->certificate = optarg;
 			break;
-		case OPT_CA_CERT:
+		case 'C':
 			o->ca_cert = optarg;
 			break;
 		case OPT_UNIXCTL:
@@ -165,12 +171,16 @@ static void parse_options(struct options *o, int argc, char *argv[])
 			o->no_chdir = true;
 			break;
 		case OPT_LOG_FILE:
-			o->log_file = optarg ? in_run_dir(optarg, "")
+			o->log_file = optarg ? from_here(optarg)
 					     : xstrdup("/var/log/sluice/ovsdb-lite.log");
 			break;
 		case OPT_IGNORED:
-			if (!strcmp(long_options[index].name, "no-dbs"))
-				o->no_dbs = true;
+			break;
+		case OPT_UNSUPPORTED:
+			log_warn("--%s is accepted, but has no effect", long_options[index].name);
+			break;
+		case OPT_NO_DBS:
+			o->no_dbs = true;
 			break;
 		case 'v':
 			set_levels(optarg);
@@ -236,16 +246,15 @@ int main(int argc, char *argv[])
 	signal(SIGPIPE, SIG_IGN);
 	/* Relative database paths are meant from here, whatever --detach does later. */
 	for (int i = optind; i < argc; i++)
-		if (*argv[i] != '/') {
-			char *cwd = getcwd(NULL, 0);
-
-			argv[i] = xasprintf("%s/%s", cwd ? cwd : "", argv[i]);
-			free(cwd);
-		}
+		if (*argv[i] != '/')
+			argv[i] = from_here(argv[i]);
 	if (o.detach && daemonize_start(&e) < 0)
 		fatal(&e);
-	if (o.log_file && log_set_file(o.log_file) < 0)
-		log_warn("%s: cannot be opened", o.log_file);
+	int rc = o.log_file ? log_set_file(o.log_file) : 0;
+	if (rc) {
+		err_set(&e, -rc, "%s: %s", o.log_file, strerror(-rc));
+		fatal(&e);
+	}
 	if (o.pidfile && pidfile_create(&pidfile, o.pidfile, o.overwrite_pidfile, &e) < 0)
 		fatal(&e);
 

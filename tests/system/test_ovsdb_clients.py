@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from ovsdb_process import OVS_SCHEMA, Connection, Server, create_db
+from ovsdb_process import OVSDB_LITE, OVS_SCHEMA, Connection, Server, create_db
 
 
 @pytest.fixture
@@ -420,3 +420,28 @@ def test_hostile_clients_are_dropped_and_others_notice_nothing(server):
     assert good.call("echo", [1])["result"] == [1]
     deaf.close()
     good.close()
+
+
+def test_options_mean_what_they_say(tmp_path, monkeypatch):
+    """-v by destination, a log file from where one stands, and a clear end when something is wrong."""
+    monkeypatch.chdir(tmp_path)
+    path = create_db(str(tmp_path / "conf.db"))
+    with Server(tmp_path, [path], args=["-vfile:dbg", "-vconsole:err", "--log-file=here.log"]) as s:
+        levels = {line.split()[0]: line.split()[1:] for line in s.appctl("vlog/list").splitlines()}
+        assert levels["ovsdb_log"] == ["ERR", "OFF", "DBG"], levels
+        s.appctl("vlog/set", "ovsdb_log:file:warn")
+        assert re.search(r"ovsdb_log +ERR +OFF +WARN", s.appctl("vlog/list"))
+        r = s.appctl("ovsdb-server/add-remote", "db:nodb,a,b", check=False)
+        assert r.returncode == 2 and "no database named nodb" in r.stderr, r
+    assert not open(s.log).read()
+    assert "started" in open("here.log").read()
+    for arg, text in (("--remote=db:x", "invalid syntax"),
+                      ("--remote=db:nodb,x,y", "no database named nodb"),
+                      ("--remote=db:Open_vSwitch,x,y", "no table named x"),
+                      ("--remote=db:Open_vSwitch,Bridge,y", 'table "Bridge" has no column "y"'),
+                      ("--log-file=/none/x", "No such file or directory"),
+                      ("--remote=pssl:0:127.0.0.1", "certificate /none: ")):
+        r = subprocess.run([OVSDB_LITE, "--unixctl=" + str(tmp_path / "c"), "-p/none", "-c/none", "-C/none",
+                            arg, path], capture_output=True, text=True, timeout=10)
+        assert r.returncode == 1 and text in r.stderr, (arg, r)
+        assert r.stderr.count("\n") == 1, r.stderr
