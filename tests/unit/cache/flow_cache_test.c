@@ -128,6 +128,7 @@ static void every_hit_is_right(const char *isa, unsigned variant)
 		uint32_t version = 1, now = round * 3;
 
 		memset(b, 0xee, sizeof *b); /* nothing may rely on what an older burst left */
+		b->measure = false;
 		b->n = BURST_MAX;
 		for (unsigned i = 0; i < BURST_MAX; i++) {
 			point_at(i, (unsigned)random() % PACKETS);
