@@ -31,11 +31,12 @@ static const struct def_row sluice[] = {
 
 static const struct {
 	const char *name, *version;
+	const char *cksum; /* that of Open vSwitch's file: the same schema, nothing to convert */
 	const struct def_row *rows;
 	size_t n;
 } schemas[] = {
-	{"Open_vSwitch", "8.3.1", open_vswitch, SL_ARRAY_SIZE(open_vswitch)},
-	{"Sluice", "1.0.0", sluice, SL_ARRAY_SIZE(sluice)},
+	{"Open_vSwitch", "8.3.1", "3012963480 26720", open_vswitch, SL_ARRAY_SIZE(open_vswitch)},
+	{"Sluice", "1.0.0", "", sluice, SL_ARRAY_SIZE(sluice)},
 };
 
 /* --- types: the notation is explained on top of the .def files ----------------------------------
@@ -195,8 +196,10 @@ bool ovsdb_builtin_schema_put_json(struct str *out, const char *name)
 	for (size_t k = 0; k < SL_ARRAY_SIZE(schemas); k++) {
 		if (strcmp(schemas[k].name, name))
 			continue;
-		str_printf(out, "{\"name\":\"%s\",\"version\":\"%s\",\"tables\":{", name,
-			   schemas[k].version);
+		str_printf(out, "{\"name\":\"%s\",\"version\":\"%s\",", name, schemas[k].version);
+		if (*schemas[k].cksum)
+			str_printf(out, "\"cksum\":\"%s\",", schemas[k].cksum);
+		str_puts(out, "\"tables\":{");
 		for (size_t i = 0; i < schemas[k].n;) {
 			if (i)
 				str_putc(out, ',');

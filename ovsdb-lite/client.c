@@ -60,6 +60,8 @@ static void disconnect(struct ovsdb_client *c)
 	c->drop = false;
 	c->backoff_ms = c->backoff_ms ? SL_MIN(c->backoff_ms * 2, (uint64_t)MAX_BACKOFF_MS)
 				      : MIN_BACKOFF_MS;
+	if (c->at_once)
+		c->backoff_ms = 0;
 	c->next_attempt_ms = clock_mono_ms() + c->backoff_ms;
 	LOG_LIMIT(log_warn, 6, "%s: %s: %s", c->server ? "local" : c->remote, c->db_name,
 		  c->why ? c->why : "?");
@@ -70,6 +72,9 @@ static void disconnect(struct ovsdb_client *c)
 	}
 	if (was_ready)
 		tell(c, OVSDB_CLIENT_DISCONNECTED);
+	if (c->at_once)
+		event_active(c->tick, EV_TIMEOUT, 1);
+	c->at_once = false;
 }
 
 static void fail(struct ovsdb_client *c, const char *why)
@@ -363,7 +368,7 @@ static void on_request(struct ovsdb_client *c, const json_t *msg, const char *me
 			set_lock_state(c, *method == 'l');
 	} else if (!strcmp(method, "monitor_canceled")) {
 		fail(c, "the database was converted or removed");
-		c->backoff_ms = 0;
+		c->at_once = true;
 	} else if (!strcmp(method, "echo")) {
 		struct str s = STR_INIT;
 

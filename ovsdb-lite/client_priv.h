@@ -45,6 +45,7 @@ struct ovsdb_client {
 	struct event *connect_event, *tick, *deferred;
 	uint64_t next_attempt_ms, backoff_ms;
 	bool probed, drop; /* drop: close the stream from the loop */
+	bool at_once;      /* then connect again without waiting: the peer is well */
 	char *why;         /* last error */
 
 	int64_t next_id, pending_id; /* pending_id: of schema or monitor request */

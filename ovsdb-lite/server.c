@@ -219,8 +219,10 @@ int ovsdb_server_close_db(struct ovsdb_server *s, const char *name, struct err *
 {
 	struct served_db *d = server_find_db(s, name);
 
-	if (!d || d->is_reserved)
+	if (!d)
 		return err_set(e, ENOENT, "Failed to find the database.");
+	if (d->is_reserved)
+		return err_set(e, EPERM, "Cannot remove reserved database.");
 	for (size_t i = 0; i < s->dbs.len; i++)
 		if (s->dbs.at[i] == d) {
 			vec_remove(&s->dbs, i);

@@ -289,6 +289,18 @@ def test_the_idl_follows_the_switch(sw):
 
 # ---- libvirt ----
 
+def test_the_packaged_schema_needs_no_conversion(sw):
+    """And a conversion all the same, as ovs-ctl would do it, is over before anybody notices."""
+    remote = f"unix:{sw.dir}/db.sock"
+    schema = "/usr/share/openvswitch/vswitch.ovsschema"
+    ask = ["ovsdb-client", "needs-conversion", remote, schema]
+    assert subprocess.run(ask, capture_output=True, text=True, check=True, timeout=10).stdout == "no\n"
+    subprocess.run(["ovsdb-client", "convert", remote, schema], check=True, timeout=10)
+    start = time.monotonic()
+    sw.vsctl("--", "set", "Open_vSwitch", ".", "external_ids:converted=yes")
+    assert time.monotonic() - start < 0.5
+
+
 def test_libvirt_asks_and_changes(sw):
     sw.dummies("vnet0")
     wait_until(lambda: "rx_packets" in sw.get("Interface", "vnet0", "statistics"), timeout=10)

@@ -28,8 +28,6 @@ static void open_vswitch_is_the_installed_one(void **state)
 	assert_non_null(json); /* openvswitch-switch is a test dependency */
 	assert_null(ovsdb_schema_parse(&theirs, json));
 	assert_non_null(ours);
-	free(theirs->cksum); /* of their file's text */
-	theirs->cksum = xstrdup("");
 	char *a = text_of(theirs), *b = text_of(ours);
 	assert_string_equal(a, b);
 	assert_int_equal(ours->n_tables, 19);
