@@ -92,9 +92,19 @@ static enum rows_dummy dummy_mode(const char *arg)
 	return DUMMY_NONE;
 }
 
-static const char *or_default(const char *arg, const char *dir, const char *name)
+/* A name is meant from `dir`, whatever --detach does to the working directory. */
+static const char *in_directory(const char *dir, const char *name)
 {
-	return arg ? arg : xasprintf("%s/%s", dir, name);
+	return !name || *name == '/' ? name : xasprintf("%s/%s", dir, name);
+}
+
+/* Pid file and control socket are meant from the run directory, as for ovs-vswitchd, a log file
+ * from the working directory. */
+static void resolve_files(struct sluiced_options *o)
+{
+	o->pidfile = in_directory(o->rundir, o->pidfile);
+	o->unixctl = in_directory(o->rundir, o->unixctl);
+	o->log_file = in_directory(o->rundir, o->log_file);
 }
 
 static void parse(int argc, char *argv[], struct sluiced_options *o)
@@ -150,9 +160,12 @@ static void parse(int argc, char *argv[], struct sluiced_options *o)
 		die("more than one address of a database");
 	o->remote = argv[optind];
 	if (pidfile)
-		o->pidfile = or_default(pid, o->rundir, "sluiced.pid");
-	if (log_file)
-		o->log_file = or_default(log, o->rundir, "sluiced.log");
+		o->pidfile = pid ? pid : "sluiced.pid";
+	if (log_file) {
+		const char *here = getcwd(NULL, 0);
+
+		o->log_file = log ? in_directory(here ? here : "", log) : "sluiced.log";
+	}
 }
 
 static void make_directory(const char *path)
@@ -248,6 +261,7 @@ int main(int argc, char *argv[])
 	make_directory(options.dbdir);
 	options.rundir = absolute(options.rundir);
 	options.dbdir = absolute(options.dbdir);
+	resolve_files(&options);
 	umask(077);
 	if (options.log_file) {
 		int rc = log_set_file(options.log_file);

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from control_process import Failed, Switch, wait_until
+from control_process import SLUICED, Failed, Switch, wait_until
 from guest import Guest, vhost_user
 from ovsdb_process import Server, create_db
 
@@ -331,6 +331,28 @@ def test_libvirt_asks_and_changes(sw):
     assert sw.vsctl("list", "qos") == ""
     with pytest.raises(Failed):
         sw.vsctl("iface-to-br", "nothere")
+
+
+# ---- options ----
+
+def test_file_names_survive_detaching(tmp_path):
+    """Names without a directory: pid file and socket in the run directory, the log where one stands."""
+    run_dir = tmp_path / "r"
+    run_dir.mkdir()
+    subprocess.run([SLUICED, "--rundir", "r", "--dbdir", "r", "--detach", "--pidfile=x.pid", "--unixctl=x.ctl",
+                    "--log-file=x.log", "-vconsole:off"], cwd=tmp_path, check=True, timeout=10)
+    pid = int((run_dir / "x.pid").read_text())
+    try:
+        os.rename(tmp_path / "x.log", tmp_path / "x.log.1")
+        ctl = ["ovs-appctl", "-t", str(run_dir / "x.ctl")]
+        subprocess.run([*ctl, "vlog/reopen"], check=True, timeout=10)
+        assert (tmp_path / "x.log").exists()
+        subprocess.run([*ctl, "exit"], check=True, timeout=10)
+        wait_until(lambda: not (run_dir / "x.pid").exists() and not (run_dir / "x.ctl").exists())
+        assert "stopping" in (tmp_path / "x.log").read_text()
+    finally:
+        if os.path.exists(f"/proc/{pid}"):
+            os.kill(pid, 9)
 
 
 # ---- an external database server ----
