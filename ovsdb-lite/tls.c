@@ -6,6 +6,9 @@
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+
+#include "datapath/base/str.h"
 
 void tls_config_free(struct tls_config *c)
 {
@@ -25,10 +28,27 @@ static int fail(struct err *e, const char *what, const char *path)
 	return err_set(e, EINVAL, "%s %s: %s", what, path, text);
 }
 
+/* What the context is made from: a renewed certificate is another one. */
+static char *fingerprint(const char *const paths[3])
+{
+	struct str s = STR_INIT;
+
+	for (int i = 0; i < 3; i++) {
+		struct stat st = {0};
+
+		if (stat(paths[i], &st) < 0)
+			st.st_ino = 0;
+		str_printf(&s, "%s\n%llu %lld %lld.%09ld\n", paths[i],
+			   (unsigned long long)st.st_ino, (long long)st.st_size,
+			   (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+	}
+	return str_steal(&s);
+}
+
 int tls_config_load(struct tls_config *c, const char *private_key, const char *certificate,
 		    const char *ca_cert, struct err *e)
 {
-	char *key = xasprintf("%s\n%s\n%s", private_key, certificate, ca_cert);
+	char *key = fingerprint((const char *const[]){private_key, certificate, ca_cert});
 	SSL_CTX *ctx;
 	int rc = 0;
 

@@ -8,12 +8,12 @@
 /* Paths of PEM files; "" = not given. */
 struct tls_config {
 	char *private_key, *certificate, *ca_cert; /* as given: a path, or "db:DB,TABLE,COLUMN" */
-	char *loaded;                              /* the three paths the context was made from */
+	char *loaded; /* the files the context was made from, and their times */
 	SSL_CTX *ctx;
 };
 
 void tls_config_free(struct tls_config *c);
-/* Makes the context from these files unless they are the ones in use. */
+/* Makes the context from these files unless they are the ones in use, unchanged. */
 int tls_config_load(struct tls_config *c, const char *private_key, const char *certificate,
 		    const char *ca_cert, struct err *e);
 /* A new TLS state for a connection; NULL without a context. */

@@ -4,6 +4,8 @@ Python IDL and ovsdbapp."""
 import json
 import os
 import re
+import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -445,3 +447,31 @@ def test_options_mean_what_they_say(tmp_path, monkeypatch):
                             arg, path], capture_output=True, text=True, timeout=10)
         assert r.returncode == 1 and text in r.stderr, (arg, r)
         assert r.stderr.count("\n") == 1, r.stderr
+
+
+def test_renewed_certificates_are_taken(tmp_path):
+    """Connections made after the files were replaced see the new ones, as with ovsdb-server."""
+    def certificate(name):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+                        "/CN=" + name, "-keyout", f"{tmp_path}/{name}.key", "-out", f"{tmp_path}/{name}.crt"],
+                       check=True, capture_output=True)
+        for end in ("key", "crt"):
+            os.replace(shutil.copy(tmp_path / f"{name}.{end}", tmp_path / "new"), tmp_path / f"server.{end}")
+
+    def names(ca):
+        r = subprocess.run(["ovsdb-client", "-p", f"{tmp_path}/one.key", "-c", f"{tmp_path}/one.crt", "-C",
+                            f"{tmp_path}/{ca}.crt", "--timeout=5", "list-dbs", f"ssl:127.0.0.1:{port}"],
+                           capture_output=True, text=True, timeout=10)
+        return r.stdout.split()
+
+    certificate("one")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    path = create_db(str(tmp_path / "conf.db"))
+    with Server(tmp_path, [path], args=["-p", f"{tmp_path}/server.key", "-c", f"{tmp_path}/server.crt", "-C",
+                                        f"{tmp_path}/one.crt", f"--remote=pssl:{port}:127.0.0.1"]):
+        assert names("one") == ["Open_vSwitch", "_Server"]
+        certificate("two")
+        assert names("two") == ["Open_vSwitch", "_Server"]
+        assert names("one") == []
