@@ -280,6 +280,8 @@ static void read_bridge(const struct ovsdb_client *db, const struct ovsdb_row *r
 	b->mac_ageing_s = (uint32_t)knob_number(row, KNOB_MAC_AGING_TIME);
 	b->mac_table_size = (uint32_t)knob_number(row, KNOB_MAC_TABLE_SIZE);
 	b->vlan_limit = (uint8_t)knob_number(root, KNOB_VLAN_LIMIT);
+	if (!b->vlan_limit)
+		b->vlan_limit = 2;
 	b->flood_vlans = vlan_bitmap(row, "flood_vlans");
 	note_flow_tables(db, row, name, notes);
 	for (size_t i = 0; i < ovsdb_row_n(row, "ports"); i++) {

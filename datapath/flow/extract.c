@@ -114,11 +114,25 @@ static uint16_t read_llc(struct cursor *c)
 	return load_be16(p + 6) >= ETH_TYPE_MIN ? load_be16(p + 6) : ETH_TYPE_NONE;
 }
 
+/* How many tags are taken for tags; the next one is the ethertype of a packet with unknown
+ * contents. */
+static uint8_t vlan_limit = EXTRACT_MAX_VLANS; /* W: main, relaxed  R: any */
+
+void flow_extract_set_vlan_limit(uint8_t n)
+{
+	__atomic_store_n(&vlan_limit, SL_MIN(n, (uint8_t)EXTRACT_MAX_VLANS), __ATOMIC_RELAXED);
+}
+
+uint8_t flow_extract_vlan_limit(void)
+{
+	return __atomic_load_n(&vlan_limit, __ATOMIC_RELAXED);
+}
+
 /* Addresses, tags, type. Leaves the cursor behind them; returns the type, 0 for a runt. */
 static uint16_t read_l2(struct cursor *c, struct flow_key *key, uint8_t *n_vlans)
 {
 	uint16_t type;
-	uint8_t n = 0;
+	uint8_t n = 0, limit = flow_extract_vlan_limit();
 
 	*n_vlans = 0;
 	if (!has(c, ETH_BYTES))
@@ -127,7 +141,8 @@ static uint16_t read_l2(struct cursor *c, struct flow_key *key, uint8_t *n_vlans
 	memcpy(key->eth_src, c->data + 6, 6);
 	type = load_be16(c->data + 12);
 	c->at = ETH_BYTES;
-	while ((type == ETH_TYPE_VLAN || type == ETH_TYPE_QINQ) && n < 2 && has(c, VLAN_BYTES)) {
+	while ((type == ETH_TYPE_VLAN || type == ETH_TYPE_QINQ) && n < limit &&
+	       has(c, VLAN_BYTES)) {
 		key->vlan[n].tpid = cpu_to_be16(type);
 		key->vlan[n].tci = raw16(here(c)) | cpu_to_be16(VLAN_CFI);
 		type = load_be16(here(c) + 2);

@@ -24,6 +24,7 @@
 enum {
 	EXTRACT_MAX_BYTES = 256, /* of a packet's front, that parsing looks at */
 	EXTRACT_MAX_IPV6_EXT = 8,
+	EXTRACT_MAX_VLANS = 2,
 };
 
 /* Where headers begin, in bytes from the start of the packet; 0: not there, or not whole. */
@@ -55,6 +56,11 @@ uint16_t flow_extract_depth(enum extract_depth depth, const uint8_t *data, uint3
 /* Ethernet and VLANs: writes the first 32 bytes of *key and nothing else; ip_proto and ip_tos are 0
  * there. */
 void flow_extract_l2(const uint8_t *data, uint32_t len, struct flow_key *key);
+/* Tags that are taken for tags, 1 or 2, in the whole process; a further one is the ethertype of a
+ * packet whose contents are not looked at (vlan-limit of ovs-vswitchd.conf.db(5)). Set by the main
+ * thread; cached decisions made before must be dropped. */
+void flow_extract_set_vlan_limit(uint8_t n);
+uint8_t flow_extract_vlan_limit(void);
 /* The plain parser that flow_extract() must agree with: no short cuts. For tests. */
 uint16_t flow_extract_reference(const uint8_t *data, uint32_t len, uint32_t pkt_len,
 				struct flow_key *key, struct flow_offsets *ofs);

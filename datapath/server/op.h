@@ -26,6 +26,7 @@ struct op_effects {
 	struct txn txn;
 	bool config_changed; /* worth an event */
 	bool has_generation, flush_cache;
+	uint8_t vlan_limit; /* the parser's from now on; 0: as it is */
 	uint64_t generation;
 	uint32_t ofp_error; /* of the operation that failed; 0: none */
 	/* To put the poll threads back when a later operation fails. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "datapath/flow/extract.h"
 #include "datapath/server/op.h"
 #include "datapath/server/port_change.h"
 #include "datapath/table/bridge.h"
@@ -81,6 +82,8 @@ int op_apply_BRIDGE_SET(struct op *op, struct op_effects *fx, struct err *e)
 	c.policed = attrs_u64(a, ATTR_POLICED, c.policed);
 	c.forward_bpdu = attrs_u64(a, ATTR_FORWARD_BPDU, c.forward_bpdu);
 	c.vlan_limit = (uint8_t)attrs_u64(a, ATTR_VLAN_LIMIT, c.vlan_limit);
+	if (c.vlan_limit != flow_extract_vlan_limit())
+		fx->vlan_limit = c.vlan_limit;
 	c.mac_ageing_s = (uint32_t)attrs_u64(a, ATTR_MAC_AGEING_S, c.mac_ageing_s);
 	c.mac_table_size = (uint32_t)attrs_u64(a, ATTR_MAC_TABLE_SIZE, c.mac_table_size);
 	bytes = attrs_bytes(a, ATTR_BRIDGE_MAC, &len);

@@ -7,6 +7,7 @@
 
 #include "datapath/base/log.h"
 #include "datapath/base/vec.h"
+#include "datapath/flow/extract.h"
 #include "datapath/poll/poll.h"
 #include "datapath/server/events.h"
 #include "datapath/server/op.h"
@@ -162,7 +163,9 @@ static void commit(struct transaction *t)
 	tell_links();
 	port_changes_finish();
 	registry_commit();
-	if (t->fx.flush_cache)
+	if (t->fx.vlan_limit)
+		flow_extract_set_vlan_limit(t->fx.vlan_limit);
+	if (t->fx.flush_cache || t->fx.vlan_limit)
 		poll_cache_flush();
 	if (t->fx.config_changed)
 		announce(t, version);

@@ -59,7 +59,7 @@ bool bridge_port_carries(const struct bridge_port *p, uint16_t vlan)
 void bridge_config_init(struct bridge_config *c)
 {
 	memset(c, 0, sizeof *c);
-	c->vlan_limit = 1;
+	c->vlan_limit = 2;
 	c->n_tables = BRIDGE_TABLES_DEFAULT;
 	c->mac_ageing_s = MAC_AGEING_S_DEFAULT;
 	c->mac_table_size = MAC_TABLE_SIZE_DEFAULT;

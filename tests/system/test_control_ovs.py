@@ -200,6 +200,26 @@ def test_other_config(sw):
     assert any("pmd-sleep-max" in n and "not a number" in n for n in notes)
 
 
+def test_vlan_limit(sw):
+    """With one tag visible, what is behind a second one is not looked at."""
+    sw.dummies("p1", "p2", "p3")
+    sw.vsctl("set", "bridge", "br0", "fail_mode=secure")
+    sw.run("ovs-ofctl", "add-flow", "br0", "cookie=1,priority=10,ip,in_port=p1,actions=p2")
+    sw.run("ovs-ofctl", "add-flow", "br0", "cookie=2,priority=1,in_port=p1,actions=p3")
+    tagged = "0200000000010200000000028100000581000006" "0800" "4500001c00000000401100000a0000010a000002" "0001000200080000"
+
+    def matched():
+        sw.appctl("netdev-dummy/receive", "p1", tagged)
+        out = sw.run("ovs-ofctl", "dump-flows", "br0").stdout
+        return [int(re.search(f"cookie={c}.*n_packets=(\\d+)", out).group(1)) for c in ("0x1", "0x2")]
+
+    assert matched() == [1, 0]
+    sw.vsctl("set", "Open_vSwitch", ".", "other_config:vlan-limit=1")
+    assert matched() == [1, 1]
+    sw.vsctl("set", "Open_vSwitch", ".", "other_config:vlan-limit=0")
+    assert matched() == [2, 1]
+
+
 def test_columns_that_are_not_acted_on_are_reported(sw):
     sw.dummies("p1")
     sw.vsctl("set", "Interface", "p1", "ingress_policing_rate=1000", "--",
