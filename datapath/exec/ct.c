@@ -5,15 +5,12 @@
 #include <string.h>
 
 #include "datapath/exec/exec_ct.h"
-#include "datapath/core/pool.h"
 #include "datapath/exec/ops.h"
 #include "datapath/exec/rewrite.h"
 #include "datapath/flow/field.h"
 #include "datapath/observe/observer.h"
 #include "datapath/offload/checksum.h"
 #include "datapath/offload/offload.h"
-
-enum { TRACK_BYTES = 256 };
 
 /* ---- between packet_state and what the tracker keeps ---- */
 struct state_tuple { /* packet_state.ct_tuple: line 3 of the key behind ct_label */
@@ -179,25 +176,13 @@ static bool write_translation(struct packet *p, const struct ct_rewrite *rw)
 }
 
 /* ---- the ops ---- */
-static bool sum_ok(void *aux)
-{
-	struct rte_mbuf *m = aux;
-	struct headers h;
-
-	if (offload_pending(m) ||
-	    (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
-		return true;
-	headers_parse(m, &h);
-	return !h.l4_ok || h.fragment ||
-	       checksum_l4_ok(m, &h); /* a part has the sum of the whole */
-}
-
 /* All that is the op's and not the packet's. */
 static void fill_request(const struct exec *x, struct conntrack_request *q, const struct prog_ct *c,
 			 uint16_t flags, struct ct_nat *nat)
 {
-	*q = (struct conntrack_request){
-		.sum_ok = sum_ok, .now_ms = (uint32_t)x->now_ms, .thread_idx = x->thread_idx};
+	*q = (struct conntrack_request){.sum_ok = offload_sum_ok,
+					.now_ms = (uint32_t)x->now_ms,
+					.thread_idx = x->thread_idx};
 	q->context = c->zone;
 	q->alg = (uint8_t)c->alg;
 	q->commit = flags & PROG_CT_COMMIT;
@@ -226,11 +211,7 @@ static enum drop_reason track(struct exec *x, struct packet *p, struct conntrack
 	struct ct_rewrite rw;
 	enum drop_reason why;
 
-	if (SL_UNLIKELY(p->m->nb_segs > 1 && p->m->data_len < TRACK_BYTES)) {
-		pool_linearise(p->m, SL_MIN(p->m->pkt_len, (uint32_t)TRACK_BYTES));
-		p->has_ofs = false;
-	}
-	rewrite_parse(p);
+	rewrite_parse_front(p);
 	meta.state = p->s.ct_state;
 	meta.context = p->s.ct_zone;
 	q->data = rte_pktmbuf_mtod(p->m, const uint8_t *);

@@ -1,27 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The edges of policed ports: what came in passes one before anything else is done with it, and
  * what goes out passes one last. Poll thread. */
-#include "datapath/core/pool.h"
 #include "datapath/exec/ops.h"
 #include "datapath/exec/rewrite.h"
 #include "datapath/observe/observer.h"
-#include "datapath/offload/checksum.h"
 #include "datapath/offload/offload.h"
 #include "datapath/policy/policy_edge.h"
-
-enum { JUDGE_BYTES = 256 };
-
-static bool sum_ok(void *aux)
-{
-	struct rte_mbuf *m = aux;
-	struct headers h;
-
-	if (offload_pending(m) ||
-	    (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
-		return true;
-	headers_parse(m, &h);
-	return !h.l4_ok || h.fragment || checksum_l4_ok(m, &h);
-}
 
 static enum drop_reason pass(struct exec *x, struct packet *p, uint32_t port_id, bool egress,
 			     uint8_t hints)
@@ -31,11 +15,7 @@ static enum drop_reason pass(struct exec *x, struct packet *p, uint32_t port_id,
 	if (SL_LIKELY(policy_edge_knows(data, p->m->data_len, p->m->pkt_len, port_id, egress,
 					x->now_ms, x->thread_idx)))
 		return DROP_NONE;
-	if (p->m->nb_segs > 1 && p->m->data_len < JUDGE_BYTES) {
-		pool_linearise(p->m, SL_MIN(p->m->pkt_len, (uint32_t)JUDGE_BYTES));
-		p->has_ofs = false;
-	}
-	rewrite_parse(p);
+	rewrite_parse_front(p);
 	const struct policy_packet q = {
 		.data = rte_pktmbuf_mtod(p->m, const uint8_t *),
 		.len = p->m->data_len,
@@ -45,7 +25,7 @@ static enum drop_reason pass(struct exec *x, struct packet *p, uint32_t port_id,
 		.now_ms = x->now_ms,
 		.thread_idx = x->thread_idx,
 		.hints = hints,
-		.sum_ok = sum_ok,
+		.sum_ok = offload_sum_ok,
 		.aux = p->m,
 	};
 	enum drop_reason why = policy_edge(&q, port_id, egress);

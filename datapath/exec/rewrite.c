@@ -23,11 +23,18 @@ bool rewrite_parse(struct packet *p)
 
 	if (p->has_ofs)
 		return true;
-	if (p->m->nb_segs > 1 && p->m->data_len < 256)
-		pool_linearise(p->m, SL_MIN(p->m->pkt_len, 256u));
+	if (p->m->nb_segs > 1 && p->m->data_len < EXTRACT_MAX_BYTES)
+		pool_linearise(p->m, SL_MIN(p->m->pkt_len, (uint32_t)EXTRACT_MAX_BYTES));
 	flow_extract(bytes(p), p->m->data_len, p->m->pkt_len, &key, &p->ofs);
 	p->has_ofs = true;
 	return true;
+}
+
+void rewrite_parse_front(struct packet *p)
+{
+	if (SL_UNLIKELY(p->m->nb_segs > 1 && p->m->data_len < EXTRACT_MAX_BYTES))
+		p->has_ofs = false;
+	rewrite_parse(p);
 }
 
 static void shift_offsets(struct packet *p, int delta)

@@ -117,3 +117,15 @@ void offload_fixup(struct rte_mbuf **pkts, unsigned n, uint32_t tx_offloads,
 	}
 	emit_in_bursts(s, pkts + from, n - from);
 }
+
+bool offload_sum_ok(void *mbuf)
+{
+	struct rte_mbuf *m = mbuf;
+	struct headers h;
+
+	if (offload_pending(m) ||
+	    (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
+		return true;
+	headers_parse(m, &h);
+	return !h.l4_ok || h.fragment || checksum_l4_ok(m, &h);
+}

@@ -95,6 +95,9 @@ void offload_fixup(struct rte_mbuf **pkts, unsigned n, uint32_t tx_offloads,
 /* Completes the checksum in software, so that the packet needs nothing more (before it is put into
  * a tunnel, captured, or sent to a controller). Not for a packet with TCP_SEG: -EINVAL. */
 int offload_complete(struct rte_mbuf *m);
+/* Is the transport checksum of the packet (a struct rte_mbuf) right, absent, or still to be made?
+ * As the trackers' (*sum_ok)(aux). A fragment's covers the whole datagram and is not looked at. */
+bool offload_sum_ok(void *mbuf);
 
 /* One large TCP packet into segments, ready to send; borrows m. Headers repeat with lengths, IP id,
  * sequence number and flags (CWR only first; FIN, PSH only last) set; checksums are left pending
