@@ -172,7 +172,7 @@ static json_t *ask_problems(const struct command_call *c)
 {
 	char *socket = command_path(c, "sluiced.sock"), *text = NULL;
 	json_t *status = NULL, *notes;
-	if (!access(socket, F_OK) && command_sluiced_is_there(c) &&
+	if (!access(socket, F_OK) && command_socket_accepts(c, "sluiced.sock") &&
 	    !command_sluiced(c, "sluiced/status", NULL, 0, &text))
 		status = json_loads(text, 0, NULL);
 	notes = json_incref(json_object_get(status, "notes"));

@@ -9,9 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -56,20 +54,6 @@ static int become_supervisor(const struct command_call *c)
 	if (ftruncate(fd, 0) || dprintf(fd, "%d\n", (int)getpid()) < 0)
 		return -1;
 	return fd;
-}
-
-static bool accepts(const struct command_call *c, const char *socket_name)
-{
-	struct sockaddr_un sun = {.sun_family = AF_UNIX};
-	char *path = command_path(c, socket_name);
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool good;
-	snprintf(sun.sun_path, sizeof sun.sun_path, "%s", path);
-	good = fd >= 0 && !connect(fd, (struct sockaddr *)&sun, sizeof sun);
-	if (fd >= 0)
-		close(fd);
-	free(path);
-	return good;
 }
 
 /* ---- command lines ---- */
@@ -244,8 +228,9 @@ static int wait_ready(const struct command_call *c)
 	bool datapath = false, control = false;
 	while (clock_mono_ms() < end && !(datapath && control)) {
 		usleep(10000);
-		datapath = accepts(c, "datapath.sock");
-		control = accepts(c, "sluiced.sock") && accepts(c, "db.sock");
+		datapath = command_socket_accepts(c, "datapath.sock");
+		control = command_socket_accepts(c, "sluiced.sock") &&
+			  command_socket_accepts(c, "db.sock");
 	}
 	if (datapath && control)
 		return EXIT_OK;
@@ -344,7 +329,7 @@ int cmd_down(struct command_call *c)
 		printf("not up\n");
 		return EXIT_OK;
 	}
-	if (accepts(c, "sluiced.sock"))
+	if (command_socket_accepts(c, "sluiced.sock"))
 		attach_remove_all(c);
 	run_hooks(c);
 	kill(pid, SIGTERM);

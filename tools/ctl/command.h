@@ -67,7 +67,8 @@ int command_dump_on(struct api_client *client, struct msg *request, command_obje
 char *command_path(const struct command_call *c, const char *name); /* in the run directory */
 
 /* ---- sluiced ---- */
-bool command_sluiced_is_there(const struct command_call *c); /* its socket accepts */
+/* Somebody accepts on the socket `name` of the run directory. */
+bool command_socket_accepts(const struct command_call *c, const char *name);
 /* Calls a command of sluiced.sock; the text goes to *reply (caller frees). EXIT_OK or, after the
  * error message, EXIT_FAILED. */
 int command_sluiced(const struct command_call *c, const char *method, const char *const *params,

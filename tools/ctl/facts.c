@@ -243,7 +243,7 @@ void facts_read(const struct command_call *c, struct api_client *client, bool wi
 	if (client)
 		read_datapath(client, f);
 	/* A socket that is left behind is found out by asking, with a message on stderr. */
-	if (with_sluiced && !access(socket, F_OK) && command_sluiced_is_there(c) &&
+	if (with_sluiced && !access(socket, F_OK) && command_socket_accepts(c, "sluiced.sock") &&
 	    !command_sluiced(c, "sluiced/status", NULL, 0, &text))
 		f->sluiced = json_loads(text, 0, NULL);
 	free(text);

@@ -62,10 +62,10 @@ int command_dump(const struct command_call *c, struct msg *request, command_obje
 	return rc ? command_fail_err(&e) : EXIT_OK;
 }
 
-bool command_sluiced_is_there(const struct command_call *c)
+bool command_socket_accepts(const struct command_call *c, const char *name)
 {
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
-	char *path = command_path(c, "sluiced.sock");
+	char *path = command_path(c, name);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	bool good;
 	snprintf(sun.sun_path, sizeof sun.sun_path, "%s", path);
