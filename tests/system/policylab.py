@@ -5,10 +5,12 @@ import ipaddress
 import logging
 import struct
 
+import pytest
+
 logging.getLogger("scapy.runtime").setLevel(logging.ERROR)
 from scapy.all import IP, TCP, UDP, Ether, IPv6, Raw  # noqa: E402
 
-from datapath_process import wait_until  # noqa: E402
+from datapath_process import DatapathProcess, wait_until  # noqa: E402
 
 INGRESS, EGRESS = 0, 1
 ADMIN, ALLOWS, BASELINE = 0, 1, 2
@@ -198,3 +200,14 @@ def tcp(sport, dport, flags="S", **more):
 
 def udp(sport, dport, data=b"x"):
     return UDP(sport=sport, dport=dport) / Raw(data)
+
+
+@pytest.fixture
+def lab():
+    """For the files that import it: guests, the host and an uplink on one policed bridge."""
+    with DatapathProcess("--no-huge") as p:
+        yield Lab(p.connect(writer=True))
+
+
+def endpoints(lab, **more):
+    return [g.endpoint(**more.get(g.name, {})) for g in lab.guests.values()]

@@ -10,23 +10,13 @@ from scapy.all import IPv6, IPv6ExtHdrDestOpt, Raw
 
 import dpapi
 import policylab
-from datapath_process import DatapathProcess, wait_until
-from policylab import (EGRESS, INGRESS, MAY_TAG, PROTECTED, Lab, Rules, policy_op, service, tcp,
-                       udp)
+from datapath_process import wait_until
+from policylab import (EGRESS, INGRESS, MAY_TAG, PROTECTED, Rules, endpoints, lab,  # noqa: F401
+                       policy_op, service, tcp, udp)
 from test_datapath_rules import output, rule
 
 ALL = "ff:ff:ff:ff:ff:ff"
 NORMAL, FLOOD, CONTROLLER, IN_PORT = 0xFFFFFFFA, 0xFFFFFFFB, 0xFFFFFFFD, 0xFFFFFFF8
-
-
-@pytest.fixture
-def lab():
-    with DatapathProcess("--no-huge") as p:
-        yield Lab(p.connect(writer=True))
-
-
-def endpoints(lab, **more):
-    return [g.endpoint(**more.get(g.name, {})) for g in lab.guests.values()]
 
 
 def spoofs(lab):

@@ -7,19 +7,9 @@ from scapy.all import ICMP, IP, UDP, Ether, ICMPv6DestUnreach, ICMPv6EchoReply, 
 from scapy.all import IPv6, Raw, fragment
 
 import dpapi
-from datapath_process import DatapathProcess, wait_until
-from policylab import (ADMIN, BASELINE, DENY, EGRESS, INGRESS, PASS, TCP_ANY, Lab, Rules,
-                       icmp_type, policy_op, service, tcp, udp)
-
-
-@pytest.fixture
-def lab():
-    with DatapathProcess("--no-huge") as p:
-        yield Lab(p.connect(writer=True))
-
-
-def endpoints(lab, **more):
-    return [g.endpoint(**more.get(g.name, {})) for g in lab.guests.values()]
+from datapath_process import wait_until
+from policylab import (ADMIN, BASELINE, DENY, EGRESS, INGRESS, PASS, TCP_ANY, Rules, endpoints,
+                       icmp_type, lab, policy_op, service, tcp, udp)  # noqa: F401
 
 
 def test_closed_without_a_policy(lab):
