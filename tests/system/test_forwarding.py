@@ -291,7 +291,12 @@ def test_a_port_with_all_its_masks_still_hits():
         wait_until(lambda: now()[0] > before[0] + 3000000, 60)
         after = now()
         hits = 1 - (after[1] - before[1]) / (after[0] - before[0])
-        masks = sum(t["masks"] for t in dp.dump("poll"))
+
+        def masks_now():  # a poll thread publishes the figure when it sweeps, once a second
+            return sum(t["masks"] for t in dp.dump("poll"))
+
+        wait_until(masks_now, 5)
+        masks = masks_now()
         print(f"{hits:.2%} hits, {masks} masks, {after[2]} dropped")
         assert hits >= .95
         assert 2 < masks <= 16
