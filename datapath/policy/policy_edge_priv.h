@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the files of a port's edge share: policy_edge.c (the short ways), policy_track.c (the long
+ * one), policy_conn.c (what a connection carries), policy_decide.c, policy_limit.c. Poll threads,
+ * and the main thread's sweep. */
+#pragma once
+#include <netinet/in.h>
+
+#include "datapath/policy/policy_edge.h"
+
+/* What a connection of an edge carries in label[1]; label[0] is the generation it was judged
+ * under, the mark its slot. */
+enum {
+	NOTE_EGRESS = 1,       /* opened from the port */
+	NOTE_TO_HOST = 2,      /* POLICY_HINT_TO_HOST of its first packet */
+	NOTE_LIMITED = 4,      /* the rule has a rate: no short way */
+	NOTE_OWN_SOURCE = 8,   /* answers from the port come from an address that is its own */
+	NOTE_OTHER_SHIFT = 16, /* port that the first packet came by */
+	NOTE_EPOCH_SHIFT = 32,
+};
+
+/* An edge's question in terms of packets. */
+struct edge_case {
+	uint32_t port_id, other_port; /* other: the packet came by; 0: none */
+	bool egress;                  /* opened by what is behind the port */
+	bool to_host;
+	uint8_t family, proto;
+	uint16_t service;
+	const uint8_t *src, *dst;
+};
+
+static inline const struct policy_endpoint *endpoint_of(const struct policy *p, uint32_t port_id)
+{
+	uint32_t i = __atomic_load_n(&p->port[port_id % PORT_ID_MAX].endpoint, __ATOMIC_RELAXED);
+
+	return i == POLICY_NONE ? NULL : &p->endpoints[i];
+}
+
+static inline uint8_t role_of(const struct policy *p, uint32_t port_id)
+{
+	return __atomic_load_n(&p->port[port_id % PORT_ID_MAX].role, __ATOMIC_RELAXED);
+}
+
+static inline uint32_t network_of(const struct policy_endpoint *ep)
+{
+	return ep ? ep->network : POLICY_NONE;
+}
+
+/* Is what reaches the host for other addresses judged as those? */
+static inline bool host_routes(const struct policy *p, uint32_t network)
+{
+	return network != POLICY_NONE && p->networks[network].flags & POLICY_NETWORK_HOST_ROUTES;
+}
+
+static inline uint16_t epoch_of(const struct policy *p, uint32_t port_id)
+{
+	return __atomic_load_n(&p->port[port_id].epoch, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t load_label(const struct ct_conn *c, unsigned i)
+{
+	return __atomic_load_n(&c->label[i], __ATOMIC_RELAXED);
+}
+
+static inline bool is_of_epoch(const struct policy *p, uint64_t notes, uint32_t port_id)
+{
+	return (uint16_t)(notes >> NOTE_EPOCH_SHIFT) == epoch_of(p, port_id);
+}
+
+static inline uint16_t service_of(const struct ct_tuple *t)
+{
+	if (t->proto == IPPROTO_ICMP || t->proto == IPPROTO_ICMPV6)
+		return (uint16_t)(t->icmp_type << 8 | t->icmp_code);
+	return be16_to_cpu(t->dst_port);
+}
+
+/* Which of a connection's directions runs that way through the edge. */
+static inline unsigned expected_dir(uint64_t notes, bool egress)
+{
+	return egress == !!(notes & NOTE_EGRESS) ? CONN_ORIG : CONN_REPLY;
+}
+
+static inline uint8_t limits_of(const struct policy *p, uint32_t port_id, bool egress)
+{
+	return __atomic_load_n(&p->port[port_id].flags, __ATOMIC_RELAXED) &
+	       (egress ? POLICY_PORT_LIMITED_OUT : POLICY_PORT_LIMITED_IN);
+}
+
+/* ---- policy_edge.c ---- */
+/* Does the packet belong to a connection that needs no second look? Counts it then. */
+bool edge_knows(const struct policy *p, const uint8_t *data, uint32_t len, uint32_t pkt_len,
+		uint32_t port_id, bool egress, uint64_t now_ms, unsigned thread_idx);
+/* A packet that moves the connection's state came by: look at the next ones. */
+void edge_forget(const struct policy_packet *q, uint32_t port_id, bool egress);
+
+/* ---- policy_decide.c ---- */
+struct policy_answer edge_decide(const struct policy *p, const struct edge_case *c);
+
+/* ---- policy_conn.c ---- */
+uint64_t edge_notes(const struct policy *p, const struct edge_case *c,
+		    const struct policy_answer *a);
+/* As policy_edge_judge_again(); *a: what decided. */
+bool edge_judge_again(const struct policy *p, struct ct_conn *c, struct policy_answer *a);
+
+/* ---- policy_limit.c ---- */
+/* What a packet exceeds of the endpoint's rates, POLICY_SLOT_NONE: nothing. */
+enum policy_slot_id edge_check_rates(struct policy_endpoint *ep, const struct policy_packet *q,
+				     bool egress);
+/* May one more connection be opened by what `a` allows? */
+enum policy_slot_id edge_check_new(const struct policy *p, uint32_t port_id,
+				   const struct policy_answer *a);
+bool edge_rule_is_over_rate(const struct policy *p, uint32_t slot, uint32_t bytes);
