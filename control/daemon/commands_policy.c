@@ -9,6 +9,7 @@
 
 #include "control/daemon/audit.h"
 #include "control/daemon/grants.h"
+#include "control/daemon/policy_confirm.h"
 #include "control/daemon/policy_run.h"
 #include "control/daemon/sluiced.h"
 #include "control/policy/policy.h"
@@ -43,7 +44,7 @@ static void apply(struct unixctl_call *call, int argc, const char *argv[], void 
 {
 	struct sluiced *d = aux;
 	struct policy_run *r = d->policy;
-	const char *file = argv[1], *text = argv[2];
+	const char *file = argv[1], *text = argv[2], *previous;
 	struct err e = {0};
 	uint64_t confirm_ms;
 	char *done;
@@ -53,27 +54,35 @@ static void apply(struct unixctl_call *call, int argc, const char *argv[], void 
 		unixctl_error(call, "policy/apply: CONFIRM_MS is not a number");
 		return;
 	}
-	if (policy_run_awaits_confirm(r)) {
+	if (policy_confirm_until(r)) {
 		unixctl_error(call,
 			      "the policy in force waits for its confirmation: confirm it, or "
 			      "roll it back, first");
 		return;
 	}
-	if (policy_run_try(file, text, policy_run_text(r, "grants"), &e)) {
+	if (policy_run_try(r, file, text, policy_run_text(r, "grants"), &e)) {
 		unixctl_error(call, e.text);
 		return;
 	}
-	if (!strcmp(text, policy_run_text(r, "policy")))
-		confirm_ms = 0; /* there is nothing to go back from */
+	previous = policy_run_text(r, "policy");
+	if (!strcmp(text, previous)) { /* there is nothing to go back from */
+		confirm_ms = 0;
+		previous = policy_confirm_previous(r);
+	}
 	if (!log_request(r, call, "apply", file, argv[4], NULL))
 		return;
-	if (strcmp(text, policy_run_text(r, "policy")))
-		policy_run_await_confirm(r, policy_run_text(r, "policy"), confirm_ms);
 	done = confirm_ms ? xasprintf("in force; back to the policy before in %u s unless "
 				      "confirmed: sluice policy confirm\n",
 				      (unsigned)(confirm_ms / 1000))
 			  : xstrdup("");
-	policy_run_write(r, POLICY_DOC_MAIN, text, call, "apply", file, done);
+	policy_run_write(r, &(struct policy_change){.doc = POLICY_DOC_MAIN,
+						    .text = text,
+						    .previous = previous,
+						    .confirm_ms = confirm_ms,
+						    .call = call,
+						    .action = "apply",
+						    .what = file,
+						    .done = done});
 	free(done);
 }
 
@@ -82,8 +91,8 @@ static void apply(struct unixctl_call *call, int argc, const char *argv[], void 
 static void confirm(struct unixctl_call *call, int argc, const char *argv[], void *aux)
 {
 	struct sluiced *d = aux;
-	if (is_ready(d, call) && !policy_run_confirm(d->policy, call))
-		unixctl_error(call, "no policy waits for confirmation");
+	if (is_ready(d, call))
+		policy_confirm(d->policy, call);
 }
 
 static void rollback(struct unixctl_call *call, int argc, const char *argv[], void *aux)
@@ -92,24 +101,25 @@ static void rollback(struct unixctl_call *call, int argc, const char *argv[], vo
 	struct policy_run *r = d->policy;
 	const char *previous;
 	struct err e = {0};
-	char *text;
 	if (!is_ready(d, call))
 		return;
-	previous = policy_run_previous(r);
+	previous = policy_confirm_previous(r);
 	if (!previous) {
 		unixctl_error(call, "there is no policy before this one");
 		return;
 	}
-	if (policy_run_try("policy before", previous, policy_run_text(r, "grants"), &e)) {
+	if (policy_run_try(r, "policy before", previous, policy_run_text(r, "grants"), &e)) {
 		unixctl_error(call, e.text);
 		return;
 	}
 	if (!log_request(r, call, "rollback", "policy", argv[1], NULL))
 		return;
-	text = xstrdup(previous);
-	policy_run_await_confirm(r, policy_run_text(r, "policy"), 0);
-	policy_run_write(r, POLICY_DOC_MAIN, text, call, "rollback", "policy", "");
-	free(text);
+	policy_run_write(r, &(struct policy_change){.doc = POLICY_DOC_MAIN,
+						    .text = previous,
+						    .previous = policy_run_text(r, "policy"),
+						    .call = call,
+						    .action = "rollback",
+						    .what = "policy"});
 }
 
 /* ---- policy/grant REQUEST, policy/revoke NAME REASON ---- */
@@ -131,14 +141,19 @@ static void grant(struct unixctl_call *call, int argc, const char *argv[], void 
 		return;
 	text = grants_with(policy_run_text(r, "grants"), argv[1], name_of(call), clock_wall_ms(),
 			   &name, &e);
-	if (!text || policy_run_try("policy.yaml", policy_run_text(r, "policy"), text, &e)) {
+	if (!text || policy_run_try(r, "policy.yaml", policy_run_text(r, "policy"), text, &e)) {
 		unixctl_error(call, e.text);
 	} else {
 		request = json_loads(argv[1], 0, NULL);
 		if (log_request(r, call, "grant", name,
 				json_string_value(json_object_get(request, "reason")), argv[1])) {
 			done = xasprintf("%s\n", name);
-			policy_run_write(r, POLICY_DOC_GRANTS, text, call, "grant", name, done);
+			policy_run_write(r, &(struct policy_change){.doc = POLICY_DOC_GRANTS,
+								    .text = text,
+								    .call = call,
+								    .action = "grant",
+								    .what = name,
+								    .done = done});
 		}
 		json_decref(request);
 	}
@@ -162,7 +177,11 @@ static void revoke(struct unixctl_call *call, int argc, const char *argv[], void
 		return;
 	}
 	if (log_request(r, call, "revoke", argv[1], argv[2], NULL))
-		policy_run_write(r, POLICY_DOC_GRANTS, text, call, "revoke", argv[1], "");
+		policy_run_write(r, &(struct policy_change){.doc = POLICY_DOC_GRANTS,
+							    .text = text,
+							    .call = call,
+							    .action = "revoke",
+							    .what = argv[1]});
 	free(text);
 }
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* See policy_run.h.
  *
- *	store changed → judge: read and compile → wanted → sync: send if the digest differs →
- *settle: statuses, answers
+ *	store changed → judge: compile → wanted → sync: send if the digest differs → settle:
+ *	statuses, answers
  *
- * Invariants: `wanted` is NULL or readable; at most one POLICY_SET is on its way (`busy`); `there`
- * is what the datapath holds whenever known && !busy. */
+ * Invariants: `wanted.p` is NULL or readable; at most one POLICY_SET is on its way (`busy`);
+ * `there` is what the datapath holds whenever known && !busy; nothing is sent while a policy that
+ * was not confirmed in time waits to be taken back (`going_back`). */
 #include "control/daemon/policy_run.h"
 
 #include <errno.h>
@@ -16,8 +17,9 @@
 
 #include "control/daemon/audit.h"
 #include "control/daemon/grants.h"
+#include "control/daemon/policy_confirm.h"
+#include "control/daemon/policy_version.h"
 #include "control/daemon/sluiced.h"
-#include "control/policy/policy.h"
 #include "control/state/policy_store.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/log.h"
@@ -26,7 +28,10 @@
 
 LOG_MODULE(policy);
 
-enum { CONFIRM_SLACK_MS = 1000 };
+enum {
+	CONFIRM_SLACK_MS = 1000, /* the datapath goes back by itself and says so */
+	RETRY_MS = 1000,
+};
 
 const char *const policy_doc_names[POLICY_DOCS] = {"policy", "grants"};
 
@@ -39,11 +44,9 @@ struct waiter {
 	char *action, *what, *done;
 };
 
-/* Documents that belong together. */
+/* Compiled documents, and which they are. */
 struct version {
-	struct policy *p;
-	struct str document; /* both texts, as the datapath keeps them */
-	uint8_t hash[POLICY_HASH_BYTES];
+	struct policy_version v;
 	int64_t generation[POLICY_DOCS]; /* -1: there is none, or the one before stands in */
 };
 
@@ -56,6 +59,8 @@ struct policy_run {
 	bool judged;
 	char *seen[POLICY_DOCS]; /* texts judged last */
 	struct version wanted;
+	struct policy_version tried;    /* what a command has checked: not read a second time */
+	unsigned n_compiled;            /* how often a policy was read */
 	int64_t settled[POLICY_DOCS];   /* generation with a verdict, or -1 */
 	struct str reason[POLICY_DOCS]; /* of the verdict; "": in force */
 
@@ -64,6 +69,7 @@ struct policy_run {
 	bool has;   /* … and it is a policy */
 	uint8_t there[POLICY_HASH_BYTES];
 	bool busy;
+	bool going_back; /* the database is being told what was not confirmed in time */
 };
 
 static void sync_datapath(struct policy_run *r);
@@ -90,27 +96,31 @@ static int64_t generation_of(const struct policy_run *r, const char *name)
 	return policy_store_find(r->d->policies, name, &doc) ? doc.generation : -1;
 }
 
-static int read_both(struct policy **p, const char *file, const char *main, const char *grants,
-		     struct err *e)
+bool policy_run_has(const struct policy_run *r, const char *name)
 {
-	struct policy_text texts[] = {{file, main, strlen(main)},
-				      {"grants", grants, strlen(grants)}};
-	return policy_read(p, texts, SL_ARRAY_SIZE(texts), clock_wall_ms(), e);
+	struct policy_document doc;
+	return policy_store_find(r->d->policies, name, &doc);
 }
 
-int policy_run_try(const char *file, const char *main, const char *grants, struct err *e)
+int policy_run_try(struct policy_run *r, const char *file, const char *main, const char *grants,
+		   struct err *e)
 {
-	struct policy *p;
-	int rc = read_both(&p, file, main, grants, e);
-	policy_free(p);
-	return rc;
+	policy_version_free(&r->tried);
+	r->n_compiled++;
+	return policy_version_make(&r->tried, file, main, grants, e);
 }
 
-static void free_version(struct version *v)
+/* What was tried a moment ago is taken over. */
+static int compile(struct policy_run *r, const char *main, const char *grants,
+		   struct policy_version *v, struct err *e)
 {
-	policy_free(v->p);
-	str_free(&v->document);
-	memset(v, 0, sizeof *v);
+	if (policy_version_is_of(&r->tried, main, grants)) {
+		*v = r->tried;
+		r->tried = (struct policy_version){0};
+		return 0;
+	}
+	r->n_compiled++;
+	return policy_version_make(v, "policy.yaml", main, grants, e);
 }
 
 static void set_verdict(struct policy_run *r, enum policy_doc doc, int64_t generation,
@@ -124,27 +134,17 @@ static void set_verdict(struct policy_run *r, enum policy_doc doc, int64_t gener
 	policy_store_set_status(r->d->policies, policy_doc_names[doc], generation, reason);
 }
 
-/* Makes *v of two texts; what stands in for a rejected document is `applied`. */
+/* What stands in for a rejected document is `applied`. */
 static int make_version(struct policy_run *r, const bool applied[POLICY_DOCS], struct version *v,
 			struct err *e)
 {
 	const char *text[POLICY_DOCS];
-	int rc;
-	memset(v, 0, sizeof *v);
 	for (int i = 0; i < POLICY_DOCS; i++) {
 		text[i] = applied[i] ? applied_text(r, policy_doc_names[i])
 				     : policy_run_text(r, policy_doc_names[i]);
 		v->generation[i] = applied[i] ? -1 : generation_of(r, policy_doc_names[i]);
 	}
-	rc = read_both(&v->p, "policy.yaml", text[0], text[1], e);
-	if (rc)
-		return rc;
-	str_puts(&v->document, text[0]);
-	if (text[1][0])
-		str_printf(&v->document, "%s---\n%s",
-			   text[0][0] && text[0][strlen(text[0]) - 1] != '\n' ? "\n" : "", text[1]);
-	policy_digest(v->p, str_cstr(&v->document), v->document.len, v->hash);
-	return 0;
+	return compile(r, text[POLICY_DOC_MAIN], text[POLICY_DOC_GRANTS], &v->v, e);
 }
 
 /* Which of the documents is to blame: the one without which the others are good. */
@@ -165,7 +165,7 @@ static void judge(struct policy_run *r)
 				set_verdict(r, doc, generation_of(r, policy_doc_names[doc]),
 					    first.text);
 			}
-		free_version(&r->wanted);
+		policy_version_free(&r->wanted.v);
 		r->wanted = v;
 		return;
 	}
@@ -176,20 +176,14 @@ static void judge(struct policy_run *r)
 
 /* ---- time ---- */
 
-static uint64_t confirm_until(const struct policy_run *r)
-{
-	uint64_t ms;
-	return parse_u64(policy_run_text(r, "confirm"), 10, UINT64_MAX, &ms) ? ms : 0;
-}
-
 static void start_timer(struct policy_run *r)
 {
-	uint64_t now = clock_wall_ms(), at = confirm_until(r), delay;
+	uint64_t now = clock_wall_ms(), at = policy_confirm_until(r), delay;
 	struct timeval tv;
 	if (at)
-		at += CONFIRM_SLACK_MS; /* the datapath goes back by itself and says so */
-	if (r->wanted.p)
-		VEC_FOR_EACH (g, &r->wanted.p->grants)
+		at = r->going_back ? now + RETRY_MS : at + CONFIRM_SLACK_MS;
+	if (r->wanted.v.p)
+		VEC_FOR_EACH (g, &r->wanted.v.p->grants)
 			if (!at || g->valid_until_ms < at)
 				at = g->valid_until_ms;
 	evtimer_del(r->timer);
@@ -201,8 +195,7 @@ static void start_timer(struct policy_run *r)
 	evtimer_add(r->timer, &tv);
 }
 
-static void audit_own(struct policy_run *r, const char *action, const char *what,
-		      const char *result)
+void policy_run_note(struct policy_run *r, const char *action, const char *what, const char *result)
 {
 	struct err e = {0};
 	struct audit_record record = {.action = action, .what = what, .result = result};
@@ -212,13 +205,9 @@ static void audit_own(struct policy_run *r, const char *action, const char *what
 
 static void go_back(struct policy_run *r)
 {
-	const char *previous = policy_run_previous(r);
-	policy_run_forget_confirm(r);
-	if (!previous)
-		return;
-	log_warn("the policy was not confirmed in time: back to the one before");
-	audit_own(r, "rollback", "policy", "not confirmed in time");
-	policy_run_write(r, POLICY_DOC_MAIN, previous, NULL, "rollback", "policy", "");
+	r->going_back = true;
+	policy_confirm_go_back(r);
+	start_timer(r); /* tries again until the database has it */
 }
 
 static void end_grants(struct policy_run *r)
@@ -229,19 +218,22 @@ static void end_grants(struct policy_run *r)
 		return;
 	VEC_FOR_EACH (name, &ended.names) {
 		log_info("grant %s has ended", *name);
-		audit_own(r, "grant-end", *name, "its time is over");
+		policy_run_note(r, "grant-end", *name, "its time is over");
 		free(*name);
 	}
 	vec_free(&ended.names);
-	policy_run_write(r, POLICY_DOC_GRANTS, left, NULL, "grant-end", "grants", "");
+	policy_run_write(r, &(struct policy_change){.doc = POLICY_DOC_GRANTS,
+						    .text = left,
+						    .action = "grant-end",
+						    .what = "grants"});
 	free(left);
 }
 
 static void timed(evutil_socket_t fd, short what, void *aux)
 {
 	struct policy_run *r = aux;
-	uint64_t until = confirm_until(r);
-	if (until && until + CONFIRM_SLACK_MS <= clock_wall_ms())
+	uint64_t until = policy_confirm_until(r);
+	if (until && until + (r->going_back ? 0 : CONFIRM_SLACK_MS) <= clock_wall_ms())
 		go_back(r);
 	end_grants(r);
 	start_timer(r);
@@ -263,7 +255,8 @@ static void refuse_unknown(const struct policy_document *doc, void *aux)
 {
 	struct policy_run *r = aux;
 	if (strcmp(doc->name, "policy") && strcmp(doc->name, "grants") &&
-	    strcmp(doc->name, "previous") && strcmp(doc->name, "confirm") && !doc->status[0])
+	    strcmp(doc->name, POLICY_DOC_PREVIOUS) && strcmp(doc->name, POLICY_DOC_CONFIRM) &&
+	    !doc->status[0])
 		policy_store_set_status(r->d->policies, doc->name, doc->generation,
 					"only the documents \"policy\" and \"grants\" are used");
 }
@@ -284,9 +277,9 @@ static void note_strangers(struct policy_run *r)
 		if (!r->judged || is_ours(r, i, generation_of(r, policy_doc_names[i])) ||
 		    (r->seen[i] && !strcmp(r->seen[i], text)))
 			continue;
-		audit_own(r, "database", policy_doc_names[i],
-			  text[0] ? "written by a client of the database"
-				  : "removed by a client of the database");
+		policy_run_note(r, "database", policy_doc_names[i],
+				text[0] ? "written by a client of the database"
+					: "removed by a client of the database");
 	}
 }
 
@@ -300,6 +293,7 @@ static void changed(void *aux)
 		return;
 	}
 	note_strangers(r);
+	r->going_back &= policy_confirm_until(r) != 0;
 	for (int i = 0; i < POLICY_DOCS; i++) {
 		const char *text = policy_run_text(r, policy_doc_names[i]);
 		if (!r->seen[i] || strcmp(r->seen[i], text))
@@ -320,7 +314,7 @@ static void changed(void *aux)
 
 static bool wants_nothing(const struct policy_run *r)
 {
-	return !r->wanted.p || (!r->wanted.document.len && !r->has);
+	return !r->wanted.v.p || (!r->wanted.v.document.len && !r->has);
 }
 
 static void settle(struct policy_run *r, const int64_t generation[POLICY_DOCS], const char *reason)
@@ -345,12 +339,12 @@ static void refused(struct policy_run *r, const struct sending *s, const char *w
 	log_err("the datapath refuses the policy: %s", why);
 	settle(r, s->generation, why);
 	/* An empty datapath gets the last good one. */
-	if (!make_version(r, applied, &v, &e) && memcmp(v.hash, s->hash, sizeof v.hash)) {
-		free_version(&r->wanted);
+	if (!make_version(r, applied, &v, &e) && memcmp(v.v.hash, s->hash, sizeof v.v.hash)) {
+		policy_version_free(&r->wanted.v);
 		r->wanted = v;
 		sync_datapath(r);
 	} else {
-		free_version(&v);
+		policy_version_free(&v.v);
 	}
 }
 
@@ -378,27 +372,30 @@ static void sent(struct attrs a, bool more, const struct err *error, void *aux)
 
 static void send_policy(struct policy_run *r)
 {
+	const struct policy_version *v = &r->wanted.v;
 	struct sending *s = xzalloc(sizeof *s);
-	uint64_t until = confirm_until(r), now = clock_wall_ms();
+	uint64_t until = policy_confirm_until(r), now = clock_wall_ms();
 	struct msg m;
 	s->r = r;
-	memcpy(s->hash, r->wanted.hash, sizeof s->hash);
+	memcpy(s->hash, v->hash, sizeof s->hash);
 	memcpy(s->generation, r->wanted.generation, sizeof s->generation);
 	msg_init(&m, API_TRANSACTION, 0);
-	policy_encode(r->wanted.p, str_cstr(&r->wanted.document), r->wanted.document.len,
-		      until > now ? until - now : 0, &m);
+	policy_encode(v->p, str_cstr(&v->document), v->document.len,
+		      until ? SL_MAX(until, now + 1) - now : 0, &m);
 	r->busy = true;
-	log_info("policy: %zu endpoints and %zu rules go to the datapath",
-		 r->wanted.p->endpoints.len, r->wanted.p->rules.len);
+	log_info("policy: %zu endpoints and %zu rules go to the datapath", v->p->endpoints.len,
+		 v->p->rules.len);
 	api_send(r->client, &m, sent, s);
 }
 
 static void sync_datapath(struct policy_run *r)
 {
-	if (!r->client || !r->known || r->busy || !r->judged)
+	if (!r->client || !r->known || r->busy || !r->judged || r->going_back)
 		return;
-	if (wants_nothing(r) || (r->has && !memcmp(r->there, r->wanted.hash, sizeof r->there)))
+	if (wants_nothing(r) || (r->has && !memcmp(r->there, r->wanted.v.hash, sizeof r->there)))
 		settle(r, r->wanted.generation, NULL);
+	else if (policy_confirm_is_overdue(r)) /* sluiced was away when its time was over */
+		go_back(r);
 	else
 		send_policy(r);
 }
@@ -441,7 +438,7 @@ void policy_run_client(struct policy_run *r, struct api_client *client)
 
 bool policy_run_is_ready(const struct policy_run *r)
 {
-	return r->judged && (!r->client || r->known);
+	return r->judged && (!r->client || (r->known && !r->going_back));
 }
 
 uint64_t policy_run_events(void)
@@ -455,7 +452,7 @@ void policy_run_event(struct policy_run *r, struct attrs event)
 	if (attrs_u64(event, ATTR_EVENT, API_EVENT_N) != API_EVENT_POLICY ||
 	    strcmp(state, "rolled_back"))
 		return;
-	if (confirm_until(r))
+	if (policy_confirm_until(r))
 		go_back(r);
 	if (r->client && !r->busy) /* what it has now it must say itself */
 		policy_run_client(r, r->client);
@@ -478,8 +475,8 @@ static void answer(struct waiter *w, const char *reason, const char *text)
 	struct str hash = STR_INIT;
 	struct err e = {0};
 	record.result = result;
-	if (!reason && w->r->wanted.p) {
-		put_hex(&hash, w->r->wanted.hash, sizeof w->r->wanted.hash);
+	if (!reason && w->r->wanted.v.p) {
+		put_hex(&hash, w->r->wanted.v.hash, sizeof w->r->wanted.v.hash);
 		record.detail = str_cstr(&hash);
 	}
 	if (w->call && audit_write(w->r->audit, w->call, &record, &e))
@@ -522,22 +519,50 @@ static void written(int64_t generation, const char *error, void *aux)
 		check_waiters(r);
 }
 
-void policy_run_write(struct policy_run *r, enum policy_doc doc, const char *text,
-		      struct unixctl_call *call, const char *action, const char *what,
-		      const char *done)
+void policy_run_write(struct policy_run *r, const struct policy_change *c)
 {
-	struct waiter *w = xzalloc(sizeof *w);
-	w->r = r;
-	w->doc = doc;
-	w->call = call;
-	w->action = xstrdup(action);
-	w->what = xstrdup(what);
-	w->done = xstrdup(done);
-	list_push_back(&r->waiters, &w->link);
-	if (text)
-		policy_store_write(r->d->policies, policy_doc_names[doc], text, written, w);
+	struct policy_write w[3] = {{policy_doc_names[c->doc], c->text}};
+	char *until =
+		c->confirm_ms
+			? xasprintf("%llu", (unsigned long long)(clock_wall_ms() + c->confirm_ms))
+			: NULL;
+	struct waiter *waiter = xzalloc(sizeof *waiter);
+	size_t n = 1;
+	waiter->r = r;
+	waiter->doc = c->doc;
+	waiter->call = c->call;
+	waiter->action = xstrdup(c->action);
+	waiter->what = xstrdup(c->what);
+	waiter->done = xstrdup(c->done ? c->done : "");
+	list_push_back(&r->waiters, &waiter->link);
+	if (c->doc == POLICY_DOC_MAIN) {
+		w[n++] = (struct policy_write){POLICY_DOC_PREVIOUS, c->previous};
+		w[n++] = (struct policy_write){POLICY_DOC_CONFIRM, until};
+	}
+	policy_store_write(r->d->policies, w, n, written, waiter);
+	free(until);
+}
+
+void policy_run_confirmed(struct policy_run *r)
+{
+	struct policy_write none = {POLICY_DOC_CONFIRM, NULL};
+	policy_store_write(r->d->policies, &none, 1, NULL, NULL);
+}
+
+bool policy_run_send(struct policy_run *r, struct msg *m,
+		     void (*done)(struct attrs a, bool more, const struct err *error, void *aux),
+		     void *aux)
+{
+	if (r->client)
+		api_send(r->client, m, done, aux);
 	else
-		policy_store_remove(r->d->policies, policy_doc_names[doc], written, w);
+		msg_free(m);
+	return r->client;
+}
+
+const uint8_t *policy_run_hash(const struct policy_run *r)
+{
+	return r->there;
 }
 
 struct audit *policy_run_audit(struct policy_run *r)
@@ -545,92 +570,20 @@ struct audit *policy_run_audit(struct policy_run *r)
 	return r->audit;
 }
 
-/* ---- confirmation ---- */
-
-void policy_run_await_confirm(struct policy_run *r, const char *previous, uint64_t confirm_ms)
-{
-	char *until = xasprintf("%llu", (unsigned long long)(clock_wall_ms() + confirm_ms));
-	policy_store_write(r->d->policies, "previous", previous, NULL, NULL);
-	if (confirm_ms)
-		policy_store_write(r->d->policies, "confirm", until, NULL, NULL);
-	else
-		policy_run_forget_confirm(r);
-	free(until);
-}
-
-const char *policy_run_previous(const struct policy_run *r)
-{
-	struct policy_document doc;
-	return policy_store_find(r->d->policies, "previous", &doc) ? doc.text : NULL;
-}
-
-void policy_run_forget_confirm(struct policy_run *r)
-{
-	policy_store_remove(r->d->policies, "confirm", NULL, NULL);
-}
-
-struct confirming {
-	struct policy_run *r;
-	struct unixctl_call *call;
-};
-
-static void confirmed(struct attrs a, bool more, const struct err *error, void *aux)
-{
-	struct confirming *c = aux;
-	struct audit_record record = {.action = "confirm", .what = "policy", .result = "in force"};
-	struct err e = {0};
-	if (more)
-		return;
-	if (error) {
-		unixctl_error(c->call, error->text);
-	} else {
-		policy_run_forget_confirm(c->r);
-		if (audit_write(c->r->audit, c->call, &record, &e))
-			log_err("audit log: %s", e.text);
-		unixctl_reply(c->call, "confirmed: the policy stays\n");
-	}
-	free(c);
-}
-
-bool policy_run_awaits_confirm(const struct policy_run *r)
-{
-	return confirm_until(r);
-}
-
-bool policy_run_confirm(struct policy_run *r, struct unixctl_call *call)
-{
-	struct confirming *c;
-	struct msg m;
-	size_t at;
-	if (!confirm_until(r))
-		return false;
-	if (!r->client) {
-		unixctl_error(call, "the datapath is away: it cannot be confirmed now");
-		return true;
-	}
-	c = xzalloc(sizeof *c);
-	c->r = r;
-	c->call = call;
-	msg_init(&m, API_TRANSACTION, 0);
-	at = msg_op_begin(&m, API_OP_POLICY_CONFIRM);
-	msg_put_bytes(&m, ATTR_POLICY_HASH, r->there, sizeof r->there);
-	msg_nest_end(&m, at);
-	api_send(r->client, &m, confirmed, c);
-	return true;
-}
-
 /* ---- status ---- */
 
 char *policy_run_status(const struct policy_run *r)
 {
-	uint64_t until = confirm_until(r), now = clock_wall_ms();
+	const struct policy *p = r->wanted.v.p;
+	uint64_t until = policy_confirm_until(r), now = clock_wall_ms();
 	struct policy_document doc;
-	json_t *o = json_pack("{s:b, s:b, s:i, s:i, s:I}", "judged", r->judged, "in_force",
+	json_t *o = json_pack("{s:b, s:b, s:i, s:i, s:I, s:i}", "judged", r->judged, "in_force",
 			      r->known && !r->busy && !wants_nothing(r) &&
-				      !memcmp(r->there, r->wanted.hash, sizeof r->there),
-			      "endpoints", r->wanted.p ? (int)r->wanted.p->endpoints.len : 0,
-			      "rules", r->wanted.p ? (int)r->wanted.p->rules.len : 0, "confirm_ms",
-			      (json_int_t)(until > now ? until - now : 0));
+				      !memcmp(r->there, r->wanted.v.hash, sizeof r->there),
+			      "endpoints", p ? (int)p->endpoints.len : 0, "rules",
+			      p ? (int)p->rules.len : 0, "confirm_ms",
+			      (json_int_t)(until > now ? until - now : 0), "compiled",
+			      (int)r->n_compiled);
 	char *text;
 	for (int i = 0; i < POLICY_DOCS; i++)
 		if (policy_store_find(r->d->policies, policy_doc_names[i], &doc))
@@ -674,7 +627,8 @@ void policy_run_destroy(struct policy_run *r)
 	LIST_FOR_EACH_SAFE (w, struct waiter, link, &r->waiters)
 		answer(w, "sluiced is stopping", NULL);
 	event_free(r->timer);
-	free_version(&r->wanted);
+	policy_version_free(&r->wanted.v);
+	policy_version_free(&r->tried);
 	for (int i = 0; i < POLICY_DOCS; i++) {
 		free(r->seen[i]);
 		str_free(&r->reason[i]);

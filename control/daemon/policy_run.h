@@ -15,6 +15,9 @@ struct unixctl_call;
 
 enum policy_doc { POLICY_DOC_MAIN, POLICY_DOC_GRANTS, POLICY_DOCS };
 extern const char *const policy_doc_names[POLICY_DOCS];
+/* Documents that nobody compiles: see policy_confirm.h. */
+#define POLICY_DOC_PREVIOUS "previous"
+#define POLICY_DOC_CONFIRM  "confirm"
 
 struct policy_run *policy_run_create(struct sluiced *d);
 void policy_run_destroy(struct policy_run *r); /* NULL is fine */
@@ -26,25 +29,37 @@ void policy_run_client(struct policy_run *r, struct api_client *client); /* NULL
 void policy_run_event(struct policy_run *r, struct attrs event);
 uint64_t policy_run_events(void); /* mask of the events that policy_run_event() wants */
 
-/* Writes a document and answers the call when it is in force, or was rejected. `text` NULL removes
- * it. `done` is the answer; `record` is already in the audit log, its outcome follows. */
-void policy_run_write(struct policy_run *r, enum policy_doc doc, const char *text,
-		      struct unixctl_call *call, const char *action, const char *what,
-		      const char *done);
+struct policy_change {
+	enum policy_doc doc;
+	const char *text; /* NULL: the document is removed */
+	/* Of the main document: what it may be rolled back to, NULL: nothing; and within which time
+	 * it must be confirmed, 0: it need not. */
+	const char *previous;
+	uint64_t confirm_ms;
+	struct unixctl_call *call; /* is answered with `done`; NULL: the switch's own change */
+	const char *action, *what, *done;
+};
+/* Writes a document, in one transaction with what belongs to it, and answers the call when it is in
+ * force, or was rejected. The request is in the audit log already, its outcome follows. */
+void policy_run_write(struct policy_run *r, const struct policy_change *c);
 /* The text of a document as it is in the database, "" when there is none. Borrowed until the loop
  * runs again. */
 const char *policy_run_text(const struct policy_run *r, const char *name);
-/* Would these two be accepted? -errno with e. `file` is what errors of the main one begin with. */
-int policy_run_try(const char *file, const char *main, const char *grants, struct err *e);
+bool policy_run_has(const struct policy_run *r, const char *name); /* is there such a document? */
+/* Would these two be accepted? -errno with e. `file` is what errors of the main one begin with.
+ * When they are written next, they are not read again. */
+int policy_run_try(struct policy_run *r, const char *file, const char *main, const char *grants,
+		   struct err *e);
 struct audit *policy_run_audit(struct policy_run *r);
-
-/* Confirmation. */
-void policy_run_await_confirm(struct policy_run *r, const char *previous, uint64_t confirm_ms);
-bool policy_run_awaits_confirm(const struct policy_run *r);
-/* False: nothing waits for it. */
-bool policy_run_confirm(struct policy_run *r, struct unixctl_call *call);
-/* What is kept to go back to; NULL: nothing. Borrowed. */
-const char *policy_run_previous(const struct policy_run *r);
-void policy_run_forget_confirm(struct policy_run *r);
+/* A record of something that the switch does by itself. */
+void policy_run_note(struct policy_run *r, const char *action, const char *what,
+		     const char *result);
+/* The datapath has confirmed it: the database follows. */
+void policy_run_confirmed(struct policy_run *r);
+/* Sends a request to the datapath; takes m. False: the datapath is away. */
+bool policy_run_send(struct policy_run *r, struct msg *m,
+		     void (*done)(struct attrs a, bool more, const struct err *error, void *aux),
+		     void *aux);
+const uint8_t *policy_run_hash(const struct policy_run *r); /* of what the datapath has */
 /* JSON for `policy/status`. Caller frees. */
 char *policy_run_status(const struct policy_run *r);

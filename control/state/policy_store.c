@@ -8,6 +8,7 @@
 #include "datapath/base/list.h"
 #include "datapath/base/log.h"
 #include "datapath/base/util.h"
+#include "datapath/base/vec.h"
 #include "ovsdb-lite/client.h"
 
 LOG_MODULE(policy_store);
@@ -20,12 +21,15 @@ struct policy_store {
 	struct list changes; /* on their way */
 };
 
+struct document_change {
+	char *name, *text; /* text NULL: the document is to be removed */
+};
+
 struct change {
 	struct list link;
 	struct policy_store *s;
-	char *name;
-	char *text; /* NULL: the document is to be removed */
-	int64_t generation;
+	VEC(struct document_change) documents;
+	int64_t generation; /* 0: nothing is written, only removed */
 	policy_store_done_fn done;
 	void *aux;
 	unsigned tries;
@@ -106,8 +110,11 @@ int policy_store_create(struct policy_store **out, struct event_base *base,
 static void free_change(struct change *ch)
 {
 	list_remove(&ch->link);
-	free(ch->name);
-	free(ch->text);
+	VEC_FOR_EACH (doc, &ch->documents) {
+		free(doc->name);
+		free(doc->text);
+	}
+	vec_free(&ch->documents);
 	free(ch);
 }
 
@@ -175,12 +182,20 @@ void policy_store_each(const struct policy_store *s,
 
 static void send_change(struct change *ch);
 
+static bool writes(const struct change *ch)
+{
+	VEC_FOR_EACH (doc, &ch->documents)
+		if (doc->text)
+			return true;
+	return false;
+}
+
 static void finish(struct change *ch, const char *error)
 {
 	if (ch->done)
 		ch->done(error ? 0 : ch->generation, error, ch->aux);
 	else if (error)
-		log_warn("policy %s: not written: %s", ch->name, error);
+		log_warn("policy %s: not written: %s", ch->documents.at[0].name, error);
 	free_change(ch);
 }
 
@@ -192,7 +207,7 @@ static void committed(struct ovsdb_client *c, const struct ovsdb_client_txn_resu
 		finish(ch, NULL);
 		break;
 	case OVSDB_TXN_UNCHANGED: /* nothing to remove, or nowhere to write to yet */
-		finish(ch, ch->text ? "the Sluice database is not ready" : NULL);
+		finish(ch, writes(ch) ? "the Sluice database is not ready" : NULL);
 		break;
 	case OVSDB_TXN_TRY_AGAIN:
 		if (++ch->tries < MAX_TRIES)
@@ -210,63 +225,79 @@ static void committed(struct ovsdb_client *c, const struct ovsdb_client_txn_resu
 	}
 }
 
-static void put_document(struct change *ch, struct ovsdb_client_txn *t, const struct ovsdb_row *old)
+/* False: there is no row to count generations in yet. */
+static bool take_generation(struct change *ch, struct ovsdb_client_txn *t)
 {
 	const struct ovsdb_row *root = ovsdb_client_singleton(ch->s->db, "Sluice");
-	struct uuid id, sluice;
+	struct uuid sluice;
 
 	if (!root)
-		return;
+		return false;
 	sluice = *ovsdb_row_uuid(root);
 	ch->generation = ovsdb_row_int(root, "next_generation", 0) + 1;
 	ovsdb_client_txn_verify(t, sluice, "Sluice", "next_generation");
 	ovsdb_client_txn_set_int(t, sluice, "Sluice", "next_generation", ch->generation);
+	return true;
+}
+
+static void put_document(struct change *ch, struct ovsdb_client_txn *t, const char *name,
+			 const char *text)
+{
+	const struct ovsdb_row *old = ovsdb_client_find(ch->s->db, "Policy", "name", name);
+	struct uuid id;
+
 	if (old) {
 		id = *ovsdb_row_uuid(old);
 		/* A verdict may be under way that the replica does not show yet. */
 		ovsdb_client_txn_verify(t, id, "Policy", "status");
 	} else {
 		id = ovsdb_client_txn_insert(t, "Policy");
-		ovsdb_client_txn_set_string(t, id, "Policy", "name", ch->name);
+		ovsdb_client_txn_set_string(t, id, "Policy", "name", name);
 	}
-	ovsdb_client_txn_set_string(t, id, "Policy", "document", ch->text);
+	ovsdb_client_txn_set_string(t, id, "Policy", "document", text);
 	ovsdb_client_txn_set_int(t, id, "Policy", "generation", ch->generation);
 	ovsdb_client_txn_set_string(t, id, "Policy", "status", "");
 }
 
+static void remove_document(struct change *ch, struct ovsdb_client_txn *t, const char *name)
+{
+	const struct ovsdb_row *old = ovsdb_client_find(ch->s->db, "Policy", "name", name);
+
+	if (old)
+		ovsdb_client_txn_delete(t, *ovsdb_row_uuid(old), "Policy");
+}
+
 static void send_change(struct change *ch)
 {
-	const struct ovsdb_row *old = ovsdb_client_find(ch->s->db, "Policy", "name", ch->name);
 	struct ovsdb_client_txn *t = ovsdb_client_txn_create(ch->s->db);
 
-	if (ch->text)
-		put_document(ch, t, old);
-	else if (old)
-		ovsdb_client_txn_delete(t, *ovsdb_row_uuid(old), "Policy");
+	if (!writes(ch) || take_generation(ch, t)) {
+		VEC_FOR_EACH (doc, &ch->documents) {
+			if (doc->text)
+				put_document(ch, t, doc->name, doc->text);
+			else
+				remove_document(ch, t, doc->name);
+		}
+	}
 	ovsdb_client_txn_durable(t);
 	ovsdb_client_txn_commit(t, committed, ch);
 }
 
-static void change(struct policy_store *s, const char *name, const char *text,
-		   policy_store_done_fn done, void *aux)
-{
-	struct change *ch = xzalloc(sizeof *ch);
-	*ch = (struct change){.s = s, .name = xstrdup(name), .done = done, .aux = aux};
-	ch->text = text ? xstrdup(text) : NULL;
-	list_push_back(&s->changes, &ch->link);
-	send_change(ch);
-}
-
-void policy_store_write(struct policy_store *s, const char *name, const char *text,
+void policy_store_write(struct policy_store *s, const struct policy_write *documents, size_t n,
 			policy_store_done_fn done, void *aux)
 {
-	change(s, name, text, done, aux);
-}
+	struct change *ch = xzalloc(sizeof *ch);
 
-void policy_store_remove(struct policy_store *s, const char *name, policy_store_done_fn done,
-			 void *aux)
-{
-	change(s, name, NULL, done, aux);
+	*ch = (struct change){.s = s, .done = done, .aux = aux};
+	for (size_t i = 0; i < n; i++) {
+		const struct policy_write *w = &documents[i];
+
+		vec_push(&ch->documents,
+			 (struct document_change){xstrdup(w->name),
+						  w->text ? xstrdup(w->text) : NULL});
+	}
+	list_push_back(&s->changes, &ch->link);
+	send_change(ch);
 }
 
 void policy_store_set_status(struct policy_store *s, const char *name, int64_t generation,

@@ -53,13 +53,16 @@ bool policy_store_find(const struct policy_store *s, const char *name, struct po
 void policy_store_each(const struct policy_store *s,
 		       void (*fn)(const struct policy_document *doc, void *aux), void *aux);
 
-/* Makes or replaces a document; the same text again is a new generation too, to be judged again.
+/* What is to become of a document: text NULL: it is removed, which is no error when there is none.
+ */
+struct policy_write {
+	const char *name, *text;
+};
+/* Makes, replaces and removes n documents of different names in one transaction. All that are
+ * written get the same generation; the same text again is a new generation too, to be judged again.
  * done may be NULL. */
-void policy_store_write(struct policy_store *s, const char *name, const char *text,
+void policy_store_write(struct policy_store *s, const struct policy_write *documents, size_t n,
 			policy_store_done_fn done, void *aux);
-/* It is no error when there is none. */
-void policy_store_remove(struct policy_store *s, const char *name, policy_store_done_fn done,
-			 void *aux);
 /* The verdict about that generation of a document: reason NULL: "applied", else "rejected: reason".
  * Nothing happens when the document has changed meanwhile. */
 void policy_store_set_status(struct policy_store *s, const char *name, int64_t generation,

@@ -92,10 +92,16 @@ static int teardown(void **state)
 	return 0;
 }
 
+static void write_one(struct fixture *f, const char *name, const char *text,
+		      policy_store_done_fn fn)
+{
+	policy_store_write(f->store, &(struct policy_write){name, text}, 1, fn, f);
+}
+
 static void write_document(struct fixture *f, const char *name, const char *text)
 {
 	unsigned answers = f->answers;
-	policy_store_write(f->store, name, text, done, f);
+	write_one(f, name, text, done);
 	UNTIL(f, f->answers > answers);
 	assert_string_equal(f->error, "");
 }
@@ -157,7 +163,7 @@ static void a_late_verdict_changes_nothing(void **state)
 	write_document(f, "default", "two");
 	policy_store_set_status(f->store, "default", 1, NULL);
 	/* Written, judged and overwritten without a turn of the loop in between. */
-	policy_store_write(f->store, "default", "three", NULL, NULL);
+	write_one(f, "default", "three", NULL);
 	policy_store_set_status(f->store, "default", 2, NULL);
 	UNTIL(f, find(f, "default").generation == 3);
 	write_document(f, "x", ""); /* everything before it has been answered */
@@ -184,11 +190,11 @@ static void a_document_is_removed(void **state)
 	UNTIL(f, policy_store_is_ready(f->store));
 	write_document(f, "default", "x");
 	f->changes = f->answers = 0;
-	policy_store_remove(f->store, "default", done, f);
+	write_one(f, "default", NULL, done);
 	UNTIL(f, f->changes && f->answers && !policy_store_count(f->store));
 	assert_int_equal(policy_store_count(f->store), 0);
 	f->answers = 0;
-	policy_store_remove(f->store, "default", done, f);
+	write_one(f, "default", NULL, done);
 	assert_int_equal(f->answers, 0); /* not from inside the call */
 	UNTIL(f, f->answers == 1);
 	assert_string_equal(f->error, "");
@@ -197,7 +203,7 @@ static void a_document_is_removed(void **state)
 static void writing_before_it_is_ready_is_an_error(void **state)
 {
 	struct fixture *f = *state;
-	policy_store_write(f->store, "default", "x", done, f);
+	write_one(f, "default", "x", done);
 	assert_int_equal(f->answers, 0);
 	UNTIL(f, f->answers == 1);
 	assert_string_not_equal(f->error, "");
