@@ -11,6 +11,7 @@
 #include "datapath/core/counters.h"
 #include "datapath/flow/extract.h"
 #include "datapath/flow/program.h"
+#include "datapath/observe/observer.h"
 #include "datapath/port/port.h"
 
 enum { RECIRC_MAX = 256, STAGE_PKTS = BURST_MAX, RECIRC_DEPTH_MAX = 8 };
@@ -43,10 +44,13 @@ struct packet {
 struct tx_stage { /* packets on their way to one port */
 	uint32_t port_id;
 	uint16_t n;
+	/* From so many on exec_output() takes the long way: STAGE_PKTS, or 1 while somebody
+	 * watches what leaves by the port. */
+	uint16_t plain;
 	struct rte_mbuf *pkt[STAGE_PKTS];
+	struct packet_cause cause[STAGE_PKTS]; /* while watched */
 };
 
-struct observer; /* observe/observer.h */
 struct conn_node;
 
 struct exec {
@@ -87,6 +91,9 @@ bool exec_policed(struct exec *x, const struct program *prog, struct rte_mbuf *m
 /* The commonest program: one output. */
 static inline void exec_output(struct exec *x, struct rte_mbuf *m, uint32_t out_port);
 void exec_flush_port(struct exec *x, struct tx_stage *s);
+void exec_staged(struct exec *x, struct tx_stage *s); /* exec_output()'s long way */
+/* x->observer is another, or wants something else: which ports are watched? */
+void exec_watch(struct exec *x);
 void exec_flush(struct exec *x); /* everything staged; end of an iteration */
 struct tx_stage *exec_stage_create(struct exec *x, uint32_t port_id); /* NULL without memory */
 uint64_t exec_held(const struct exec *x, uint32_t in_port);
@@ -102,6 +109,6 @@ static inline void exec_output(struct exec *x, struct rte_mbuf *m, uint32_t out_
 	if (!s->n)
 		x->pending[x->n_pending++] = out_port;
 	s->pkt[s->n++] = m;
-	if (s->n == STAGE_PKTS)
-		exec_flush_port(x, s);
+	if (s->n >= s->plain)
+		exec_staged(x, s);
 }

@@ -34,6 +34,13 @@ void exec_destroy(struct exec *x)
 	free(x);
 }
 
+static void watch_stage(const struct exec *x, struct tx_stage *s)
+{
+	bool watched = x->observer && observer_wants_out(x->observer, s->port_id);
+
+	s->plain = watched ? 1 : STAGE_PKTS;
+}
+
 struct tx_stage *exec_stage_create(struct exec *x, uint32_t port_id)
 {
 	struct tx_stage *s = NULL;
@@ -41,9 +48,25 @@ struct tx_stage *exec_stage_create(struct exec *x, uint32_t port_id)
 	if (port_id < PORT_ID_MAX && !posix_memalign((void **)&s, SL_CACHE_LINE, sizeof *s)) {
 		memset(s, 0, sizeof *s);
 		s->port_id = port_id;
+		watch_stage(x, s);
 		x->stage[port_id] = s;
 	}
 	return s;
+}
+
+void exec_watch(struct exec *x)
+{
+	for (uint32_t p = 0; p < PORT_ID_MAX; p++)
+		if (x->stage[p])
+			watch_stage(x, x->stage[p]);
+}
+
+void exec_staged(struct exec *x, struct tx_stage *s)
+{
+	if (x->observer)
+		s->cause[s->n - 1] = x->observer->cause;
+	if (s->n == STAGE_PKTS)
+		exec_flush_port(x, s);
 }
 
 void exec_drop(struct exec *x, struct rte_mbuf *m, uint32_t port_id, enum drop_reason why)
@@ -123,7 +146,7 @@ void exec_flush_port(struct exec *x, struct tx_stage *s)
 			break;
 		}
 	if (SL_UNLIKELY(x->observer != NULL))
-		observer_out(x->observer, s->pkt, n, s->port_id);
+		observer_out(x->observer, s->pkt, s->cause, n, s->port_id);
 	if (SL_UNLIKELY(!port || !f.c)) {
 		if (f.c)
 			counter_add(&f.c->drop[DROP_TX_PORT_GONE], n);

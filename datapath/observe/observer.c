@@ -231,17 +231,19 @@ static void take_rx(struct observer *o, struct rte_mbuf *m, uint32_t port_id, ui
 void observer_rx(struct observer *o, struct rte_mbuf **pkts, unsigned n, uint32_t port_id,
 		 uint64_t tsc)
 {
-	/* Who leaves or is dropped at an output is to be told by which rule it came there. */
-	bool all = o->set->any_wants & (OBSERVE_OUT | OBSERVE_DROP);
 	uint32_t of = skip_whole(o, candidates(o, port_id, OBSERVE_IN | OBSERVE_TRACE), n);
 
-	o->burst_tsc = tsc;
-	observer_running(o, NULL, LEVEL_NONE);
-	o->live |= all;
-	for (unsigned i = 0; all && i < n; i++)
-		put_mark(pkts[i], tsc, 0);
+	o->cause = (struct packet_cause){.rx_tsc = tsc};
 	for (unsigned i = 0; of && i < n; i++)
 		take_rx(o, pkts[i], port_id, tsc, of);
+}
+
+const struct packet_origin *observer_keep(struct observer *o, const struct packet_origin *origin)
+{
+	struct packet_origin *kept = &o->passing[o->n_passing++ % OBSERVER_PASSING];
+
+	*kept = *origin;
+	return kept;
 }
 
 void observer_lookup(struct observer *o, struct rte_mbuf *m, uint32_t port_id,
@@ -285,7 +287,15 @@ void observer_lookup(struct observer *o, struct rte_mbuf *m, uint32_t port_id,
 	event_ring_commit(o->ring);
 }
 
-static void take_out(struct observer *o, struct rte_mbuf *m, uint32_t port_id, uint32_t of)
+static void mark_with(struct rte_mbuf *m, const struct packet_cause *cause)
+{
+	put_mark(m, cause->rx_tsc, 0);
+	packet_mark_of(m)->origin = cause->origin;
+	packet_mark_of(m)->level = cause->level;
+}
+
+static void take_out(struct observer *o, struct rte_mbuf *m, const struct packet_cause *cause,
+		     uint32_t port_id, uint32_t of)
 {
 	struct packet_mark *mark = packet_mark_of(m);
 	uint32_t snap = 0, slots = of ? choose(o, m, of, &snap) : 0;
@@ -294,7 +304,7 @@ static void take_out(struct observer *o, struct rte_mbuf *m, uint32_t port_id, u
 	if (!packet_is_marked(m)) {
 		if (!slots)
 			return;
-		put_mark(m, o->burst_tsc, 0);
+		mark_with(m, cause);
 	}
 	if (!slots && !mark->token)
 		return;
@@ -316,15 +326,19 @@ static void take_out(struct observer *o, struct rte_mbuf *m, uint32_t port_id, u
 	event_ring_commit(o->ring);
 }
 
-void observer_out(struct observer *o, struct rte_mbuf **pkts, unsigned n, uint32_t port_id)
+void observer_out(struct observer *o, struct rte_mbuf **pkts, const struct packet_cause *cause,
+		  unsigned n, uint32_t port_id)
 {
 	uint32_t of = skip_whole(o, candidates(o, port_id, OBSERVE_OUT), n);
 
+	o->sending = pkts;
+	o->sending_cause = cause;
+	o->n_sending = observer_wants_out(o, port_id) ? n : 0;
 	if (!of && !o->followed)
 		return;
 	for (unsigned i = 0; i < n; i++)
 		if (of || packet_is_marked(pkts[i]))
-			take_out(o, pkts[i], port_id, of);
+			take_out(o, pkts[i], &cause[i], port_id, of);
 }
 
 /* Segments of a large packet are in buffers that carry the mark of whoever had them before. */
@@ -334,20 +348,29 @@ static bool is_own(const struct observer *o, struct rte_mbuf *m)
 	       (!packet_mark_of(m)->token || o->last_token - packet_mark_of(m)->token < OWN_TOKENS);
 }
 
+/* Why it came to where it is dropped. */
+static struct packet_mark mark_at_drop(const struct observer *o, struct rte_mbuf *m, bool at_port)
+{
+	const struct packet_cause *cause = at_port ? NULL : &o->cause;
+
+	if (is_own(o, m))
+		return *packet_mark_of(m);
+	for (unsigned i = 0; at_port && i < o->n_sending; i++)
+		if (o->sending[i] == m)
+			cause = &o->sending_cause[i];
+	if (!cause)
+		return (struct packet_mark){.rx_tsc = o->cause.rx_tsc};
+	return (struct packet_mark){
+		.rx_tsc = cause->rx_tsc, .origin = cause->origin, .level = cause->level};
+}
+
 void observer_drop(struct observer *o, struct rte_mbuf *m, uint32_t port_id, enum drop_reason why,
 		   bool at_port)
 {
-	struct packet_mark mark = {.rx_tsc = o->burst_tsc};
+	struct packet_mark mark = mark_at_drop(o, m, at_port);
 	uint32_t snap = 0, slots = 0, len, policy_slot = o->policy_slot;
 
 	o->policy_slot = 0;
-
-	if (is_own(o, m))
-		mark = *packet_mark_of(m);
-	else if (!at_port) {
-		mark.origin = o->origin;
-		mark.level = o->level;
-	}
 	slots = choose(o, m, candidates(o, port_id, OBSERVE_DROP), &snap);
 	if (!slots && !mark.token)
 		return;
@@ -376,6 +399,10 @@ void observer_note(struct observer *o, struct rte_mbuf *m, uint32_t port_id,
 	uint32_t token = packet_is_marked(m) ? packet_mark_of(m)->token : 0;
 	struct event_note *e;
 
+	/* What waits keeps the time of its arrival with it. */
+	if (kind == EVENT_HELD && !packet_is_marked(m) &&
+	    o->set->any_wants & (OBSERVE_OUT | OBSERVE_DROP))
+		put_mark(m, o->cause.rx_tsc, 0);
 	if (!token)
 		return;
 	e = begin(o, kind, sizeof *e, 0, token, port_id);

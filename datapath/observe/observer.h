@@ -24,7 +24,7 @@
 struct program;
 
 enum { OBSERVE_IN = 1, OBSERVE_OUT = 2, OBSERVE_DROP = 4, OBSERVE_TRACE = 8 };
-enum { PROBES_MAX = 8, SNAPLEN_MAX = 65535 };
+enum { PROBES_MAX = 8, SNAPLEN_MAX = 65535, OBSERVER_PASSING = 256 };
 
 struct probe { /* constant once published */
 	uint32_t id;
@@ -46,12 +46,21 @@ enum cache_level { LEVEL_NONE, LEVEL_FAST, LEVEL_MASK, LEVEL_MISS, LEVEL_UNCACHE
 extern const char *const cache_level_names[LEVEL_N];
 
 /* Lives in the packet buffer (a dynamic field), valid when the buffer has packet_mark_flag. Only
- * packets that somebody follows have it, or all when a probe wants leaving packets. */
+ * packets that somebody follows have it, and those that wait in a queue while somebody watches what
+ * leaves. */
 struct packet_mark {
 	uint64_t rx_tsc;
 	const struct packet_origin *origin; /* NULL: none; valid until the iteration ends */
 	uint32_t token;                     /* 0: nobody follows this packet */
 	uint8_t level, pad[3];
+};
+
+/* Of a packet on its way to a port whose leaving packets somebody watches: what a mark would say,
+ * without a write to the packet's buffer. */
+struct packet_cause {
+	uint64_t rx_tsc;
+	const struct packet_origin *origin;
+	uint8_t level;
 };
 
 struct event_mark { /* the same by value */
@@ -124,10 +133,15 @@ struct observer { /* one per poll thread, exists while a probe does and until th
 	bool dirty;    /* events since the last mark */
 	bool live;     /* some packets of this iteration are marked … */
 	bool followed; /* … and some of those have tokens */
-	/* of the packets in work: for drops of packets that nobody follows */
-	uint64_t burst_tsc;
-	const struct packet_origin *origin;
-	uint8_t level;
+	/* of the packets in work, for those that nobody follows */
+	struct packet_cause cause;
+	/* The burst that is being sent to a port, for what the port does not take. */
+	struct rte_mbuf **sending;
+	const struct packet_cause *sending_cause;
+	unsigned n_sending;
+	/* Origins of packets without a cache entry: they must live until the iteration ends. */
+	struct packet_origin passing[OBSERVER_PASSING];
+	unsigned n_passing;
 	uint32_t policy_slot; /* as in struct event_drop: of the drop to come */
 	/* per slot; start again when another probe takes it */
 	uint32_t probe_id[PROBES_MAX], countdown[PROBES_MAX];
@@ -174,13 +188,21 @@ struct observed_lookup {
 static inline void observer_running(struct observer *o, const struct packet_origin *origin,
 				    enum cache_level level)
 {
-	o->origin = origin;
-	o->level = (uint8_t)level;
+	o->cause.origin = origin;
+	o->cause.level = (uint8_t)level;
+}
+/* A copy of it that lasts as long as a mark needs it. */
+const struct packet_origin *observer_keep(struct observer *o, const struct packet_origin *origin);
+/* Does somebody watch what leaves by this port, or is lost there? Its packets come with causes. */
+static inline bool observer_wants_out(const struct observer *o, uint32_t port_id)
+{
+	return o->set->port_wants[port_id] & (OBSERVE_OUT | OBSERVE_DROP);
 }
 void observer_lookup(struct observer *o, struct rte_mbuf *m, uint32_t port_id,
 		     const struct observed_lookup *l);
 /* Staged packets on their way to a port, as they are before the device's needs are met. */
-void observer_out(struct observer *o, struct rte_mbuf **pkts, unsigned n, uint32_t port_id);
+void observer_out(struct observer *o, struct rte_mbuf **pkts, const struct packet_cause *cause,
+		  unsigned n, uint32_t port_id);
 /* at_port: port_id is the output, not the ingress port. */
 void observer_drop(struct observer *o, struct rte_mbuf *m, uint32_t port_id, enum drop_reason why,
 		   bool at_port);

@@ -173,6 +173,9 @@ unsigned hits_run(struct poll_thread *t, struct burst *b, uint32_t in_port, stru
 			if (mf->flags & MF_REWRITE)
 				for (unsigned k = first; k < i; k++)
 					rewrite(mf, b->pkt[k], &b->ofs[k]);
+			if (SL_UNLIKELY(t->observing != NULL))
+				observer_running(t->observing, &mf->info->origin,
+						 b->probed >> first & 1 ? LEVEL_MASK : LEVEL_FAST);
 			for (unsigned k = first; k < i; k++)
 				exec_output(t->exec, b->pkt[k], mf->out_port);
 			continue;

@@ -67,7 +67,8 @@ static void look_up_again(struct poll_thread *t, struct burst *b, struct packet 
 			exec_drop(t->exec, p[i].m, in_port, DROP_FROZEN_GONE);
 		return;
 	}
-	if (SL_UNLIKELY(t->observing != NULL)) { /* who watches sees them one by one */
+	/* Who is followed is seen one by one. */
+	if (SL_UNLIKELY(t->observing != NULL) && t->observing->live) {
 		for (unsigned i = 0; i < n; i++) {
 			b->pkt[i] = p[i].m;
 			extract_whole(b, i, &p[i]);

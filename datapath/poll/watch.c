@@ -85,6 +85,7 @@ void watch_command(struct poll_thread *t)
 		return;
 	observer_use(t->observer, set);
 	t->observing = t->exec->observer = set ? t->observer : NULL;
+	exec_watch(t->exec);
 	if (!began)
 		return;
 	/* Packets from before carry no mark yet. */
@@ -149,7 +150,7 @@ void watch_resolved(struct poll_thread *t, struct packet *p, const struct flow_k
 {
 	struct observed_lookup l = {
 		.level = level,
-		.origin = &r->origin,
+		.origin = observer_keep(t->observing, &r->origin),
 		.key = key,
 		.prog = prog,
 	};
