@@ -63,6 +63,30 @@ uint64_t hash_bytes(const void *p, size_t n)
 	return hash_bytes_keyed(p, n, process_key);
 }
 
+uint64_t hash_pair(uint64_t a, uint64_t b, uint32_t tail)
+{
+	uint64_t v0 = process_key[0] ^ 0x736f6d6570736575ull;
+	uint64_t v1 = process_key[1] ^ 0x646f72616e646f6dull;
+	uint64_t v2 = process_key[0] ^ 0x6c7967656e657261ull;
+	uint64_t v3 = process_key[1] ^ 0x7465646279746573ull;
+	uint64_t last = (uint64_t)19 << 56 | (tail & 0xffffff);
+
+	v3 ^= a;
+	SIP_ROUND;
+	v0 ^= a;
+	v3 ^= b;
+	SIP_ROUND;
+	v0 ^= b;
+	v3 ^= last;
+	SIP_ROUND;
+	v0 ^= last;
+	v2 ^= 0xff;
+	SIP_ROUND;
+	SIP_ROUND;
+	SIP_ROUND;
+	return v0 ^ v1 ^ v2 ^ v3;
+}
+
 uint64_t hash_string(const char *s)
 {
 	return hash_bytes(s, strlen(s));

@@ -7,6 +7,8 @@
 /* Uses a process-wide random key drawn at start. */
 uint64_t hash_bytes(const void *p, size_t n);
 uint64_t hash_bytes_keyed(const void *p, size_t n, const uint64_t key[2]);
+/* The same over the 19 bytes of two words and the low 24 bits of `tail`, without their loop. */
+uint64_t hash_pair(uint64_t a, uint64_t b, uint32_t tail);
 uint64_t hash_string(const char *s);
 /* Replaces the process key: only for reproducible tests and replay, before any table exists. */
 void hash_set_key(const uint64_t key[2]);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* One tracked connection: 320 bytes in five cache lines.
+/* One tracked connection: 256 bytes in four cache lines.
  *
- * Lines 0 and 1 are the two hash nodes, original and reply direction; line 2 is what changes
- * rarely; lines 3 and 4 are one direction's mutable state each, so that two poll threads that carry
- * the two directions do not write the same line.
+ * Lines 0 and 1 are the two hash nodes, original and reply direction; line 2 is all that a packet
+ * of an established connection reads or writes besides its node; line 3 is what few packets ask
+ * for. The two directions share line 2: a TCP packet moves the windows of both ends, whichever
+ * thread carries it, and one of any other protocol writes there once a second.
  *
  * Memory of connections is never given back to the system and never becomes anything else: a
  * stale pointer (in a thread's cache) always points at some connection, and `live` with the tuple
@@ -18,12 +19,11 @@
 enum { CONN_ORIG, CONN_REPLY };
 
 struct conn_node {
-	struct conn_node *next; /* hash chain; W: shard lock (release)  R: any */
-	uint32_t hash;          /* W: before it is linked */
-	uint8_t dir;            /* CONN_ORIG or CONN_REPLY; constant */
-	uint8_t live;           /* 1 from linking to unlinking; W: shard lock  R: any */
-	uint8_t shard;          /* W: before it is linked */
-	uint8_t pad;
+	uint32_t hash; /* low bits; W: before it is linked */
+	uint8_t dir;   /* CONN_ORIG or CONN_REPLY; constant */
+	uint8_t live;  /* 1 from linking to unlinking; W: shard lock  R: any */
+	uint8_t shard; /* W: before it is linked */
+	uint8_t pad[9];
 	struct ct_tuple tuple; /* W: before it is linked */
 };
 _Static_assert(sizeof(struct conn_node) == SL_CACHE_LINE, "one line");
@@ -33,13 +33,14 @@ _Static_assert(sizeof(struct conn_node) == SL_CACHE_LINE, "one line");
 struct conn_side {
 	uint32_t seen_ms; /* last packet, truncated, at most one write a second; W: this direction
 			     R: any */
-	/* W: conn.lock  R: conn.lock, dumps */
+	/* W: conn.lock, and packets of an established connection that only move them on, a word at
+	 * a time (tracker_tcp_follow)  R: any */
 	uint32_t seq_lo;  /* end of what it sent */
 	uint32_t seq_hi;  /* end of what it may send */
 	uint32_t max_win; /* largest window it offered, unscaled */
-	uint8_t wscale;   /* factor | WSCALE_* (tracker_tcp.c) */
-	uint8_t tcp;      /* enum conn_tcp */
-} SL_CACHE_ALIGNED;
+	uint8_t wscale;   /* factor | WSCALE_* (tracker_tcp.c); W: conn.lock */
+	uint8_t tcp;      /* enum conn_tcp; W: conn.lock  R: any */
+};
 
 /* States of one end, in the order and with the names in which ovs-appctl shows them. */
 enum conn_tcp {
@@ -70,25 +71,30 @@ struct ct_conn {
 	/* line 2 */
 	rte_spinlock_t lock; /* of tracker state, mark and label */
 	uint32_t mark;       /* W: lock  R: any */
-	uint64_t label[2];   /* W: lock  R: any; bytes as in the key */
 	uint32_t timeout_ms; /* of its present state; W: lock  R: any */
 	uint16_t port_id;    /* ingress port of its first packet; constant */
 	uint16_t nat;        /* NAT_* of flow/action.h; constant */
-	uint8_t phase;       /* enum conn_phase; W: lock */
+	uint8_t phase;       /* enum conn_phase; W: lock  R: any */
 	uint8_t half_open;   /* 1: in its port's list; W: the port's lock  R: any */
-	uint8_t home;        /* shard whose memory it is; constant */
 	uint8_t alg;         /* enum ct_alg; constant */
 	uint8_t related;     /* 1: another connection announced it; constant */
-	uint8_t pad[3];
-	struct list half_link;     /* under the port's lock */
-	struct ct_conn *free_next; /* shard's free or dead list; under the shard's lock */
 	struct conn_side side[2];
-} SL_CACHE_ALIGNED;
-_Static_assert(sizeof(struct ct_conn) == 5 * SL_CACHE_LINE, "five lines");
+	/* line 3 */
+	uint64_t label[2] SL_CACHE_ALIGNED; /* W: lock  R: any; bytes as in the key */
+	struct list half_link;              /* under the port's lock */
+	struct ct_conn *free_next;          /* shard's dead list; under the shard's lock */
+} __attribute__((aligned(256)));
+_Static_assert(sizeof(struct ct_conn) == 4 * SL_CACHE_LINE, "four lines");
+_Static_assert(offsetof(struct ct_conn, label) == 3 * SL_CACHE_LINE, "line 3");
 
+/* By where it lies: asking the node would mean waiting for its line. */
+static inline unsigned conn_node_dir(const struct conn_node *n)
+{
+	return (uintptr_t)n / sizeof *n & 1;
+}
 static inline struct ct_conn *conn_of(struct conn_node *n)
 {
-	return (struct ct_conn *)(void *)(n - n->dir);
+	return (struct ct_conn *)(void *)(n - conn_node_dir(n));
 }
 static inline bool conn_node_is_live(const struct conn_node *n)
 {

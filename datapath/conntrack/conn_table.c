@@ -1,41 +1,73 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Invariants of a shard: n_nodes live nodes are in the chains, each in the bucket of its hash;
- * FIRST_BUCKETS <= n_buckets <= max(FIRST_BUCKETS, n_nodes at its highest). A split moves nodes
- * between two chains while readers walk: a reader that found nothing compares `splits` and looks
- * again when it changed or is odd. */
+/* Invariants of a shard: n_nodes live nodes are in the buckets, each in that of its hash, its slot
+ * naming its address and hash; FIRST_BUCKETS <= n_buckets <= BUCKETS_MAX. A split moves entries
+ * between two buckets while readers walk: a reader that found nothing compares `splits` and looks
+ * again when it changed or is odd. What a reader finds is compared with the node itself. */
 #include "datapath/conntrack/conn_table.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
-#include "datapath/base/block_stock.h"
+#include "datapath/conntrack/conn_memory.h"
 #include "datapath/core/rcu.h"
 
-enum { FIRST_BUCKETS_LOG = 5, FIRST_BUCKETS = 1 << FIRST_BUCKETS_LOG, SEGMENTS = 22 };
-enum { CHUNKS_STEP = 64 };
+enum {
+	FIRST_BUCKETS_LOG = 2,
+	FIRST_BUCKETS = 1 << FIRST_BUCKETS_LOG,
+	BUCKETS_MAX = CT_HASH_TURNED, /* higher bits do not choose a bucket */
+	SEGMENTS = 22 - FIRST_BUCKETS_LOG + 1,
+	SLOTS = 7,
+	/* Entries per bucket on average. Three leave one bucket in twelve with a second line; four
+	 * would save 11 bytes a connection and make it one in seven. */
+	LOAD = 3,
+};
+
+/* An entry: bits 6 to 46 of a node's address, the lower 6 bits of its hash below, 17 more above. */
+#define ENTRY_ADDR 0x00007fffffffffc0ull
+enum { ENTRY_HIGH_SHIFT = 47, ENTRY_LOW_BITS = 6 };
+
+struct bucket {
+	uint64_t slot[SLOTS]; /* 0: free; W: shard lock (release)  R: any */
+	struct bucket *next;  /* when seven are not enough; W: shard lock (release)  R: any */
+} SL_CACHE_ALIGNED;
+_Static_assert(sizeof(struct bucket) == SL_CACHE_LINE, "one line");
 
 struct shard {
 	rte_spinlock_t lock;
 	uint32_t splits;    /* odd: a split is going on; W: lock  R: any */
 	uint32_t n_buckets; /* W: lock (release)  R: any */
 	uint32_t n_nodes;   /* W: lock */
-	/* Segment 0 has FIRST_BUCKETS heads, segment i > 0 FIRST_BUCKETS << (i - 1); W: lock */
-	struct conn_node **segment[SEGMENTS];
-	struct ct_conn *free, *dead; /* W: lock */
-	struct ct_conn **chunk;      /* array; W: lock; old ones freed after a grace period */
-	uint32_t n_chunks, cap_chunks;
-	struct conn_node *first[FIRST_BUCKETS];
+	/* Segment 0 is `first`, segment i > 0 has FIRST_BUCKETS << (i - 1); W: lock */
+	struct bucket *segment[SEGMENTS];
+	struct ct_conn *dead; /* W: lock */
+	struct bucket *spare; /* W: lock */
+	struct bucket first[FIRST_BUCKETS];
 } SL_CACHE_ALIGNED;
 
 static struct shard shards[CONN_SHARDS];
-static uint64_t n_bytes; /* atomic */
 
 static inline unsigned shard_of(uint64_t hash)
 {
 	return (unsigned)(hash >> 56);
 }
 
-static inline struct conn_node **head_of(struct shard *s, uint32_t i)
+static inline uint64_t entry_of(const struct conn_node *n, uint32_t hash)
+{
+	return (uintptr_t)n | (hash & ((1 << ENTRY_LOW_BITS) - 1)) |
+	       (uint64_t)(hash >> ENTRY_LOW_BITS) << ENTRY_HIGH_SHIFT;
+}
+
+static inline struct conn_node *node_of(uint64_t entry)
+{
+	return (struct conn_node *)(uintptr_t)(entry & ENTRY_ADDR);
+}
+
+static inline uint32_t hash_of(uint64_t entry)
+{
+	return (uint32_t)(entry & ((1 << ENTRY_LOW_BITS) - 1)) |
+	       (uint32_t)(entry >> ENTRY_HIGH_SHIFT) << ENTRY_LOW_BITS;
+}
+
+static inline struct bucket *bucket_at(struct shard *s, uint32_t i)
 {
 	unsigned seg;
 
@@ -45,7 +77,7 @@ static inline struct conn_node **head_of(struct shard *s, uint32_t i)
 	return &s->segment[seg][i - ((uint32_t)FIRST_BUCKETS << (seg - 1))];
 }
 
-static inline uint32_t bucket_of(uint32_t hash, uint32_t n_buckets)
+static inline uint32_t index_of(uint32_t hash, uint32_t n_buckets)
 {
 	uint32_t mask = UINT32_MAX >> __builtin_clz(n_buckets - 1), i = hash & mask;
 
@@ -59,13 +91,30 @@ static inline uint32_t buckets(const struct shard *s)
 	return n ? n : FIRST_BUCKETS;
 }
 
-static struct conn_node *walk(struct shard *s, const struct ct_tuple *t, uint32_t hash)
+static inline struct bucket *bucket_of(struct shard *s, uint64_t hash)
 {
-	struct conn_node *n = rcu_load(head_of(s, bucket_of(hash, buckets(s))));
+	return bucket_at(s, index_of((uint32_t)hash, buckets(s)));
+}
 
-	while (n && !(n->hash == hash && ct_tuple_equal(&n->tuple, t) && conn_node_is_live(n)))
-		n = rcu_load(&n->next);
-	return n;
+static inline bool may_be(uint64_t entry, uint64_t want)
+{
+	return !((entry ^ want) & ~ENTRY_ADDR) && entry & ENTRY_ADDR;
+}
+
+/* ---- looking ---- */
+static struct conn_node *walk(const struct bucket *b, const struct ct_tuple *t, uint32_t hash)
+{
+	uint64_t want = entry_of(NULL, hash & (2 * CT_HASH_TURNED - 1));
+
+	for (; b; b = rcu_load(&b->next))
+		for (unsigned i = 0; i < SLOTS; i++) {
+			uint64_t e = rcu_load(&b->slot[i]);
+			struct conn_node *n = node_of(e);
+
+			if (may_be(e, want) && ct_tuple_equal(&n->tuple, t) && conn_node_is_live(n))
+				return n;
+		}
+	return NULL;
 }
 
 struct conn_node *conn_table_find_hashed(const struct ct_tuple *t, uint64_t hash)
@@ -74,7 +123,7 @@ struct conn_node *conn_table_find_hashed(const struct ct_tuple *t, uint64_t hash
 
 	for (;;) {
 		uint32_t splits = __atomic_load_n(&s->splits, __ATOMIC_ACQUIRE);
-		struct conn_node *n = walk(s, t, (uint32_t)hash);
+		struct conn_node *n = walk(bucket_of(s, hash), t, (uint32_t)hash);
 
 		if (SL_LIKELY(n != NULL))
 			return n;
@@ -84,166 +133,188 @@ struct conn_node *conn_table_find_hashed(const struct ct_tuple *t, uint64_t hash
 	}
 }
 
-void conn_table_prefetch(uint64_t hash)
-{
-	struct shard *s = &shards[shard_of(hash)];
-
-	__builtin_prefetch(head_of(s, bucket_of((uint32_t)hash, buckets(s))));
-}
-
-void conn_table_prefetch_node(uint64_t hash)
-{
-	struct shard *s = &shards[shard_of(hash)];
-
-	__builtin_prefetch(rcu_load(head_of(s, bucket_of((uint32_t)hash, buckets(s)))));
-}
-
 struct conn_node *conn_table_find(const struct ct_tuple *t)
 {
 	return conn_table_find_hashed(t, ct_tuple_hash(t));
 }
 
-/* ---- memory, under the shard's lock ---- */
-/* Chunks are cut from blocks that the kernel may back with huge pages: connections lie all over
- * memory, and a look-up that also misses the TLB twice costs several times as much. */
-static struct block_stock stock;
-
-void conn_table_prepare(void)
+void conn_table_prefetch(uint64_t hash)
 {
-	/* The first connection makes the first block itself: who tracks nothing pays nothing. */
-	if (__atomic_load_n(&stock.n_taken, __ATOMIC_RELAXED))
-		block_stock_prepare(&stock);
+	__builtin_prefetch(bucket_of(&shards[shard_of(hash)], hash));
 }
 
-static struct ct_conn *cut_chunk(void)
+void conn_table_prefetch_node(uint64_t hash)
 {
-	static rte_spinlock_t lock = RTE_SPINLOCK_INITIALIZER;
-	static uint8_t *block;
-	static size_t left;
-	const size_t bytes = CONN_CHUNK * sizeof(struct ct_conn);
-	void *c = NULL;
+	const struct bucket *b = bucket_of(&shards[shard_of(hash)], hash);
+	uint64_t want = entry_of(NULL, (uint32_t)hash & (2 * CT_HASH_TURNED - 1));
 
-	rte_spinlock_lock(&lock);
-	if (left < bytes) {
-		block = block_stock_take(&stock);
-		left = block ? BLOCK_STOCK_BYTES : 0;
+	__builtin_prefetch(b->next);
+	for (unsigned i = 0; i < SLOTS; i++) {
+		uint64_t e = rcu_load(&b->slot[i]);
+
+		if (may_be(e, want)) {
+			__builtin_prefetch(node_of(e));
+			return;
+		}
 	}
-	if (left) {
-		left -= bytes;
-		c = block + left;
-		__atomic_add_fetch(&n_bytes, bytes, __ATOMIC_RELAXED);
-	}
-	rte_spinlock_unlock(&lock);
-	return c;
 }
 
-static bool add_chunk(struct shard *s, uint8_t home)
+/* ---- buckets, under the shard's lock ---- */
+static void clear_bucket(struct bucket *b)
 {
-	struct ct_conn *c, **list;
+	memset(b, 0, sizeof *b);
+}
 
-	if (s->n_chunks == s->cap_chunks) {
-		uint32_t cap = s->cap_chunks ? s->cap_chunks * 2 : CHUNKS_STEP;
+/* n more second lines in s->spare. */
+static bool have_spare(struct shard *s, unsigned n)
+{
+	for (struct bucket *b = s->spare; b && n; b = b->next)
+		n--;
+	while (n--) {
+		struct bucket *b = conn_memory_buckets(sizeof *b);
 
-		list = malloc(cap * sizeof *list);
-		if (!list)
+		if (!b)
 			return false;
-		if (s->n_chunks)
-			memcpy(list, s->chunk, s->n_chunks * sizeof *list);
-		rcu_free_later(s->chunk);
-		s->chunk = list;
-		s->cap_chunks = cap;
+		b->next = s->spare;
+		s->spare = b;
 	}
-	c = cut_chunk();
-	if (!c)
-		return false;
-	memset(c, 0, CONN_CHUNK * sizeof *c);
-	for (unsigned i = 0; i < CONN_CHUNK; i++) {
-		c[i].home = home;
-		c[i].node[CONN_REPLY].dir = CONN_REPLY;
-		c[i].free_next = s->free;
-		s->free = &c[i];
-	}
-	s->chunk[s->n_chunks] = c;
-	__atomic_store_n(&s->n_chunks, s->n_chunks + 1, __ATOMIC_RELEASE);
 	return true;
 }
 
-static struct ct_conn *take(struct shard *s, uint8_t home)
+static struct bucket *take_spare(struct shard *s)
 {
-	struct ct_conn *c;
+	struct bucket *b = s->spare;
 
-	if (!s->free && !add_chunk(s, home))
-		return NULL;
-	c = s->free;
-	s->free = c->free_next;
-	return c;
+	s->spare = b->next;
+	clear_bucket(b);
+	return b;
 }
 
-/* ---- chains, under the shard's lock ---- */
-static bool has_room_for(struct shard *s, uint32_t bucket)
+/* NULL: no memory. */
+static uint64_t *free_slot(struct shard *s, struct bucket *b)
 {
-	unsigned seg = 32u - FIRST_BUCKETS_LOG - (unsigned)__builtin_clz(bucket);
-	size_t n = (size_t)FIRST_BUCKETS << (seg - 1);
+	for (;; b = b->next) {
+		for (unsigned i = 0; i < SLOTS; i++)
+			if (!b->slot[i])
+				return &b->slot[i];
+		if (b->next)
+			continue;
+		if (!have_spare(s, 1))
+			return NULL;
+		rcu_store(&b->next, take_spare(s));
+	}
+}
 
-	if (seg >= SEGMENTS)
+static bool has_room_for(struct shard *s, uint32_t i)
+{
+	unsigned seg;
+
+	if (i >= BUCKETS_MAX)
 		return false;
-	if (s->segment[seg])
-		return true;
-	s->segment[seg] = calloc(n, sizeof(struct conn_node *));
-	if (s->segment[seg])
-		__atomic_add_fetch(&n_bytes, n * sizeof(struct conn_node *), __ATOMIC_RELAXED);
+	seg = 32u - FIRST_BUCKETS_LOG - (unsigned)__builtin_clz(i);
+	if (!s->segment[seg])
+		s->segment[seg] = conn_memory_buckets(((size_t)FIRST_BUCKETS << (seg - 1)) *
+						      sizeof(struct bucket));
 	return s->segment[seg];
 }
 
-/* One more bucket: the nodes of the one whose hashes it shares are dealt out anew. */
+/* Where the next entry of a bucket that is dealt out goes. */
+struct dealer {
+	struct bucket *b;
+	unsigned n;
+};
+
+static void deal(struct shard *s, struct dealer *d, uint64_t e)
+{
+	if (d->n == SLOTS) {
+		if (!d->b->next)
+			rcu_store(&d->b->next, take_spare(s));
+		d->b = d->b->next;
+		d->n = 0;
+	}
+	rcu_store(&d->b->slot[d->n++], e);
+}
+
+/* Nothing behind d any more. */
+static void end_deal(struct shard *s, struct dealer *d)
+{
+	struct bucket *rest = d->b->next, *next;
+
+	for (unsigned i = d->n; i < SLOTS; i++)
+		rcu_store(&d->b->slot[i], 0);
+	rcu_store(&d->b->next, NULL);
+	for (; rest; rest = next) { /* a reader there looks again, see above */
+		next = rest->next;
+		rest->next = s->spare;
+		s->spare = rest;
+	}
+}
+
+/* One more bucket: the entries of the one whose hashes it shares are dealt out anew. */
 static void split(struct shard *s)
 {
-	uint32_t n = buckets(s), mask = UINT32_MAX >> __builtin_clz(n);
-	struct conn_node **from, **to, *list, *next;
+	uint32_t n = buckets(s), mask = UINT32_MAX >> __builtin_clz(n), lines = 0;
+	struct bucket *from = bucket_at(s, n & (mask >> 1)), *to;
+	struct dealer stay = {from, 0}, go;
 
-	if (!has_room_for(s, n))
+	for (const struct bucket *b = from->next; b; b = b->next)
+		lines++;
+	if (!has_room_for(s, n) || !have_spare(s, lines))
 		return; /* longer chains, no failure */
-	from = head_of(s, n & (mask >> 1));
-	to = head_of(s, n);
+	to = bucket_at(s, n);
+	clear_bucket(to);
+	go = (struct dealer){to, 0};
 	__atomic_store_n(&s->splits, s->splits + 1, __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_RELEASE);
-	list = *from;
-	rcu_store(from, NULL);
-	for (; list; list = next) {
-		struct conn_node **head = (list->hash & mask) == n ? to : from;
+	for (struct bucket *b = from; b; b = b->next)
+		for (unsigned i = 0; i < SLOTS; i++) {
+			uint64_t e = b->slot[i];
 
-		next = list->next;
-		rcu_store(&list->next, *head);
-		rcu_store(head, list);
-	}
+			if (e)
+				deal(s, (hash_of(e) & mask) == n ? &go : &stay, e);
+		}
+	end_deal(s, &stay);
+	end_deal(s, &go);
 	__atomic_store_n(&s->n_buckets, n + 1, __ATOMIC_RELEASE);
-	/* The next one will be split when some hundred connections more have come. */
-	mask = UINT32_MAX >> __builtin_clz(n + 1);
-	__builtin_prefetch(*head_of(s, (n + 1) & (mask >> 1)));
 	__atomic_store_n(&s->splits, s->splits + 1, __ATOMIC_RELEASE);
 }
 
-static void link_node(struct shard *s, struct conn_node *n)
+/* ---- nodes, under the shard's lock ---- */
+static void fill_node(struct conn_node *n, const struct ct_tuple *t, uint64_t hash)
 {
-	struct conn_node **head = head_of(s, bucket_of(n->hash, buckets(s)));
+	n->tuple = *t;
+	n->hash = (uint32_t)hash & (2 * CT_HASH_TURNED - 1);
+	n->shard = (uint8_t)shard_of(hash);
+}
 
-	n->next = *head;
+static bool link_node(struct shard *s, struct conn_node *n)
+{
+	uint64_t *slot = free_slot(s, bucket_of(s, n->hash));
+
+	if (!slot)
+		return false;
 	__atomic_store_n(&n->live, 1, __ATOMIC_RELEASE);
-	rcu_store(head, n);
-	if (++s->n_nodes > buckets(s))
-		split(s);
+	rcu_store(slot, entry_of(n, n->hash));
+	s->n_nodes++;
+	return true;
 }
 
 static void unlink_node(struct shard *s, struct conn_node *n)
 {
-	struct conn_node **at = head_of(s, bucket_of(n->hash, buckets(s)));
+	uint64_t entry = entry_of(n, n->hash);
 
-	while (*at && *at != n)
-		at = &(*at)->next;
-	if (*at)
-		rcu_store(at, n->next); /* n->next stays: a reader may stand on n */
+	for (struct bucket *b = bucket_of(s, n->hash); b; b = b->next)
+		for (unsigned i = 0; i < SLOTS; i++)
+			if (b->slot[i] == entry)
+				rcu_store(&b->slot[i], 0);
 	__atomic_store_n(&n->live, 0, __ATOMIC_RELEASE);
 	s->n_nodes--;
+}
+
+static void grow(struct shard *s)
+{
+	if (s->n_nodes > buckets(s) * LOAD)
+		split(s);
 }
 
 static void lock_two(unsigned a, unsigned b)
@@ -258,13 +329,6 @@ static void unlock_two(unsigned a, unsigned b)
 	rte_spinlock_unlock(&shards[a].lock);
 	if (a != b)
 		rte_spinlock_unlock(&shards[b].lock);
-}
-
-static void fill_node(struct conn_node *n, const struct ct_tuple *t, uint64_t hash)
-{
-	n->tuple = *t;
-	n->hash = (uint32_t)hash;
-	n->shard = (uint8_t)shard_of(hash);
 }
 
 /* Takes over what is the connection's own; the slot keeps its place and links. */
@@ -284,30 +348,48 @@ static void fill(struct ct_conn *c, const struct ct_conn *init)
 	memcpy(c->side, init->side, sizeof c->side);
 }
 
-int conn_table_insert(const struct ct_tuple *orig, const struct ct_tuple *reply,
+static bool link_both(struct ct_conn *c, struct shard *a, struct shard *b)
+{
+	if (!link_node(b, &c->node[CONN_REPLY]))
+		return false;
+	if (link_node(a, &c->node[CONN_ORIG]))
+		return true;
+	unlink_node(b, &c->node[CONN_REPLY]);
+	return false;
+}
+
+int conn_table_insert(const struct ct_tuple *orig, uint64_t hash, const struct ct_tuple *reply,
 		      const struct ct_conn *init, struct ct_conn **out)
 {
-	uint64_t h[2] = {ct_tuple_hash(orig), ct_tuple_hash(reply)};
-	unsigned a = shard_of(h[0]), b = shard_of(h[1]);
+	struct ct_tuple plain = ct_tuple_reverse(orig);
+	uint64_t h[2] = {hash, ct_tuple_equal(&plain, reply) ? ct_tuple_hash_reverse(orig, hash)
+							     : ct_tuple_hash(reply)};
+	struct shard *a = &shards[shard_of(h[0])], *b = &shards[shard_of(h[1])];
 	struct ct_conn *c = NULL;
 	int rc = 0;
 
-	lock_two(a, b);
-	if (walk(&shards[a], orig, (uint32_t)h[0]))
+	*out = NULL;
+	lock_two(shard_of(h[0]), shard_of(h[1]));
+	if (walk(bucket_of(a, h[0]), orig, (uint32_t)h[0]))
 		rc = -EEXIST;
-	else if (ct_tuple_equal(orig, reply) || walk(&shards[b], reply, (uint32_t)h[1]))
+	else if (ct_tuple_equal(orig, reply) || walk(bucket_of(b, h[1]), reply, (uint32_t)h[1]))
 		rc = -EADDRINUSE;
-	else if (!(c = take(&shards[a], (uint8_t)a)))
+	else if (!(c = conn_memory_take()))
 		rc = -ENOMEM;
 	if (c) {
 		fill(c, init);
 		fill_node(&c->node[CONN_ORIG], orig, h[0]);
 		fill_node(&c->node[CONN_REPLY], reply, h[1]);
-		link_node(&shards[b], &c->node[CONN_REPLY]);
-		link_node(&shards[a], &c->node[CONN_ORIG]);
+		if (link_both(c, a, b)) {
+			*out = c;
+			grow(a);
+			grow(b);
+		} else {
+			conn_memory_untake(c);
+			rc = -ENOMEM;
+		}
 	}
-	unlock_two(a, b);
-	*out = c;
+	unlock_two(shard_of(h[0]), shard_of(h[1]));
 	return rc;
 }
 
@@ -328,17 +410,25 @@ bool conn_table_remove(struct ct_conn *c)
 	return mine;
 }
 
+void conn_table_prefetch_remove(const struct ct_conn *c)
+{
+	__builtin_prefetch(&c->node[CONN_ORIG], 1);
+	__builtin_prefetch(&c->node[CONN_REPLY], 1);
+	__builtin_prefetch(&c->lock, 1);
+	__builtin_prefetch(&c->label, 1);
+}
+
+void conn_table_prefetch_remove_bucket(const struct ct_conn *c)
+{
+	const struct conn_node *n = &c->node[CONN_ORIG];
+
+	__builtin_prefetch(bucket_of(&shards[n->shard], n->hash), 1);
+}
+
+/* ---- main ---- */
 static void give_back(void *p)
 {
-	struct ct_conn *first = p, *last = p;
-	struct shard *s = &shards[first->home];
-
-	while (last->free_next)
-		last = last->free_next;
-	rte_spinlock_lock(&s->lock);
-	last->free_next = s->free;
-	s->free = first;
-	rte_spinlock_unlock(&s->lock);
+	conn_memory_give(p);
 }
 
 void conn_table_reclaim(void)
@@ -357,30 +447,36 @@ void conn_table_reclaim(void)
 	}
 }
 
+void conn_table_prepare(void)
+{
+	conn_memory_prepare();
+}
+
 bool conn_table_next(struct conn_cursor *at, struct ct_conn *out[CONN_CHUNK], unsigned *n)
 {
-	struct ct_conn *c;
+	struct ct_conn *c = conn_memory_chunk(at->chunk);
 
 	*n = 0;
-	for (; at->shard < CONN_SHARDS; at->shard++, at->chunk = 0) {
-		struct shard *s = &shards[at->shard];
-
-		if (at->chunk >= __atomic_load_n(&s->n_chunks, __ATOMIC_ACQUIRE))
-			continue;
-		rte_spinlock_lock(&s->lock); /* the array may be replaced */
-		c = s->chunk[at->chunk++];
-		rte_spinlock_unlock(&s->lock);
-		for (unsigned i = 0; i < CONN_CHUNK; i++)
-			if (conn_node_is_live(&c[i].node[CONN_ORIG]))
-				out[(*n)++] = &c[i];
-		return true;
-	}
-	return false;
+	if (!c)
+		return false;
+	at->chunk++;
+	for (unsigned i = 0; i < CONN_CHUNK; i++)
+		if (conn_node_is_live(&c[i].node[CONN_ORIG]))
+			out[(*n)++] = &c[i];
+	return true;
 }
 
 uint64_t conn_table_bytes(void)
 {
-	return sizeof shards + __atomic_load_n(&n_bytes, __ATOMIC_RELAXED);
+	return sizeof shards + conn_memory_bytes();
+}
+
+static bool entry_is_right(const struct shard *s, uint32_t bucket, uint64_t e)
+{
+	const struct conn_node *n = node_of(e);
+
+	return n->live && n->shard == s - shards && n->hash == hash_of(e) &&
+	       index_of(n->hash, buckets(s)) == bucket;
 }
 
 bool conn_table_check_invariants(void)
@@ -389,11 +485,15 @@ bool conn_table_check_invariants(void)
 		struct shard *s = &shards[i];
 		uint32_t found = 0;
 
-		for (uint32_t b = 0; b < buckets(s); b++)
-			for (struct conn_node *n = *head_of(s, b); n; n = n->next, found++)
-				if (!n->live || n->shard != i ||
-				    bucket_of(n->hash, buckets(s)) != b)
-					return false;
+		for (uint32_t k = 0; k < buckets(s); k++)
+			for (struct bucket *b = bucket_at(s, k); b; b = b->next)
+				for (unsigned j = 0; j < SLOTS; j++) {
+					if (!b->slot[j])
+						continue;
+					if (!entry_is_right(s, k, b->slot[j]))
+						return false;
+					found++;
+				}
 		if (found != s->n_nodes || s->splits & 1)
 			return false;
 	}

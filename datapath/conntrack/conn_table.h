@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* All connections by tuple: 256 shards, each a hash table that grows bucket by bucket (linear
- * hashing, so that no packet waits for a rehash), with its own memory and its own lock.
+ * hashing, so that no packet waits for a rehash) and has its own lock.
+ *
+ * A bucket is one cache line of seven node addresses with 23 bits of their hashes: who looks for
+ * what is not there reads that line and no node, and both directions of a connection that is not
+ * translated are in the same one.
  *
  * Look-ups are lock-free on poll threads between two quiescent reports, and on the main thread.
- * Inserting and removing take the locks of the two shards concerned, lower number first. No other
- * lock is taken inside. */
+ * Inserting and removing take the locks of the one or two shards concerned, lower number first. No
+ * other lock but that of the memory is taken inside. */
 #pragma once
 #include "datapath/conntrack/conn.h"
 
@@ -13,23 +17,27 @@ enum { CONN_SHARDS = 256 };
 /* NULL: none. May return one that has expired. */
 struct conn_node *conn_table_find(const struct ct_tuple *t);
 struct conn_node *conn_table_find_hashed(const struct ct_tuple *t, uint64_t hash);
-/* In two steps of a burst, each after the memory of the one before has come: the chain's head, its
- * first node. */
+/* In two steps of a burst, each after the memory of the one before has come: the bucket, the node
+ * that it probably is. */
 void conn_table_prefetch(uint64_t hash);
 void conn_table_prefetch_node(uint64_t hash);
 
 /* Makes a connection with these tuples out of *init (all but nodes, lock and links are taken from
- * it). 0; -EEXIST: the original tuple is taken; -EADDRINUSE: the reply tuple is; -ENOMEM. */
-int conn_table_insert(const struct ct_tuple *orig, const struct ct_tuple *reply,
+ * it). hash: of the original tuple. 0; -EEXIST: the original tuple is taken; -EADDRINUSE: the reply
+ * tuple is; -ENOMEM. */
+int conn_table_insert(const struct ct_tuple *orig, uint64_t hash, const struct ct_tuple *reply,
 		      const struct ct_conn *init, struct ct_conn **out);
 /* Unlinks; false: somebody else was faster. The memory is reused after a grace period. */
 bool conn_table_remove(struct ct_conn *c);
+/* Brings near what removing c will touch: first its nodes, and, when they have come, the bucket. */
+void conn_table_prefetch_remove(const struct ct_conn *c);
+void conn_table_prefetch_remove_bucket(const struct ct_conn *c);
 uint64_t conn_table_bytes(void); /* memory of connections and buckets */
 
 /* Main thread. Where a walk over all connections stands; zero begins. What comes or goes meanwhile
  * may or may not be met. */
 struct conn_cursor {
-	uint32_t shard, chunk;
+	uint32_t chunk, pad;
 };
 /* Up to CONN_CHUNK live connections of the next chunk; false: at the end. */
 enum { CONN_CHUNK = 32 };
@@ -39,5 +47,5 @@ void conn_table_reclaim(void);
 /* main, every few milliseconds: memory for the connections to come. */
 void conn_table_prepare(void);
 
-/* For tests: chains, counts and live bits agree. No writer may run. */
+/* For tests: buckets, counts and live bits agree. No writer may run. */
 bool conn_table_check_invariants(void);

@@ -18,12 +18,12 @@
 enum { RECENT_LOG = 12, RECENT = 1 << RECENT_LOG, RECENT_WAYS = 8 };
 
 /* Nodes found lately, one line for those of one cheap hash: a node's address, which is less than
- * 2^47, its direction in the lowest bit, and 16 more bits of the hash above. 0: empty. */
+ * 2^47, and 16 more bits of the hash above. 0: empty. */
 struct recent {
 	uint64_t way[RECENT_WAYS];
 } SL_CACHE_ALIGNED;
 enum { RECENT_TAG_SHIFT = 48 };
-#define RECENT_NODE ((((uint64_t)1 << RECENT_TAG_SHIFT) - 1) & ~(uint64_t)1)
+#define RECENT_NODE (((uint64_t)1 << RECENT_TAG_SHIFT) - 1)
 
 /* W: its thread  R: main, relaxed (the counters) */
 struct ct_thread {
@@ -129,7 +129,7 @@ static void remember(struct ct_thread *t, uint32_t mix, const struct conn_node *
 		if (w[i])
 			break; /* the tag is there: one way per tag */
 	}
-	w[at] = (uint64_t)(uintptr_t)n | n->dir | tag << RECENT_TAG_SHIFT;
+	w[at] = (uint64_t)(uintptr_t)n | tag << RECENT_TAG_SHIFT;
 }
 
 static inline bool is_it(const struct conn_node *n, const struct ct_tuple *k)
@@ -151,70 +151,61 @@ static inline struct conn_node *find_recent(struct ct_thread *t, const struct ct
 }
 
 /* What conntrack_run() reads of a connection. */
-static inline void prefetch_conn(const struct conn_node *node, unsigned dir)
+static inline void prefetch_conn(struct conn_node *node)
 {
-	const struct ct_conn *c = (const void *)(node - dir);
+	const struct ct_conn *c = conn_of(node);
 
 	__builtin_prefetch(node);
 	__builtin_prefetch(&c->lock);
-	__builtin_prefetch(&c->side[0]);
-	__builtin_prefetch(&c->side[1]);
-	if (dir)
+	__builtin_prefetch(&c->label);
+	if (conn_node_dir(node) == CONN_REPLY)
 		__builtin_prefetch(&c->node[CONN_ORIG]);
 }
 
-void conntrack_prefetch(unsigned thread_idx, const struct ct_tuple *k, unsigned n,
-			struct conn_node **hint)
+void conntrack_prefetch(unsigned thread_idx, struct conntrack_hint *h, unsigned n)
 {
 	struct ct_thread *t = threads[thread_idx];
 	uint32_t mix[CONNTRACK_BATCH];
-	uint64_t hash[CONNTRACK_BATCH];
 	uint8_t todo[CONNTRACK_BATCH];
-	unsigned n_todo = 0, n_new = 0;
+	unsigned n_todo = 0;
 
 	if (SL_UNLIKELY(!t)) {
-		memset(hint, 0, n * sizeof *hint);
+		for (unsigned i = 0; i < n; i++) {
+			h[i].node = NULL;
+			h[i].hashed = false;
+		}
 		return;
 	}
 	for (unsigned i = 0; i < n; i++) {
-		mix[i] = ct_tuple_mix(&k[i]);
+		mix[i] = ct_tuple_mix(&h[i].tuple);
 		__builtin_prefetch(&t->recent[mix[i] % RECENT]);
 	}
 	for (unsigned i = 0; i < n; i++) {
-		uint64_t way = recent_way(t, mix[i]);
-
-		hint[i] = node_of(way);
-		if (SL_LIKELY(hint[i] != NULL))
-			prefetch_conn(hint[i], way & 1);
+		h[i].node = node_of(recent_way(t, mix[i]));
+		h[i].hashed = false;
+		if (SL_LIKELY(h[i].node != NULL))
+			prefetch_conn(h[i].node);
 		else
 			todo[n_todo++] = (uint8_t)i;
 	}
 	for (unsigned j = 0; j < n_todo; j++) {
-		hash[j] = ct_tuple_hash(&k[todo[j]]);
-		conn_table_prefetch(hash[j]);
+		struct conntrack_hint *q = &h[todo[j]];
+
+		q->hash = ct_tuple_hash(&q->tuple);
+		q->hashed = true;
+		conn_table_prefetch(q->hash);
 	}
 	for (unsigned j = 0; j < n_todo; j++)
-		conn_table_prefetch_node(hash[j]);
+		conn_table_prefetch_node(h[todo[j]].hash);
 	for (unsigned j = 0; j < n_todo; j++) {
-		struct conn_node *node = conn_table_find_hashed(&k[todo[j]], hash[j]);
+		struct conntrack_hint *q = &h[todo[j]];
 
-		hint[todo[j]] = node;
-		if (node) {
-			remember(t, mix[todo[j]], node);
-			prefetch_conn(node, node->dir);
-		} else {
-			todo[n_new++] = todo[j];
+		q->node = conn_table_find_hashed(&q->tuple, q->hash);
+		if (q->node) {
+			remember(t, mix[todo[j]], q->node);
+			prefetch_conn(q->node);
 		}
 	}
-	/* Probably new connections: they will be linked under the reply's tuple, too. */
-	for (unsigned j = 0; j < n_new; j++) {
-		struct ct_tuple reply = ct_tuple_reverse(&k[todo[j]]);
-
-		hash[j] = ct_tuple_hash(&reply);
-		conn_table_prefetch(hash[j]);
-	}
-	for (unsigned j = 0; j < n_new; j++)
-		conn_table_prefetch_node(hash[j]);
 }
 
 struct conn_node *conntrack_lookup(unsigned thread_idx, const struct ct_tuple *k)
@@ -241,11 +232,16 @@ void conntrack_remove(struct ct_conn *c)
 	tell(c, -1);
 }
 
+static inline bool is_hint_for(const struct conntrack_request *q, const struct ct_packet *p)
+{
+	return q->hint && ct_tuple_equal(&q->hint->tuple, &p->tuple);
+}
+
 /* NULL: none that is still alive. *dir is the packet's direction. */
 static struct ct_conn *find(struct ct_thread *t, const struct conntrack_request *q,
 			    const struct ct_packet *p, bool translated, unsigned *dir)
 {
-	struct conn_node *n = q->hint;
+	struct conn_node *n;
 	uint32_t now_ms = q->now_ms;
 	struct ct_conn *c;
 
@@ -254,7 +250,12 @@ static struct ct_conn *find(struct ct_thread *t, const struct conntrack_request 
 		struct ct_tuple k = ct_tuple_reverse(&p->tuple);
 
 		n = find_recent(t, &k);
-	} else if (!is_it(n, &p->tuple)) {
+	} else if (is_hint_for(q, p)) {
+		n = q->hint->node;
+		if (SL_UNLIKELY(!is_it(n, &p->tuple)))
+			n = q->hint->hashed ? conn_table_find_hashed(&p->tuple, q->hint->hash)
+					    : find_recent(t, &p->tuple);
+	} else {
 		n = find_recent(t, &p->tuple);
 	}
 	if (!n)
@@ -265,7 +266,7 @@ static struct ct_conn *find(struct ct_thread *t, const struct conntrack_request 
 		COUNT(t, expired);
 		return NULL;
 	}
-	*dir = n->dir ^ translated;
+	*dir = conn_node_dir(n) ^ translated;
 	return c;
 }
 
@@ -275,16 +276,18 @@ static int insert(const struct conntrack_request *q, const struct ct_packet *p,
 {
 	struct ct_nat_search s;
 	struct ct_tuple reply = ct_tuple_reverse(&p->tuple);
+	uint64_t hash =
+		is_hint_for(q, p) && q->hint->hashed ? q->hint->hash : ct_tuple_hash(&p->tuple);
 	int rc;
 
 	if (!q->nat || !(q->nat->flags & (NAT_SRC | NAT_DST)))
-		return conn_table_insert(&p->tuple, &reply, init, out);
+		return conn_table_insert(&p->tuple, hash, &reply, init, out);
 	init->nat = q->nat->flags;
 	ct_nat_begin(&s, q->nat, &p->tuple);
 	while (ct_nat_next(&s, &reply)) {
 		if (conn_table_find(&reply))
 			continue;
-		rc = conn_table_insert(&p->tuple, &reply, init, out);
+		rc = conn_table_insert(&p->tuple, hash, &reply, init, out);
 		if (rc != -EADDRINUSE)
 			return rc;
 	}

@@ -11,6 +11,14 @@
 #include "datapath/core/drop.h"
 #include "datapath/flow/extract.h"
 
+/* What a burst asks for ahead, and what came of it. Only ever believed after a comparison. */
+struct conntrack_hint {
+	struct ct_tuple tuple;  /* in */
+	struct conn_node *node; /* probably its node; NULL: it was not there */
+	uint64_t hash;          /* ct_tuple_hash() when hashed */
+	bool hashed;
+};
+
 struct conntrack_request {
 	/* The packet: its contiguous front, its whole length, where its headers are. Borrowed. */
 	const uint8_t *data;
@@ -29,7 +37,7 @@ struct conntrack_request {
 	uint8_t alg; /* enum ct_alg: the helper a connection gets when it is committed */
 	const struct ct_nat *nat; /* NULL: no nat() in this ct() */
 	/* What conntrack_prefetch() gave in the same burst; NULL: nothing. */
-	struct conn_node *hint;
+	const struct conntrack_hint *hint;
 
 	/* What a connection that this packet begins has from its first moment. */
 	uint32_t new_mark;
@@ -41,7 +49,8 @@ struct conntrack_meta {
 	uint8_t state; /* CT_STATE_* */
 	uint32_t context, mark;
 	uint8_t label[16];
-	/* Original direction; family 0: none. The connection's, as long as the burst lasts, or own. */
+	/* Original direction; family 0: none. The connection's, as long as the burst lasts, or own.
+	 */
 	const struct ct_tuple *orig;
 	struct ct_tuple own;
 };
@@ -50,12 +59,11 @@ struct conntrack_meta {
 enum drop_reason conntrack_run(const struct conntrack_request *q, struct conntrack_meta *m,
 			       struct ct_rewrite *rw);
 
-/* Brings near what conntrack_run() will need for packets with these tuples (at most
+/* Brings near what conntrack_run() will need for packets with the tuples of h (at most
  * CONNTRACK_BATCH), so that a burst waits for memory once and not once a packet: 10,000 connections
- * do not fit the second-level cache. hint[i]: probably the node of tuple i, or NULL. */
+ * do not fit the second-level cache. */
 enum { CONNTRACK_BATCH = 32 };
-void conntrack_prefetch(unsigned thread_idx, const struct ct_tuple *k, unsigned n,
-			struct conn_node **hint);
+void conntrack_prefetch(unsigned thread_idx, struct conntrack_hint *h, unsigned n);
 
 /* Told of each connection above the zones (CT_ZONE_MAX) that comes (1) or goes (-1), by whatever
  * thread makes or removes it. Set before the first packet. */

@@ -7,16 +7,52 @@
 static const uint8_t pairs4[][2] = {{8, 0}, {13, 14}, {15, 16}, {17, 18}};
 static const uint8_t pairs6[][2] = {{128, 129}};
 
+/* < 0, 0, > 0, as the ends of a tuple compare. */
+static int compare_ends(const struct ct_tuple *t)
+{
+	int d = memcmp(t->src, t->dst, sizeof t->src);
+
+	return d ? d : (int)t->src_port - (int)t->dst_port;
+}
+
+/* Address and port of an IPv4 end. */
+static inline uint64_t end4(uint64_t addr, uint64_t port)
+{
+	return (uint32_t)addr | port << 32;
+}
+
+static uint64_t hash6(const struct ct_tuple *t)
+{
+	bool turned = compare_ends(t) > 0;
+	struct ct_tuple k = *t;
+
+	if (turned)
+		k = ct_tuple_reverse(t);
+	k.icmp_type = 0; /* a request and its answer lie together */
+	return hash_bytes(&k, sizeof k) ^ (turned ? CT_HASH_TURNED : 0);
+}
+
 uint64_t ct_tuple_hash(const struct ct_tuple *t)
 {
-	uint64_t w[3];
+	uint64_t a, b;
+	uint32_t more;
+	bool turned;
 
-	if (t->family != 4)
-		return hash_bytes(t, sizeof *t);
-	w[0] = t->w[0] | t->w[2] << 32;
-	w[1] = t->w[4];
-	w[2] = t->w[5];
-	return hash_bytes(w, sizeof w);
+	if (SL_UNLIKELY(t->family != 4))
+		return hash6(t);
+	a = end4(t->w[0], t->w[4] & 0xffff);
+	b = end4(t->w[2], t->w[4] >> 16 & 0xffff);
+	turned = a > b;
+	more = t->context;
+	return hash_pair((turned ? b : a) | (uint64_t)(more & 0xffff) << 48,
+			 (turned ? a : b) | (uint64_t)(more >> 16) << 48,
+			 t->proto | (uint32_t)t->icmp_code << 8 | 4u << 16) ^
+	       (turned ? CT_HASH_TURNED : 0);
+}
+
+uint64_t ct_tuple_hash_reverse(const struct ct_tuple *t, uint64_t hash)
+{
+	return compare_ends(t) ? hash ^ CT_HASH_TURNED : hash;
 }
 
 static int pair_of(uint8_t family, uint8_t type, unsigned side)

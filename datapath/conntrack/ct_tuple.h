@@ -55,8 +55,12 @@ static inline uint32_t ct_tuple_mix(const struct ct_tuple *t)
 	return (uint32_t)(h >> 32) ^ (uint32_t)(h >> 15);
 }
 
-/* Keyed: what the shards and their buckets use. */
+/* Keyed: what the shards and their buckets use. A tuple and its reverse differ in one bit only, so
+ * that both directions of a connection that is not translated lie in one bucket. */
+enum { CT_HASH_TURNED = 1 << 22 };
 uint64_t ct_tuple_hash(const struct ct_tuple *t);
+/* That of the reverse of t, whose own is `hash`. */
+uint64_t ct_tuple_hash_reverse(const struct ct_tuple *t, uint64_t hash);
 /* The tuple of the packets that answer. */
 struct ct_tuple ct_tuple_reverse(const struct ct_tuple *t);
 /* ICMP type that answers `type`; the type itself when none does. */

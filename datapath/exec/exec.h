@@ -37,7 +37,8 @@ struct packet {
 	/* The key that still describes its bytes; NULL: extract again. Valid within the burst;
 	 * whatever rewrites the packet clears it. */
 	const struct flow_key *key;
-	struct conn_node *ct_hint; /* conntrack_prefetch()'s for the ct() that comes; or NULL */
+	/* conntrack_prefetch()'s for the ct() that comes, within its burst; or NULL */
+	const struct conntrack_hint *ct_hint;
 	struct packet_state s;
 };
 
@@ -51,7 +52,6 @@ struct tx_stage { /* packets on their way to one port */
 	struct packet_cause cause[STAGE_PKTS]; /* while watched */
 };
 
-struct conn_node;
 
 struct exec {
 	unsigned thread_idx;

@@ -31,13 +31,10 @@ static inline void rewrite(const struct megaflow *mf, struct rte_mbuf *m,
 }
 
 /* Asks for the connections of all packets whose program begins with ct(), before the first of them
- * is tracked. */
+ * is tracked. hint[i]: packet i's, or NULL. */
 static void prefetch_conns(struct poll_thread *t, const struct burst *b, unsigned first,
-			   struct conn_node **hint)
+			   const struct conntrack_hint **hint)
 {
-	struct ct_tuple tuple[BURST_MAX];
-	struct conn_node *found[BURST_MAX];
-	uint8_t at[BURST_MAX];
 	unsigned n = 0;
 
 	_Static_assert((int)BURST_MAX <= (int)CONNTRACK_BATCH, "a burst at once");
@@ -50,13 +47,11 @@ static void prefetch_conns(struct poll_thread *t, const struct burst *b, unsigne
 		    !b->ofs[i].l4 || k->ip_frag)
 			continue;
 		memcpy(&ports, &k->tp_src, sizeof ports);
-		ct_tuple_set4(&tuple[n], k->ip_src, k->ip_dst, ports, b->mf[i]->ct_zone,
+		ct_tuple_set4(&t->ct_hint[n].tuple, k->ip_src, k->ip_dst, ports, b->mf[i]->ct_zone,
 			      k->ip_proto);
-		at[n++] = (uint8_t)i;
+		hint[i] = &t->ct_hint[n++];
 	}
-	conntrack_prefetch(t->idx, tuple, n, found);
-	for (unsigned j = 0; j < n; j++)
-		hint[at[j]] = found[j];
+	conntrack_prefetch(t->idx, t->ct_hint, n);
 }
 
 struct programs { /* what running the programs of a burst needs */
@@ -65,7 +60,7 @@ struct programs { /* what running the programs of a burst needs */
 	uint32_t in_port;
 	struct packet *from;
 	bool has_hints;
-	struct conn_node *hint[BURST_MAX];
+	const struct conntrack_hint *hint[BURST_MAX];
 };
 
 static inline void fill_packet(struct programs *g, unsigned i, struct packet *p)

@@ -6,6 +6,7 @@
 #include <rte_ring.h>
 
 #include "datapath/cache/flow_cache.h"
+#include "datapath/conntrack/conntrack.h"
 #include "datapath/exec/exec.h"
 #include "datapath/observe/observer.h"
 #include "datapath/poll/poll.h"
@@ -109,6 +110,7 @@ struct poll_thread {
 	/* thread only */
 	struct burst burst;
 	struct burst again[2]; /* keys of packets that came round, generations taking turns */
+	struct conntrack_hint ct_hint[BURST_MAX]; /* of the burst whose programs run */
 	struct resolve_result result;
 	struct miss_queue *miss[PORT_ID_MAX];
 	uint32_t miss_list[PORT_ID_MAX]; /* ports with packets waiting, round robin */

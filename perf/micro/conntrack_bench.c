@@ -38,7 +38,7 @@ static void grow(uint32_t from, uint32_t to)
 		struct ct_tuple t = tuple_of(i), r = ct_tuple_reverse(&t);
 		struct ct_conn init = {.timeout_ms = 1u << 30, .phase = CONN_BIDIR}, *c;
 
-		conn_table_insert(&t, &r, &init, &c);
+		conn_table_insert(&t, ct_tuple_hash(&t), &r, &init, &c);
 	}
 }
 

@@ -53,7 +53,7 @@ static void *worker(void *arg)
 			n = conn_table_find(&t);
 			if (n && conn_table_remove(conn_of(n)))
 				__atomic_add_fetch(&removed, 1, __ATOMIC_RELAXED);
-		} else if (!conn_table_insert(&t, &r, &init, &c)) {
+		} else if (!conn_table_insert(&t, ct_tuple_hash(&t), &r, &init, &c)) {
 			__atomic_add_fetch(&inserted, 1, __ATOMIC_RELAXED);
 		}
 		if (i % 32 == 0)

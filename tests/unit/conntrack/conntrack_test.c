@@ -414,8 +414,8 @@ static void many(void **state)
 		store_be32(t.src, i);
 		store_be32(t.dst, UINT32_MAX);
 		r = ct_tuple_reverse(&t);
-		assert_int_equal(conn_table_insert(&t, &r, &init, &c), 0);
-		assert_int_equal(conn_table_insert(&t, &r, &init, &c), -17);
+		assert_int_equal(conn_table_insert(&t, ct_tuple_hash(&t), &r, &init, &c), 0);
+		assert_int_equal(conn_table_insert(&t, ct_tuple_hash(&t), &r, &init, &c), -17);
 	}
 	assert_true(conn_table_check_invariants());
 	for (uint32_t i = 0; i < N; i++) {

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "datapath/conntrack/conn_memory.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "datapath/base/block_stock.h"
+#include "datapath/conntrack/ct_limits.h"
+
+enum {
+	SMALL_BYTES = 64 << 10, /* what buckets are cut from while they are few */
+	CHUNK_BYTES = CONN_CHUNK * sizeof(struct ct_conn),
+	CHUNKS_PER_BLOCK = BLOCK_STOCK_BYTES / CHUNK_BYTES,
+	/* As many as there may be connections, and what threads have in hand. */
+	BLOCKS_MAX = CT_MAX_LARGEST / (CHUNKS_PER_BLOCK * CONN_CHUNK) + 16,
+};
+
+struct handful { /* connections that may be used again */
+	struct handful *next;
+	struct ct_conn *at[CONN_CHUNK];
+};
+
+static struct block_stock stock;
+static rte_spinlock_t lock = RTE_SPINLOCK_INITIALIZER;
+static uint8_t *block[BLOCKS_MAX]; /* of connections; W: lock */
+static uint32_t n_chunks;          /* W: lock (release)  R: main */
+static struct handful *used;       /* full ones; W: lock */
+static struct handful *spare;      /* empty ones; W: lock */
+static struct handful *filling;    /* main */
+static uint32_t n_filling;         /* main */
+static uint8_t *bucket_block;      /* W: lock */
+static size_t bucket_left;         /* likewise */
+static uint64_t n_bytes;           /* atomic */
+
+static __thread struct { /* what this thread has in hand */
+	struct ct_conn *at[CONN_CHUNK];
+	unsigned n; /* taken from the end */
+} mine;
+
+static uint8_t *next_chunk(void)
+{
+	uint32_t i = n_chunks;
+	uint8_t **b = &block[i / CHUNKS_PER_BLOCK];
+
+	if (i / CHUNKS_PER_BLOCK >= BLOCKS_MAX)
+		return NULL;
+	if (!*b && !(*b = block_stock_take(&stock)))
+		return NULL;
+	return *b + (size_t)(i % CHUNKS_PER_BLOCK) * CHUNK_BYTES;
+}
+
+/* Under the lock: nobody walks a chunk before its `live` are clear. */
+static bool take_chunk(void)
+{
+	struct ct_conn *c = (struct ct_conn *)(void *)next_chunk();
+
+	if (!c)
+		return false;
+	memset(c, 0, CHUNK_BYTES);
+	for (unsigned i = 0; i < CONN_CHUNK; i++) {
+		c[i].node[CONN_REPLY].dir = CONN_REPLY;
+		mine.at[CONN_CHUNK - 1 - i] = &c[i];
+	}
+	mine.n = CONN_CHUNK;
+	__atomic_add_fetch(&n_bytes, CHUNK_BYTES, __ATOMIC_RELAXED);
+	__atomic_store_n(&n_chunks, n_chunks + 1, __ATOMIC_RELEASE);
+	return true;
+}
+
+static bool take_handful(void)
+{
+	struct handful *h = used;
+
+	if (!h)
+		return false;
+	used = h->next;
+	memcpy(mine.at, h->at, sizeof mine.at);
+	mine.n = CONN_CHUNK;
+	h->next = spare;
+	spare = h;
+	return true;
+}
+
+static void fetch(const struct ct_conn *c)
+{
+	for (unsigned l = 0; l < sizeof *c; l += SL_CACHE_LINE)
+		__builtin_prefetch((const uint8_t *)c + l, 1);
+}
+
+struct ct_conn *conn_memory_take(void)
+{
+	if (SL_UNLIKELY(!mine.n)) {
+		rte_spinlock_lock(&lock);
+		bool have = take_handful() || take_chunk();
+		rte_spinlock_unlock(&lock);
+		if (!have)
+			return NULL;
+	}
+	if (mine.n > 2)
+		fetch(mine.at[mine.n - 3]);
+	return mine.at[--mine.n];
+}
+
+void conn_memory_untake(struct ct_conn *c)
+{
+	mine.at[mine.n++] = c;
+}
+
+static struct handful *empty_handful(void)
+{
+	struct handful *h;
+
+	rte_spinlock_lock(&lock);
+	h = spare;
+	if (h)
+		spare = h->next;
+	rte_spinlock_unlock(&lock);
+	return h ? h : malloc(sizeof *h);
+}
+
+void conn_memory_give(struct ct_conn *c)
+{
+	for (struct ct_conn *next; c; c = next) {
+		next = c->free_next;
+		if (!filling && !(filling = empty_handful()))
+			continue; /* without memory for 264 bytes: lost */
+		filling->at[n_filling++] = c;
+		if (n_filling < CONN_CHUNK)
+			continue;
+		rte_spinlock_lock(&lock);
+		filling->next = used;
+		used = filling;
+		rte_spinlock_unlock(&lock);
+		filling = NULL;
+		n_filling = 0;
+	}
+}
+
+static bool refill_buckets(void)
+{
+	bool many = __atomic_load_n(&n_bytes, __ATOMIC_RELAXED) > 2 * BLOCK_STOCK_BYTES;
+	size_t n = many ? (size_t)BLOCK_STOCK_BYTES : (size_t)SMALL_BYTES;
+
+	bucket_block = many ? block_stock_take(&stock) : aligned_alloc(SL_CACHE_LINE, n);
+	bucket_left = bucket_block ? n : 0;
+	return bucket_block;
+}
+
+/* So large only beyond a million connections: pages come when they are touched. */
+static void *map(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+void *conn_memory_buckets(size_t bytes)
+{
+	void *p = NULL;
+
+	if (bytes > SMALL_BYTES) {
+		p = map(bytes);
+	} else {
+		rte_spinlock_lock(&lock);
+		if (bucket_left >= bytes || refill_buckets()) {
+			bucket_left -= bytes;
+			p = bucket_block + bucket_left;
+		}
+		rte_spinlock_unlock(&lock);
+	}
+	if (p)
+		__atomic_add_fetch(&n_bytes, bytes, __ATOMIC_RELAXED);
+	return p;
+}
+
+void conn_memory_prepare(void)
+{
+	/* The first connection makes the first block itself: who tracks nothing pays nothing. */
+	if (__atomic_load_n(&stock.n_taken, __ATOMIC_RELAXED))
+		block_stock_prepare(&stock);
+}
+
+uint64_t conn_memory_bytes(void)
+{
+	return __atomic_load_n(&n_bytes, __ATOMIC_RELAXED);
+}
+
+struct ct_conn *conn_memory_chunk(uint32_t i)
+{
+	if (i >= __atomic_load_n(&n_chunks, __ATOMIC_ACQUIRE))
+		return NULL;
+	return (struct ct_conn *)(void *)(block[i / CHUNKS_PER_BLOCK] +
+					  (size_t)(i % CHUNKS_PER_BLOCK) * CHUNK_BYTES);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The memory of connections and of the table's buckets. It is cut from blocks of 2 MB that the main
+ * thread has put in place and that the kernel may back with huge pages: connections lie all over
+ * memory, and a look-up that also misses the TLB twice costs several times as much.
+ *
+ * Connections come in chunks of CONN_CHUNK. A thread has one chunk (or as many used ones) in hand
+ * and takes from it without a lock, in the order in which they lie, so that it writes to lines that
+ * have just been cleared or fetched. At most CONN_CHUNK connections stay with a thread that ends.
+ */
+#pragma once
+#include "datapath/conntrack/conn_table.h"
+
+struct ct_conn *conn_memory_take(void);       /* any thread; NULL: no memory */
+void conn_memory_untake(struct ct_conn *c);   /* the same thread, right after: not used */
+void conn_memory_give(struct ct_conn *first); /* main: a list by free_next, grace period over */
+void *conn_memory_buckets(size_t bytes);      /* any thread; whole lines, not cleared; or NULL */
+void conn_memory_prepare(void);               /* main */
+uint64_t conn_memory_bytes(void);
+/* Chunk i of those that exist; NULL: there are no more. Main. */
+struct ct_conn *conn_memory_chunk(uint32_t i);
