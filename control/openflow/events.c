@@ -31,14 +31,30 @@ static void send_flow_removed(struct ofswitch *sw, const struct flow_stats *fs)
 	}
 }
 
-static void rule_added(struct ofswitch *sw, struct attrs rule)
+/* A copy of what the rule did until now, in ch->old_actions; the caller frees it. */
+static void *keep_old_actions(const struct ofswitch *sw, struct attrs rule, struct rule_change *ch)
+{
+	struct attrs old;
+	if (!monitors_are_there(sw) || !shadow_find_rule(sw->shadow, rule, &old))
+		return NULL;
+	const void *actions = attrs_bytes(old, ATTR_ACTIONS, &ch->old_len);
+	void *copy = actions ? xmemdup(actions, ch->old_len) : NULL;
+	ch->old_actions = copy;
+	return copy;
+}
+
+static void rule_added(struct ofswitch *sw, struct attrs event, struct attrs rule)
 {
 	struct flow_stats fs;
-	bool was = shadow_put_rule(sw->shadow, rule);
-	if (attrs_u64(rule, ATTR_RULE_FLAGS, 0) & OF_RULE_HIDDEN)
-		return;
-	if (rule_from_attrs(rule, &fs))
-		monitors_rule_event(sw, &fs, was ? OFPFME_MODIFIED : OFPFME_ADDED);
+	bool modified = !strcmp(attrs_str(event, ATTR_STATE, "added"), "modified");
+	struct rule_change ch = {.fs = &fs,
+				 .event = modified ? OFPFME_MODIFIED : OFPFME_ADDED,
+				 .origin = attrs_u64(event, ATTR_ORIGIN, 0)};
+	void *old = keep_old_actions(sw, rule, &ch);
+	shadow_put_rule(sw->shadow, rule);
+	if (!(attrs_u64(rule, ATTR_RULE_FLAGS, 0) & OF_RULE_HIDDEN) && rule_from_attrs(rule, &fs))
+		monitors_rule_event(sw, &ch);
+	free(old);
 }
 
 static void rule_removed(struct ofswitch *sw, struct attrs event, struct attrs rule)
@@ -48,7 +64,9 @@ static void rule_removed(struct ofswitch *sw, struct attrs event, struct attrs r
 	if (attrs_u64(rule, ATTR_RULE_FLAGS, 0) & OF_RULE_HIDDEN || !rule_from_attrs(rule, &fs))
 		return;
 	fs.removed_reason = (uint8_t)attrs_u64(event, ATTR_REMOVED_REASON, fs.removed_reason);
-	monitors_rule_event(sw, &fs, OFPFME_REMOVED);
+	monitors_rule_event(sw, &(struct rule_change){.fs = &fs,
+						      .event = OFPFME_REMOVED,
+						      .origin = attrs_u64(event, ATTR_ORIGIN, 0)});
 	if (fs.flags & OFPFF_SEND_FLOW_REM)
 		send_flow_removed(sw, &fs);
 }
@@ -65,7 +83,7 @@ void ofswitch_event(struct ofswitch *sw, struct attrs event)
 		packet_in_event(sw, event);
 		break;
 	case API_EVENT_RULE_ADDED:
-		rule_added(sw, rule);
+		rule_added(sw, event, rule);
 		break;
 	case API_EVENT_RULE_REMOVED:
 		rule_removed(sw, event, rule);

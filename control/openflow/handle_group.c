@@ -468,6 +468,8 @@ enum ofp_err handle_group_features(struct ofconn *c, const struct ofmsg *m)
 		actions |= 1u << 28 | 1u << 29;
 	if (m->version == OFP10)
 		actions = 0xfff; /* all of 1.0 */
+	if (m->version == OFP11)
+		actions = 0x01ffe7ff; /* all of 1.1 but copying TTLs */
 	struct ofmulti mp;
 	ofmulti_init(&mp, m);
 	ofbuf_u32(&mp.b, TYPES);

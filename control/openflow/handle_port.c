@@ -294,6 +294,9 @@ enum ofp_err handle_queue_desc(struct ofconn *c, const struct ofmsg *m)
 	c->sw->ops.for_each_port(c->sw->ops_aux, find_port, &w);
 	if (!w.found_port)
 		return OFPERR_QOFC_BAD_PORT;
+	walk_queues(c, count_queue, &w);
+	if (!w.n && w.queue != OFPQ_ALL)
+		return OFPERR_QOFC_BAD_QUEUE;
 	ofmulti_init(&mp, m);
 	walk_queues(c, put_queue_desc, &w);
 	ofmulti_end(&mp);

@@ -17,9 +17,9 @@ enum ofp_err handle_features(struct ofconn *c, const struct ofmsg *m)
 	struct ofbuf b = {0};
 	uint32_t capabilities =
 		OFPC_FLOW_STATS | OFPC_TABLE_STATS | OFPC_PORT_STATS | OFPC_QUEUE_STATS;
-	if (m->version == OFP10)
+	if (m->version <= OFP11)
 		capabilities |= OFPC10_ARP_MATCH_IP;
-	else
+	if (m->version != OFP10)
 		capabilities |= OFPC_GROUP_STATS;
 	if (m->version >= OFP14)
 		capabilities |= OFPC14_BUNDLES;

@@ -71,9 +71,16 @@ static enum ofp_err dump(struct ofconn *c, const struct ofmsg *m,
 
 static void put_stats(struct ofmulti *mp, uint8_t id, const struct table_state *t)
 {
-	enum { INSTRUCTIONS12 = 0x3e, ACTIONS11 = 0x01ff9fff, ACTIONS12 = 0x03ff9801 };
+	enum {
+		INSTRUCTIONS12 = 0x3e,
+		GOTO = 2,
+		FIELDS11 = 0xfbff,
+		ACTIONS11 = 0x01ffe7ff,
+		ACTIONS12 = 0x03ff9801
+	};
 	struct ofbuf *b = &mp->b;
 	uint32_t config = t->miss == TABLE_MISS_DEFAULT ? 0 : t->miss;
+	uint32_t instructions = id == OFP_TABLES - 1 ? INSTRUCTIONS12 & ~GOTO : INSTRUCTIONS12;
 	ofbuf_u8(b, id);
 	ofbuf_zeros(b, mp->version == OFP11 || mp->version == OFP12 ? 7 : 3);
 	if (mp->version >= OFP13) {
@@ -86,23 +93,25 @@ static void put_stats(struct ofmulti *mp, uint8_t id, const struct table_state *
 	if (mp->version == OFP10) {
 		ofbuf_u32(b, OFPFW10_ALL);
 	} else if (mp->version == OFP11) {
-		ofbuf_u32(b, OFPFW11_ALL);
-		ofbuf_u32(b, OFPFW11_ALL);
-		ofbuf_u32(b, INSTRUCTIONS12);
+		ofbuf_u32(b, FIELDS11);
+		ofbuf_u32(b, FIELDS11);
+		ofbuf_u32(b, instructions);
 		ofbuf_u32(b, ACTIONS11);
 		ofbuf_u32(b, ACTIONS11);
 		ofbuf_u32(b, config);
 	} else {
 		uint64_t fields12 = (1ull << 40) - 1;
+		/* a type decides what follows it: eth_type and ip_proto are not to be set */
+		uint64_t writable12 = fields12 & ~(1ull << 5 | 1ull << 10);
 		ofbuf_u64(b, fields12);
 		ofbuf_u64(b, fields12);
 		ofbuf_u32(b, ACTIONS12);
 		ofbuf_u32(b, ACTIONS12);
-		ofbuf_u64(b, fields12);
-		ofbuf_u64(b, fields12);
+		ofbuf_u64(b, writable12);
+		ofbuf_u64(b, writable12);
 		ofbuf_u64(b, UINT64_MAX);
 		ofbuf_u64(b, UINT64_MAX);
-		ofbuf_u32(b, INSTRUCTIONS12);
+		ofbuf_u32(b, instructions);
 		ofbuf_u32(b, config);
 	}
 	ofbuf_u32(b, t->max_entries);
@@ -214,11 +223,9 @@ static void put_desc(struct ofmulti *mp, uint8_t id, const struct table_state *t
 	ofbuf_u8(b, id);
 	ofbuf_u8(b, 0);
 	ofbuf_u32(b, (t->eviction ? OFPTC14_EVICTION : 0) | (vacancy ? OFPTC14_VACANCY_EVENTS : 0));
-	if (t->eviction) {
-		ofbuf_u16(b, OFPTMPT_EVICTION);
-		ofbuf_u16(b, 8);
-		ofbuf_u32(b, EVICT_BY_ALL);
-	}
+	ofbuf_u16(b, OFPTMPT_EVICTION);
+	ofbuf_u16(b, 8);
+	ofbuf_u32(b, EVICT_BY_ALL);
 	if (vacancy) {
 		ofbuf_u16(b, OFPTMPT_VACANCY);
 		ofbuf_u16(b, 8);

@@ -62,22 +62,26 @@ static bool outputs_to(const void *list, size_t len, uint32_t port, uint32_t gro
 	return false;
 }
 
-static bool selects(const struct flow_selection *s, const struct flow_stats *fs)
+static bool change_outputs_to(const struct rule_change *ch, uint32_t port, uint32_t group)
 {
-	if (s->table != OFPTT_ALL && s->table != fs->table)
+	return outputs_to(ch->fs->actions, ch->fs->actions_len, port, group) ||
+	       outputs_to(ch->old_actions, ch->old_len, port, group);
+}
+
+static bool selects(const struct flow_selection *s, const struct rule_change *ch)
+{
+	if (s->table != OFPTT_ALL && s->table != ch->fs->table)
 		return false;
-	if (!is_within(&fs->match, &s->match))
+	if (!is_within(&ch->fs->match, &s->match))
 		return false;
-	if (s->out_port != OFP_PORT_ANY &&
-	    !outputs_to(fs->actions, fs->actions_len, s->out_port, OFPG_ANY))
+	if (s->out_port != OFP_PORT_ANY && !change_outputs_to(ch, s->out_port, OFPG_ANY))
 		return false;
-	return s->out_group == OFPG_ANY ||
-	       outputs_to(fs->actions, fs->actions_len, OFP_PORT_UNSET, s->out_group);
+	return s->out_group == OFPG_ANY || change_outputs_to(ch, OFP_PORT_UNSET, s->out_group);
 }
 
 /* ---- updates ---- */
 
-static void put_update_nx(struct ofbuf *b, const struct flow_monitor *mon, uint8_t version,
+static void put_update_nx(struct ofbuf *b, uint8_t dialect, uint16_t flags, uint8_t version,
 			  const struct flow_stats *fs, uint16_t event)
 {
 	uint16_t wire = event == OFPFME_REMOVED    ? NXFME_DELETED
@@ -94,7 +98,7 @@ static void put_update_nx(struct ofbuf *b, const struct flow_monitor *mon, uint8
 	ofbuf_u8(b, 0);
 	ofbuf_u64(b, fs->cookie);
 	size_t match = b->len;
-	if (mon->dialect == DIALECT_ONF) {
+	if (dialect == DIALECT_ONF) {
 		ofp_match_put(b, &fs->match, version);
 		ofbuf_set_u16(b, len_at, load_be16(b->data + match + 2));
 	} else {
@@ -102,11 +106,11 @@ static void put_update_nx(struct ofbuf *b, const struct flow_monitor *mon, uint8
 		ofbuf_set_u16(b, len_at, (uint16_t)(b->len - match));
 		ofbuf_pad(b, match, 8);
 	}
-	if (mon->flags & OFPFMF_INSTRUCTIONS)
+	if (flags & OFPFMF_INSTRUCTIONS)
 		ofp_rule_actions_put(b, version, fs->actions, fs->actions_len);
 }
 
-static void put_update_14(struct ofbuf *b, const struct flow_monitor *mon, uint8_t version,
+static void put_update_14(struct ofbuf *b, uint16_t flags, uint8_t version,
 			  const struct flow_stats *fs, uint16_t event)
 {
 	ofbuf_u16(b, event);
@@ -118,20 +122,20 @@ static void put_update_14(struct ofbuf *b, const struct flow_monitor *mon, uint8
 	ofbuf_zeros(b, 4);
 	ofbuf_u64(b, fs->cookie);
 	ofp_match_put(b, &fs->match, version);
-	if (mon->flags & OFPFMF_INSTRUCTIONS)
+	if (flags & OFPFMF_INSTRUCTIONS)
 		ofp_instructions_put(b, version, fs->actions, fs->actions_len);
 }
 
-static void put_update(struct ofmulti *mp, const struct flow_monitor *mon,
+static void put_update(struct ofmulti *mp, uint8_t dialect, uint16_t flags,
 		       const struct flow_stats *fs, uint16_t event)
 {
 	struct ofbuf *b = &mp->b;
 	size_t at = b->len;
 	ofbuf_u16(b, 0);
-	if (mon->dialect == DIALECT_14)
-		put_update_14(b, mon, mp->version, fs, event);
+	if (dialect == DIALECT_14)
+		put_update_14(b, flags, mp->version, fs, event);
 	else
-		put_update_nx(b, mon, mp->version, fs, event);
+		put_update_nx(b, dialect, flags, mp->version, fs, event);
 	ofbuf_set_u16(b, at, (uint16_t)(b->len - at));
 	ofmulti_fit(mp, at);
 }
@@ -143,13 +147,14 @@ static bool is_wanted(const struct flow_monitor *mon, uint16_t event)
 						       : OFPFMF_MODIFY);
 }
 
-static const struct flow_monitor *first_for(struct ofconn *c, const struct flow_stats *fs,
-					    uint16_t event)
+/* The flags of all monitors that the event concerns; 0: none. One update serves them all. */
+static uint16_t flags_for(struct ofconn *c, const struct rule_change *ch)
 {
+	uint16_t flags = 0;
 	LIST_FOR_EACH (mon, struct flow_monitor, node, &c->monitors)
-		if (is_wanted(mon, event) && selects(&mon->select, fs))
-			return mon;
-	return NULL;
+		if (is_wanted(mon, ch->event) && selects(&mon->select, ch))
+			flags |= mon->flags;
+	return flags;
 }
 
 static void as_request(const struct ofconn *c, uint8_t dialect, struct ofmsg *m)
@@ -216,9 +221,9 @@ static void put_missed(struct attrs rule, bool added, void *aux)
 	struct flow_stats fs;
 	if (attrs_u64(rule, ATTR_RULE_FLAGS, 0) & OF_RULE_HIDDEN || !rule_from_attrs(rule, &fs))
 		return;
-	const struct flow_monitor *mon = first_for(cu->c, &fs, event);
-	if (mon)
-		put_update(&cu->mp, mon, &fs, event);
+	uint16_t flags = flags_for(cu->c, &(struct rule_change){.fs = &fs, .event = event});
+	if (flags)
+		put_update(&cu->mp, dialect_of(cu->c), flags, &fs, event);
 }
 
 void monitors_caught_up(struct ofconn *c)
@@ -255,12 +260,63 @@ static void drop_reader(struct ofconn *c, struct evbuffer *out)
 	bufferevent_trigger(c->bev, EV_WRITE, BEV_OPT_DEFER_CALLBACKS | BEV_TRIG_IGNORE_WATERMARKS);
 }
 
-void monitors_rule_event(struct ofswitch *sw, const struct flow_stats *fs, uint16_t event)
+/* ---- a connection's own changes ----
+ * They come back with the origin that the operation was given: connection, a count, transaction id.
+ * Who did not ask for them in full gets one line for all that a message of his has done (OpenFlow
+ * 1.4.1 §7.3.5.17.1, OFPFME_ABBREV). ovs-ofctl says with OFPFMF_ONLY_OWN that it wants its own
+ * changes too, not that it wants no others; Open vSwitch understands it, and so do we. */
+
+enum { ORIGIN_CONN_SHIFT = 40, ORIGIN_COUNT_SHIFT = 32 };
+
+uint64_t monitors_origin(struct ofconn *c, uint32_t xid)
+{
+	if (list_is_empty(&c->monitors))
+		return 0;
+	return (uint64_t)c->id << ORIGIN_CONN_SHIFT |
+	       (uint64_t)c->origin_count++ << ORIGIN_COUNT_SHIFT | xid;
+}
+
+static void put_abbreviation(struct ofmulti *mp, uint8_t dialect, uint64_t origin)
+{
+	ofbuf_u16(&mp->b, 8);
+	ofbuf_u16(&mp->b, dialect == DIALECT_14 ? (uint16_t)OFPFME_ABBREV : (uint16_t)NXFME_ABBREV);
+	ofbuf_u32(&mp->b, (uint32_t)origin);
+}
+
+static void tell(struct ofconn *c, const struct rule_change *ch, uint16_t flags)
+{
+	struct ofmsg m;
+	struct ofmulti mp;
+	uint8_t dialect = dialect_of(c);
+	bool in_full = ch->origin >> ORIGIN_CONN_SHIFT != c->id || c->monitors_paused ||
+		       flags & (OFPFMF_NO_ABBREV | OFPFMF_ONLY_OWN);
+	if (!in_full && c->abbreviated == ch->origin)
+		return;
+	as_request(c, dialect, &m);
+	ofmulti_init(&mp, &m);
+	if (in_full) {
+		put_update(&mp, dialect, flags, ch->fs, ch->event);
+	} else {
+		c->abbreviated = ch->origin;
+		put_abbreviation(&mp, dialect, ch->origin);
+	}
+	ofmulti_end(&mp);
+	ofconn_send_free(c, &mp.b);
+}
+
+bool monitors_are_there(const struct ofswitch *sw)
+{
+	LIST_FOR_EACH (c, struct ofconn, node, &sw->conns)
+		if (!list_is_empty(&c->monitors))
+			return true;
+	return false;
+}
+
+void monitors_rule_event(struct ofswitch *sw, const struct rule_change *ch)
 {
 	LIST_FOR_EACH_SAFE (c, struct ofconn, node, &sw->conns) {
-		const struct flow_monitor *mon =
-			c->version && !c->closing ? first_for(c, fs, event) : NULL;
-		if (!mon)
+		uint16_t flags = c->version && !c->closing ? flags_for(c, ch) : 0;
+		if (!flags)
 			continue;
 		struct evbuffer *out = bufferevent_get_output(c->bev);
 		if (evbuffer_get_length(out) > QUEUE_BYTES_MAX) {
@@ -269,15 +325,9 @@ void monitors_rule_event(struct ofswitch *sw, const struct flow_stats *fs, uint1
 		}
 		if (!c->monitors_paused && evbuffer_get_length(out) > PAUSE_BYTES)
 			pause_updates(c);
-		if (c->monitors_paused && event != OFPFME_REMOVED)
+		if (c->monitors_paused && ch->event != OFPFME_REMOVED)
 			continue;
-		struct ofmsg m;
-		struct ofmulti mp;
-		as_request(c, mon->dialect, &m);
-		ofmulti_init(&mp, &m);
-		put_update(&mp, mon, fs, event);
-		ofmulti_end(&mp);
-		ofconn_send_free(c, &mp.b);
+		tell(c, ch, flags);
 	}
 }
 
@@ -301,8 +351,8 @@ static void put_initial(struct ofrequest *r, struct attrs a)
 		return;
 	VEC_FOR_EACH (id, &in->ids) {
 		struct flow_monitor *mon = find(r->conn, *id);
-		if (mon && selects(&mon->select, &fs)) {
-			put_update(&r->multi, mon, &fs, OFPFME_INITIAL);
+		if (mon && selects(&mon->select, &(struct rule_change){.fs = &fs})) {
+			put_update(&r->multi, mon->dialect, mon->flags, &fs, OFPFME_INITIAL);
 			return;
 		}
 	}

@@ -447,6 +447,9 @@ struct ofconn *ofconn_create(struct ofswitch *sw, struct bufferevent *bev, enum 
 {
 	struct ofconn *c = xzalloc(sizeof *c);
 	struct timeval every = {.tv_sec = 1};
+	static uint32_t ids;
+	ids = ids % 0xffffff + 1;
+	c->id = ids;
 	c->sw = sw;
 	c->bev = bev;
 	c->kind = kind;

@@ -89,6 +89,7 @@ struct ofconn {
 	 * being asked whether it may: flush is the event of that, NULL with TLS. */
 	struct event *flush;
 
+	uint32_t id;     /* of this process; 24 bits, never 0 */
 	uint8_t version; /* 0 until both hellos are there */
 	bool closing;
 	uint32_t next_xid;
@@ -115,7 +116,9 @@ struct ofconn {
 	unsigned n_bundles;
 	struct list monitors;
 	bool monitors_paused;
-	uint64_t paused_at; /* shadow_time() */
+	uint8_t origin_count; /* of messages with one transaction id, monitors_origin() */
+	uint64_t abbreviated; /* origin of the last abbreviated update */
+	uint64_t paused_at;   /* shadow_time() */
 
 	struct ofbuf parts; /* of a multipart request whose last part has not come */
 	uint32_t parts_xid;
@@ -258,8 +261,18 @@ void op_batch_commit(struct ofconn *c, const struct ofmsg *m, struct op_batch *b
 bool ofmsg_is_op(const struct ofmsg *m);
 
 /* ---- monitor.c, events.c, bundles ---- */
-/* event: OFPFME_* of 1.4 */
-void monitors_rule_event(struct ofswitch *sw, const struct flow_stats *fs, uint16_t event);
+struct rule_change {
+	struct flow_stats *fs; /* after it; what was removed */
+	uint16_t event;        /* OFPFME_* of 1.4 */
+	uint64_t origin;       /* of the operation that caused it; 0: nobody's here */
+	/* Actions before it: who watches a port is told that a rule no longer sends there. */
+	const void *old_actions;
+	size_t old_len;
+};
+void monitors_rule_event(struct ofswitch *sw, const struct rule_change *change);
+bool monitors_are_there(const struct ofswitch *sw);
+/* ORIGIN of an operation of the connection's message; 0: nobody needs it. */
+uint64_t monitors_origin(struct ofconn *c, uint32_t xid);
 void monitors_caught_up(struct ofconn *c); /* all that was put out is out */
 void packet_in_event(struct ofswitch *sw, struct attrs a);
 void monitors_free(struct ofconn *c);

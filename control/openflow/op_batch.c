@@ -58,6 +58,11 @@ enum ofp_err op_batch_add(struct op_batch *b, struct ofconn *c, const struct ofm
 		b->transaction.len = start;
 		return err;
 	}
+	uint64_t origin = monitors_origin(c, m->xid);
+	if (origin) {
+		msg_put_u64(&b->transaction, ATTR_ORIGIN, origin);
+		msg_nest_end(&b->transaction, start);
+	}
 	struct quoted_request q = quote(m);
 	q.op_start = start;
 	q.op_end = b->transaction.len;

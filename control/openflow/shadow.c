@@ -130,6 +130,14 @@ static struct copy *find(const struct shadow *s, struct attrs rule, uint64_t has
 	return NULL;
 }
 
+bool shadow_find_rule(const struct shadow *s, struct attrs rule, struct attrs *out)
+{
+	const struct copy *c = find(s, rule, key_hash(rule));
+	if (c)
+		*out = attrs_of(c);
+	return c;
+}
+
 bool shadow_del_rule(struct shadow *s, struct attrs rule)
 {
 	struct copy *c = find(s, rule, key_hash(rule));

@@ -13,6 +13,8 @@ void shadow_destroy(struct shadow *s);
 void shadow_clear(struct shadow *s);
 /* A rule as in an event or a dump. True when there was one with its table, priority and match. */
 bool shadow_put_rule(struct shadow *s, struct attrs rule);
+/* The rule that has its table, priority and match; borrowed until the next change. */
+bool shadow_find_rule(const struct shadow *s, struct attrs rule, struct attrs *out);
 /* How many rules were put so far; those put after that moment, with what they are now. */
 uint64_t shadow_time(const struct shadow *s);
 void shadow_for_each_since(const struct shadow *s, uint64_t since,

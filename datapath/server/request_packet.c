@@ -15,6 +15,7 @@
 #include "datapath/server/request.h"
 #include "datapath/server/rule_attrs.h"
 #include "datapath/table/bridge.h"
+#include "datapath/table/flow_mod.h"
 
 enum { FRAME_BYTES_MIN = 14, FRAME_BYTES_MAX = 65535, UPCALLS_PER_WAKE = 256 };
 
@@ -29,7 +30,7 @@ static int find_frame(struct attrs a, const void **frame, size_t *len, struct er
 
 /* ---- packet-out ---- */
 
-static int inject(struct attrs a, struct err *e)
+static int inject(struct attrs a, uint32_t *ofp, struct err *e)
 {
 	const char *name = attrs_str(a, ATTR_BRIDGE, "");
 	const struct bridge *b = bridge_find(name);
@@ -47,6 +48,8 @@ static int inject(struct attrs a, struct err *e)
 	in.actions = attrs_bytes(a, ATTR_ACTIONS, &in.actions_len);
 	if (in.actions_len && action_list_check(in.actions, in.actions_len, e))
 		return -EINVAL;
+	if (in.actions_len && flow_mod_check_actions(b, in.actions, in.actions_len, ofp, e))
+		return -ENOENT;
 	const void *initial = attrs_bytes(a, ATTR_REGS, &n);
 	if (initial && n != sizeof regs)
 		return err_set(e, EINVAL, "packet_out: regs: %zu bytes", n);
@@ -60,12 +63,21 @@ static int inject(struct attrs a, struct err *e)
 		  : 0;
 }
 
+static void put_ofp_error(struct msg *m, const void *aux)
+{
+	const uint32_t *ofp = aux;
+
+	if (*ofp)
+		msg_put_u32(m, ATTR_ERROR_OFP, *ofp);
+}
+
 void request_PACKET_OUT(struct conn *c, struct attrs a)
 {
 	struct err e = {0};
+	uint32_t ofp = 0;
 
-	if (inject(a, &e))
-		conn_reply_error(c, &e, NULL, NULL);
+	if (inject(a, &ofp, &e))
+		conn_reply_error(c, &e, put_ofp_error, &ofp);
 	else
 		conn_reply_ok(c);
 }

@@ -190,6 +190,7 @@ static void apply(struct transaction *t)
 	}
 	txn_begin(&t->fx.txn);
 	VEC_FOR_EACH (op, &t->ops) {
+		t->fx.txn.origin = attrs_u64(op->a, ATTR_ORIGIN, 0);
 		int rc = infos[op->type].apply(op, &t->fx, &t->err);
 
 		if (rc) {

@@ -76,7 +76,8 @@ static bool wanted(enum api_event kind)
 	return false;
 }
 
-static void rule_added(void *aux, const struct rule *r, bool modified, bool by_learn)
+static void rule_added(void *aux, const struct rule *r, bool modified, bool by_learn,
+		       uint64_t origin)
 {
 	if (!wanted(API_EVENT_RULE_ADDED))
 		return;
@@ -85,12 +86,15 @@ static void rule_added(void *aux, const struct rule *r, bool modified, bool by_l
 	msg_put_str(m, ATTR_STATE, modified ? "modified" : "added");
 	if (by_learn)
 		msg_put_flag(m, ATTR_LEARNED);
+	if (origin)
+		msg_put_u64(m, ATTR_ORIGIN, origin);
 	events_end();
 }
 
 static bool collected; /* in this iteration of the loop */
 
-static void rule_removed(void *aux, const struct rule *r, enum rule_removed_reason reason)
+static void rule_removed(void *aux, const struct rule *r, enum rule_removed_reason reason,
+			 uint64_t origin)
 {
 	if (!wanted(API_EVENT_RULE_REMOVED))
 		return;
@@ -102,6 +106,8 @@ static void rule_removed(void *aux, const struct rule *r, enum rule_removed_reas
 	struct msg *m = events_begin(API_EVENT_RULE_REMOVED);
 	put_rule(m, r);
 	msg_put_u8(m, ATTR_REMOVED_REASON, (uint8_t)reason);
+	if (origin)
+		msg_put_u64(m, ATTR_ORIGIN, origin);
 	events_end();
 }
 

@@ -29,14 +29,14 @@ static int refuse(uint32_t *ofp, uint32_t code, struct err *e, int err, const ch
 }
 
 /* ---- references that must exist ---- */
-static int check_actions(const struct bridge *b, const uint8_t *list, size_t len, uint32_t *ofp,
-			 struct err *e)
+int flow_mod_check_actions(const struct bridge *b, const uint8_t *list, size_t len, uint32_t *ofp,
+			   struct err *e)
 {
 	ACTION_FOR_EACH(a, list, len)
 	{
 		size_t n;
 		const uint8_t *nested = action_nested(a, &n);
-		int r = nested ? check_actions(b, nested, n, ofp, e) : 0;
+		int r = nested ? flow_mod_check_actions(b, nested, n, ofp, e) : 0;
 
 		if (r)
 			return r;
@@ -373,6 +373,7 @@ static int modify_one(struct txn *t, struct bridge *b, const struct flow_mod *fm
 	}
 	r->created_ms = old->created_ms;
 	r->is_learnt = old->is_learnt && fm->by_learn;
+	r->by_modify = true;
 	insert(t, b, r, &k, old);
 	return 0;
 }
@@ -396,6 +397,8 @@ static int modify(struct txn *t, struct bridge *b, const struct flow_mod *fm,
 
 		if (as.cookie == UINT64_MAX)
 			as.cookie = 0;
+		if (as.table == TABLE_ALL)
+			as.table = 0;
 		r = add(t, b, &as, k, n, ofp, e);
 	}
 	vec_free(&rs.v);
@@ -421,16 +424,17 @@ int flow_mod(struct txn *t, struct bridge *b, const struct flow_mod *fm, uint32_
 {
 	unsigned n_tables = b->next_config->n_tables ? b->next_config->n_tables : TABLE_ALL;
 	bool is_delete = fm->command == FLOW_MOD_DELETE || fm->command == FLOW_MOD_DELETE_STRICT;
+	bool selects_all = fm->table == TABLE_ALL && fm->command != FLOW_MOD_ADD;
 	struct cls_key k;
 	uint32_t n = 0;
 	int r;
 
 	if (ofp)
 		*ofp = 0;
-	if (fm->table >= n_tables && !(is_delete && fm->table == TABLE_ALL))
+	if (fm->table >= n_tables && !selects_all)
 		return refuse(ofp, FM_ERR_BAD_TABLE_ID, e, EINVAL, "no such table", b, fm->table);
 	cls_key_init(&k, fm->match);
-	if (!is_delete && (r = check_actions(b, fm->actions, fm->actions_len, ofp, e)))
+	if (!is_delete && (r = flow_mod_check_actions(b, fm->actions, fm->actions_len, ofp, e)))
 		return r;
 	r = 0;
 	switch (fm->command) {

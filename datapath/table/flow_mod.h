@@ -48,6 +48,10 @@ enum {
 int flow_mod(struct txn *t, struct bridge *b, const struct flow_mod *fm, uint32_t *n_changed,
 	     uint32_t *ofp, struct err *e);
 
+/* That the groups and meters that a list names exist; errors as those of flow_mod(). */
+int flow_mod_check_actions(const struct bridge *b, const uint8_t *list, size_t len, uint32_t *ofp,
+			   struct err *e);
+
 /* What a learn action asks. Adds the rule, unless the same one is there already (its hard timeout
  * starts anew, nothing is published) or the table has `limit` rules (0: no limit) with the cookie.
  * *present: the rule is there afterwards. true: commit, else abort. */

@@ -239,6 +239,7 @@ static void unlink_cookie(struct flow_tables *ts, struct rule *r)
 struct rule_step {
 	struct flow_tables *ts;
 	struct rule *r;
+	uint64_t origin; /* of the operation */
 };
 
 static size_t size_of(const struct rule *r)
@@ -282,7 +283,7 @@ static void done_add(void *p)
 		if (r->fin_idle_s || r->fin_hard_s)
 			vec_push(&s->ts->fin_rules, r);
 	}
-	table_event_rule_added(r, r->replaces != NULL, r->is_learnt);
+	table_event_rule_added(r, s->origin);
 	r->replaces = NULL;
 	free(s);
 }
@@ -306,11 +307,11 @@ static void undo_add(void *p)
 	free(s);
 }
 
-static struct rule_step *make_step(struct flow_tables *ts, struct rule *r)
+static struct rule_step *make_step(const struct txn *t, struct flow_tables *ts, struct rule *r)
 {
 	struct rule_step *s = xmalloc(sizeof *s);
 
-	*s = (struct rule_step){.ts = ts, .r = r};
+	*s = (struct rule_step){.ts = ts, .r = r, .origin = t->origin};
 	return s;
 }
 
@@ -346,7 +347,7 @@ void flow_rule_add(struct txn *t, struct flow_tables *ts, struct rule *r, const 
 	/* A table that comes into use concerns also packets that the rule does not match. */
 	if (!ft->used)
 		txn_change(t, CHANGE_BRIDGE, ts->bridge_id, 0, NULL);
-	txn_step(t, publish_add, done_add, undo_add, make_step(ts, r));
+	txn_step(t, publish_add, done_add, undo_add, make_step(t, ts, r));
 	if (!old)
 		log_change(t, r);
 }
@@ -363,7 +364,7 @@ static void done_remove(void *p)
 	clear_slot(ft, r);
 	if (!r->stats_moved_on)
 		ft->matched_gone += r->stats->credit.pkts;
-	table_event_rule_removed(r, r->removed_reason);
+	table_event_rule_removed(r, s->origin);
 	s->ts->bytes -= size_of(r);
 	txn_later(unlink_rule, r);
 	free(s);
@@ -387,7 +388,7 @@ void flow_rule_remove(struct txn *t, struct flow_tables *ts, struct rule *r,
 	r->removed_reason = (uint8_t)reason;
 	ts->at[r->table]->n_live--;
 	ts->n_rules--;
-	txn_step(t, NULL, done_remove, undo_remove, make_step(ts, r));
+	txn_step(t, NULL, done_remove, undo_remove, make_step(t, ts, r));
 	log_change(t, r);
 }
 

@@ -69,6 +69,7 @@ struct rule {
 	struct rule *replaces;   /* until the commit: what this one takes the place of */
 	uint8_t removed_reason;  /* enum rule_removed_reason, once it is */
 	bool stats_moved_on;     /* its replacement goes on with the counters */
+	bool by_modify;          /* a modify command made it of another */
 	uint64_t data[];         /* values, conjunctions, actions, blob; each 8-byte aligned */
 };
 

@@ -20,16 +20,20 @@ enum rule_removed_reason {
 	RULE_REMOVED_GROUP_DELETE,
 	RULE_REMOVED_METER_DELETE,
 	RULE_REMOVED_EVICTION,
-	RULE_REMOVED_REPLACED = 255, /* by another rule: no flow-removed message */
+	RULE_REMOVED_REPLACED = 255, /* by another rule: no event */
 };
 
 struct table_sink {
 	void (*mac)(void *aux, enum table_mac_event ev, uint32_t bridge_id, uint32_t port_id,
 		    uint16_t vlan, const uint8_t mac[6]);
-	/* `by_learn`: a learn action or a timeout did it, not a transaction of the control daemon.
-	 * The rule stays valid during the call. */
-	void (*rule_added)(void *aux, const struct rule *r, bool modified, bool by_learn);
-	void (*rule_removed)(void *aux, const struct rule *r, enum rule_removed_reason reason);
+	/* `modified`: by a modify command; a rule that replaces another was added. `by_learn`: a
+	 * learn action did it, not a transaction of the control daemon. `origin`: of the operation
+	 * (txn.h). The rule stays valid during the call. Of a rule that is replaced only its
+	 * replacement is told. */
+	void (*rule_added)(void *aux, const struct rule *r, bool modified, bool by_learn,
+			   uint64_t origin);
+	void (*rule_removed)(void *aux, const struct rule *r, enum rule_removed_reason reason,
+			     uint64_t origin);
 	/* A quota was reached: at most one call a second per port and kind. port_id 0: the bridge.
 	 */
 	void (*limit)(void *aux, uint32_t bridge_id, uint32_t port_id, const char *detail);
@@ -42,8 +46,8 @@ void table_events_sink(const struct table_sink *sink);
 /* ---- for the table code, under the version lock ---- */
 void table_event_mac(enum table_mac_event ev, uint32_t bridge_id, uint32_t port_id, uint16_t vlan,
 		     const uint8_t mac[6]);
-void table_event_rule_added(struct rule *r, bool modified, bool by_learn);
-void table_event_rule_removed(struct rule *r, enum rule_removed_reason reason);
+void table_event_rule_added(struct rule *r, uint64_t origin);
+void table_event_rule_removed(struct rule *r, uint64_t origin);
 void table_event_limit(uint32_t bridge_id, uint32_t port_id, const char *detail, uint64_t now_ms);
 
 /* Main thread, every loop iteration: learn requests, expiry (at most every 100 ms), events,

@@ -22,7 +22,8 @@ struct event {
 	uint8_t mac[6];
 	uint16_t vlan;
 	uint32_t bridge_id, port_id;
-	const void *p; /* rule, or a constant text */
+	const void *p;   /* rule, or a constant text */
+	uint64_t origin; /* of rules: txn.h */
 };
 
 static const struct table_sink *sink;
@@ -56,14 +57,21 @@ void table_event_mac(enum table_mac_event ev, uint32_t bridge_id, uint32_t port_
 	push(e);
 }
 
-void table_event_rule_added(struct rule *r, bool modified, bool by_learn)
+void table_event_rule_added(struct rule *r, uint64_t origin)
 {
-	push((struct event){.kind = EVENT_RULE_ADDED, .what = modified, .flag = by_learn, .p = r});
+	push((struct event){.kind = EVENT_RULE_ADDED,
+			    .what = r->by_modify,
+			    .flag = r->is_learnt,
+			    .p = r,
+			    .origin = origin});
 }
 
-void table_event_rule_removed(struct rule *r, enum rule_removed_reason reason)
+void table_event_rule_removed(struct rule *r, uint64_t origin)
 {
-	push((struct event){.kind = EVENT_RULE_REMOVED, .what = (uint8_t)reason, .p = r});
+	if (r->removed_reason == RULE_REMOVED_REPLACED)
+		return;
+	push((struct event){
+		.kind = EVENT_RULE_REMOVED, .what = r->removed_reason, .p = r, .origin = origin});
 }
 
 void table_event_limit(uint32_t bridge_id, uint32_t port_id, const char *detail, uint64_t now_ms)
@@ -89,11 +97,11 @@ static void deliver(const struct event *ev)
 		break;
 	case EVENT_RULE_ADDED:
 		if (sink->rule_added)
-			sink->rule_added(sink->aux, ev->p, ev->what, ev->flag);
+			sink->rule_added(sink->aux, ev->p, ev->what, ev->flag, ev->origin);
 		break;
 	case EVENT_RULE_REMOVED:
 		if (sink->rule_removed)
-			sink->rule_removed(sink->aux, ev->p, ev->what);
+			sink->rule_removed(sink->aux, ev->p, ev->what, ev->origin);
 		break;
 	case EVENT_LIMIT:
 		if (sink->limit)

@@ -31,6 +31,8 @@ struct txn {
 	VEC(struct change) changes;
 	uint32_t n_matches; /* changes that carry a match */
 	uint64_t now_ms;    /* clock_mono_ms() unless the caller sets another */
+	uint64_t origin; /* of the operation in work: given back with the events it causes; 0: none
+			  */
 };
 
 void txn_begin(struct txn *t);

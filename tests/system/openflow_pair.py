@@ -94,3 +94,24 @@ class Ovs:
             p.terminate()
             p.wait(10)
         self.dir.cleanup()
+
+
+class Sluice:
+    """Both processes of ours, with the bridge and ports of Ovs; use as a context."""
+
+    def __init__(self):
+        from control_process import Switch
+        self.switch = Switch("--enable-dummy=system")
+
+    def __enter__(self):
+        s = self.switch.__enter__()
+        words = ["add-br", "br0", "--", "set", "bridge", "br0", "fail_mode=secure", "protocols=" + ",".join(VERSIONS)]
+        for i in (1, 2, 3):
+            words += ["--", "add-port", "br0", f"p{i}", "--", "set", "interface", f"p{i}", "type=dummy",
+                      f"ofport_request={i}"]
+        s.vsctl(*words)
+        self.mgmt = f"{s.dir}/br0.mgmt"
+        return self
+
+    def __exit__(self, *exc):
+        self.switch.__exit__(*exc)

@@ -121,7 +121,9 @@ static struct tables clone_tables(struct tables *t)
 	return copy;
 }
 
-static void tell(struct fake_tables *f, enum api_event event, struct attrs rule, int reason)
+/* `op`: the operation that did it; `state` of a rule that is there. */
+static void tell(struct fake_tables *f, enum api_event event, struct attrs rule, struct attrs op,
+		 const char *state, int reason)
 {
 	struct msg m;
 	msg_init(&m, API_EVENT, 0);
@@ -129,6 +131,10 @@ static void tell(struct fake_tables *f, enum api_event event, struct attrs rule,
 	msg_put_str(&m, ATTR_BRIDGE, attrs_str(rule, ATTR_BRIDGE, ""));
 	if (reason >= 0)
 		msg_put_u8(&m, ATTR_REMOVED_REASON, (uint8_t)reason);
+	if (state)
+		msg_put_str(&m, ATTR_STATE, state);
+	if (attrs_has(op, ATTR_ORIGIN))
+		msg_put_u64(&m, ATTR_ORIGIN, attrs_u64(op, ATTR_ORIGIN, 0));
 	size_t at = msg_nest_begin(&m, ATTR_RULE);
 	ATTR_FOR_EACH (a, rule)
 		msg_put_bytes(&m, (enum api_attr)a->id, a->value, a->len);
@@ -183,13 +189,9 @@ static bool is_selected(const struct object *o, struct attrs a, const struct min
 	return minimatch_is_within(o->match, match);
 }
 
-static const uint16_t not_of_rules[] = {ATTR_OP_TYPE,
-					ATTR_COMMAND,
-					ATTR_COOKIE_MASK,
-					ATTR_NEW_COOKIE,
-					ATTR_OUT_PORT,
-					ATTR_OUT_GROUP,
-					0};
+static const uint16_t not_of_rules[] = {
+	ATTR_OP_TYPE,  ATTR_COMMAND,   ATTR_COOKIE_MASK, ATTR_NEW_COOKIE,
+	ATTR_OUT_PORT, ATTR_OUT_GROUP, ATTR_ORIGIN,      0};
 
 static int add_rule(struct fake_tables *f, struct tables *t, struct attrs a, uint32_t *ofp,
 		    struct err *e)
@@ -210,12 +212,12 @@ static int add_rule(struct fake_tables *f, struct tables *t, struct attrs a, uin
 		if (same) {
 			free_object(old);
 			t->kind[KIND_RULE].at[i] = o;
-			tell(f, API_EVENT_RULE_ADDED, attrs_of(o), -1);
+			tell(f, API_EVENT_RULE_ADDED, attrs_of(o), a, "added", -1);
 			return 0;
 		}
 	}
 	vec_push(&t->kind[KIND_RULE], o);
-	tell(f, API_EVENT_RULE_ADDED, attrs_of(o), -1);
+	tell(f, API_EVENT_RULE_ADDED, attrs_of(o), a, "added", -1);
 	return 0;
 }
 
@@ -233,7 +235,7 @@ static void change_rule(struct fake_tables *f, struct object *o, struct attrs a)
 	o->m = n->m;
 	free(n->match);
 	free(n);
-	tell(f, API_EVENT_RULE_ADDED, attrs_of(o), -1);
+	tell(f, API_EVENT_RULE_ADDED, attrs_of(o), a, "modified", -1);
 }
 
 static int rule_mod(struct fake_tables *f, struct tables *t, struct attrs a, uint32_t *ofp,
@@ -258,7 +260,7 @@ static int rule_mod(struct fake_tables *f, struct tables *t, struct attrs a, uin
 			i++;
 			continue;
 		}
-		tell(f, API_EVENT_RULE_REMOVED, attrs_of(o), REASON_DELETE);
+		tell(f, API_EVENT_RULE_REMOVED, attrs_of(o), a, NULL, REASON_DELETE);
 		free_object(o);
 		vec_remove(&t->kind[KIND_RULE], i);
 	}

@@ -487,11 +487,12 @@ static void add_replace_modify_delete(void **state)
 static unsigned n_added, n_removed;
 static enum rule_removed_reason last_reason;
 
-static void on_added(void *aux, const struct rule *r, bool modified, bool by_learn)
+static void on_added(void *aux, const struct rule *r, bool modified, bool by_learn, uint64_t origin)
 {
 	n_added++;
 }
-static void on_removed(void *aux, const struct rule *r, enum rule_removed_reason why)
+static void on_removed(void *aux, const struct rule *r, enum rule_removed_reason why,
+		       uint64_t origin)
 {
 	n_removed++;
 	last_reason = why;
