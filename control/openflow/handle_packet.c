@@ -7,6 +7,7 @@
 #include "control/openflow/op.h"
 #include "control/openflow/packet_msg.h"
 #include "datapath/base/clock.h"
+#include "datapath/flow/extract.h"
 
 enum { CONTINUATION_MAX = 16384 };
 
@@ -33,13 +34,30 @@ static enum ofp_err send_plain(struct ofconn *c, const struct ofmsg *m, struct m
 	return ofrequest_send(r, c->sw, c, m, api, false) ? OFPERR_OK : OFPERR_BRC_EPERM;
 }
 
+/* What the actions of a packet-out may take for granted is not what its match says (metadata) but
+ * what its packet is: set_field of an ND option is right for a neighbour advertisement. */
+static void know_packet(const struct packet_out *po, struct match *known)
+{
+	struct flow_offsets ofs;
+
+	*known = po->match;
+	if (po->packet_len < 14)
+		return;
+	flow_extract(po->packet, (uint32_t)po->packet_len, (uint32_t)po->packet_len,
+		     &known->value.key, &ofs);
+	memset(&known->mask.key, 0xff, sizeof known->mask.key);
+}
+
 enum ofp_err handle_packet_out(struct ofconn *c, const struct ofmsg *m)
 {
 	struct packet_out po;
+	struct match known;
 	enum ofp_err err = packet_out_get(m->body, m->version, &po);
-	if (!err)
-		err = action_check(po.actions.data, po.actions.len, &po.match,
-				   ACTION_CHECK_NO_TABLE, OFP10);
+	if (!err) {
+		know_packet(&po, &known);
+		err = action_check(po.actions.data, po.actions.len, &known, ACTION_CHECK_NO_TABLE,
+				   OFP10);
+	}
 	if (err) {
 		packet_out_free(&po);
 		return err;

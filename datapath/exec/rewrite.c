@@ -10,7 +10,14 @@
 #include "datapath/offload/checksum.h"
 #include "datapath/offload/offload.h"
 
-enum { ETH_BYTES = 14, MACS_BYTES = 12, TAG_BYTES = 4, LSE_BYTES = 4 };
+enum {
+	ETH_BYTES = 14,
+	MACS_BYTES = 12,
+	TAG_BYTES = 4,
+	LSE_BYTES = 4,
+	ND_OPTION_HEADER = 2,
+	IPV6_DST_AT = 24
+};
 
 static uint8_t *bytes(struct packet *p)
 {
@@ -275,8 +282,11 @@ static bool anchor(struct packet *p, uint8_t which, unsigned *at)
 	case HDR_ND_SLL:
 	case HDR_ND_TLL:
 		rewrite_parse(p);
-		*at = which == HDR_ND_SLL ? p->ofs.nd_sll : p->ofs.nd_tll;
-		return *at;
+		*at = which == HDR_ND_SLL ? p->ofs.nd_sll : p->ofs.nd_tll; /* its address */
+		if (!*at)
+			return false;
+		*at -= ND_OPTION_HEADER;
+		return true;
 	case HDR_NONE:
 		break;
 	}
@@ -311,13 +321,36 @@ static inline void blend(uint8_t *d, const struct prog_set *s, uint8_t *old)
 #undef PIECE
 }
 
+/* RFC 8200 §8.1: while a routing header has hops left, the checksum covers the last one's address
+ * and not the one in the IPv6 header. */
+static bool sum_covers_ipv6_dst(struct packet *p)
+{
+	const uint8_t *d = bytes(p);
+	unsigned at = p->ofs.l3 + 40u, end = SL_MIN(p->ofs.ip_payload, p->m->data_len);
+	uint8_t proto = d[p->ofs.l3 + 6];
+
+	while (at + 8 <= end) {
+		if (proto == IPPROTO_ROUTING && d[at + 3])
+			return false;
+		unsigned len = proto == IPPROTO_FRAGMENT ? 8u : 8u * (d[at + 1] + 1u);
+
+		proto = d[at];
+		at += len;
+	}
+	return true;
+}
+
 bool rewrite_set(struct packet *p, const struct prog_set *s)
 {
 	unsigned at;
 	uint8_t old[16];
 
-	if (s->n_bytes > sizeof old || !anchor(p, s->anchor, &at))
+	if (s->n_bytes > sizeof old)
 		return false;
+	/* An ND message may come without the option: there is nothing to set then, as in Open
+	 * vSwitch. */
+	if (!anchor(p, s->anchor, &at))
+		return s->anchor == HDR_ND_SLL || s->anchor == HDR_ND_TLL;
 	at += s->ofs;
 	if (p->m->data_len < at + s->n_bytes)
 		return false;
@@ -340,6 +373,8 @@ bool rewrite_set(struct packet *p, const struct prog_set *s)
 		break;
 	}
 	case CSUM_PSEUDO6:
+		if (s->ofs >= IPV6_DST_AT && !sum_covers_ipv6_dst(p))
+			break;
 		fix_l4(p, sum_change(old, d, s->n_bytes, at - p->ofs.l3), true);
 		break;
 	case CSUM_L4:
