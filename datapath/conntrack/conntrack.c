@@ -151,18 +151,20 @@ static inline struct conn_node *find_recent(struct ct_thread *t, const struct ct
 }
 
 /* What conntrack_run() reads of a connection. */
-static inline void prefetch_conn(struct conn_node *node)
+static inline void prefetch_conn(struct conn_node *node, bool whole)
 {
 	const struct ct_conn *c = conn_of(node);
 
 	__builtin_prefetch(node);
 	__builtin_prefetch(&c->lock);
+	if (!whole)
+		return;
 	__builtin_prefetch(&c->label);
 	if (conn_node_dir(node) == CONN_REPLY)
 		__builtin_prefetch(&c->node[CONN_ORIG]);
 }
 
-void conntrack_prefetch(unsigned thread_idx, struct conntrack_hint *h, unsigned n)
+void conntrack_prefetch(unsigned thread_idx, struct conntrack_hint *h, unsigned n, bool whole)
 {
 	struct ct_thread *t = threads[thread_idx];
 	uint32_t mix[CONNTRACK_BATCH];
@@ -184,7 +186,7 @@ void conntrack_prefetch(unsigned thread_idx, struct conntrack_hint *h, unsigned 
 		h[i].node = node_of(recent_way(t, mix[i]));
 		h[i].hashed = false;
 		if (SL_LIKELY(h[i].node != NULL))
-			prefetch_conn(h[i].node);
+			prefetch_conn(h[i].node, whole);
 		else
 			todo[n_todo++] = (uint8_t)i;
 	}
@@ -203,7 +205,7 @@ void conntrack_prefetch(unsigned thread_idx, struct conntrack_hint *h, unsigned 
 		q->node = conn_table_find_hashed(&q->tuple, q->hash);
 		if (q->node) {
 			remember(t, mix[todo[j]], q->node);
-			prefetch_conn(q->node);
+			prefetch_conn(q->node, whole);
 		}
 	}
 }
@@ -340,6 +342,13 @@ static enum drop_reason create(struct ct_thread *t, const struct conntrack_reque
 }
 
 /* ---- a packet of a known connection ---- */
+/* The policy lets most packets pass without showing them to us, so that windows are not known
+ * there. */
+static bool checks_window(const struct conntrack_request *q)
+{
+	return q->context <= CT_ZONE_MAX && conntrack_window_check();
+}
+
 static enum tracker_verdict update(struct ct_conn *c, const struct conntrack_request *q,
 				   const struct ct_packet *p, unsigned dir)
 {
@@ -353,10 +362,7 @@ static enum tracker_verdict update(struct ct_conn *c, const struct conntrack_req
 		v = TRACKER_OK;
 	} else {
 		rte_spinlock_lock(&c->lock);
-		/* The policy lets most packets pass without showing them to us, so that windows
-		 * are not known there. */
-		v = tracker_update(c, p, dir, q->context <= CT_ZONE_MAX && conntrack_window_check(),
-				   timeouts(q->context));
+		v = tracker_update(c, p, dir, checks_window(q), timeouts(q->context));
 		rte_spinlock_unlock(&c->lock);
 	}
 	if (v == TRACKER_OK || v == TRACKER_NEW)
@@ -533,6 +539,40 @@ enum drop_reason conntrack_run(const struct conntrack_request *q, struct conntra
 		memcpy(m->label, e.label, sizeof m->label);
 	}
 	return DROP_NONE;
+}
+
+/* ---- the short way ---- */
+struct ct_conn *conntrack_steady(const struct conntrack_request *q, uint8_t *state)
+{
+	struct conn_node *n = q->hint->node;
+	struct ct_packet p;
+	struct ct_conn *c;
+	unsigned dir;
+
+	if (SL_UNLIKELY(!is_it(n, &q->hint->tuple)))
+		return NULL;
+	c = conn_of(n);
+	dir = conn_node_dir(n);
+	if (SL_UNLIKELY(c->phase != CONN_BIDIR || c->nat & (NAT_SRC | NAT_DST) || c->alg ||
+			c->related || conn_left_ms(c, q->now_ms) <= 0))
+		return NULL;
+	if (n->tuple.proto == 6) {
+		if (!ct_packet_parse(&p, q->data, q->len, q->pkt_len, q->ofs, q->context) ||
+		    !tracker_tcp_follow(c, &p, dir, checks_window(q), timeouts(q->context)))
+			return NULL;
+	} else if (n->tuple.proto != 17 || q->len < q->ofs->l4 + 8u) {
+		return NULL;
+	}
+	conn_touch(c, dir, q->now_ms);
+	*state = CT_STATE_TRK | CT_STATE_EST | (dir == CONN_REPLY ? CT_STATE_RPL : 0);
+	return c;
+}
+
+void conntrack_steady_meta(const struct ct_conn *c, uint32_t context, uint8_t state,
+			   struct conntrack_meta *m)
+{
+	m->state = state;
+	fill_meta(m, context, c, NULL);
 }
 
 void conntrack_stats(struct conntrack_stats *out)

@@ -61,9 +61,18 @@ enum drop_reason conntrack_run(const struct conntrack_request *q, struct conntra
 
 /* Brings near what conntrack_run() will need for packets with the tuples of h (at most
  * CONNTRACK_BATCH), so that a burst waits for memory once and not once a packet: 10,000 connections
- * do not fit the second-level cache. */
+ * do not fit the second-level cache. `whole`: label and original tuple, too. */
 enum { CONNTRACK_BATCH = 32 };
-void conntrack_prefetch(unsigned thread_idx, struct conntrack_hint *h, unsigned n);
+void conntrack_prefetch(unsigned thread_idx, struct conntrack_hint *h, unsigned n, bool whole);
+
+/* The short way, for a fresh packet over IPv4 whose tuple is that of q->hint: its connection when
+ * it is answered, not translated, and has nothing to learn from the packet but that it came; *state
+ * is what conntrack_run() would say. NULL: nothing was done. q as for conntrack_run(), with nothing
+ * to commit but what is there. */
+struct ct_conn *conntrack_steady(const struct conntrack_request *q, uint8_t *state);
+/* What such a packet carries. */
+void conntrack_steady_meta(const struct ct_conn *c, uint32_t context, uint8_t state,
+			   struct conntrack_meta *m);
 
 /* Told of each connection above the zones (CT_ZONE_MAX) that comes (1) or goes (-1), by whatever
  * thread makes or removes it. Set before the first packet. */

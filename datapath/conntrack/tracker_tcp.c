@@ -236,3 +236,43 @@ enum tracker_verdict tracker_tcp_update(struct ct_conn *c, const struct ct_packe
 		src->tcp = dst->tcp = CONN_TCP_TIME_WAIT;
 	return TRACKER_OK;
 }
+
+static struct conn_side load_side(const struct conn_side *s)
+{
+	return (struct conn_side){.seq_lo = __atomic_load_n(&s->seq_lo, __ATOMIC_RELAXED),
+				  .seq_hi = __atomic_load_n(&s->seq_hi, __ATOMIC_RELAXED),
+				  .max_win = __atomic_load_n(&s->max_win, __ATOMIC_RELAXED),
+				  .wscale = s->wscale,
+				  .tcp = __atomic_load_n(&s->tcp, __ATOMIC_RELAXED)};
+}
+
+/* Only when it changes: a line that is not written stays in other caches, too. */
+static inline void move_on(uint32_t *word, uint32_t was, uint32_t is)
+{
+	if (was != is)
+		__atomic_store_n(word, is, __ATOMIC_RELAXED);
+}
+
+bool tracker_tcp_follow(struct ct_conn *c, const struct ct_packet *p, unsigned dir,
+			bool check_window, const struct ct_timeouts *t)
+{
+	struct conn_side src = load_side(&c->side[dir]), dst = load_side(&c->side[!dir]);
+	struct conn_side src_was = src, dst_was = dst;
+	struct segment s = {.seq = p->seq, .ack = p->ack, .win = p->win, .check_ack = true};
+
+	if ((p->flags & (TCP_SYN | TCP_FIN | TCP_RST | TCP_ACK)) != TCP_ACK ||
+	    src.tcp != CONN_TCP_ESTABLISHED || dst.tcp != CONN_TCP_ESTABLISHED ||
+	    c->phase != CONN_BIDIR || c->timeout_ms != t->ms[CT_TIMEOUT_TCP_ESTABLISHED])
+		return false;
+	scales(&src, &dst, p->flags, &s);
+	s.end = s.seq + length_of(p);
+	if (s.seq == s.end)
+		s.seq = s.end = src.seq_lo;
+	if (check_window && !in_window(&src, &dst, p, &s))
+		return false;
+	slide(&src, &dst, &s);
+	move_on(&c->side[dir].max_win, src_was.max_win, src.max_win);
+	move_on(&c->side[dir].seq_lo, src_was.seq_lo, src.seq_lo);
+	move_on(&c->side[!dir].seq_hi, dst_was.seq_hi, dst.seq_hi);
+	return true;
+}

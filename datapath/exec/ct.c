@@ -278,6 +278,39 @@ void exec_ct_one(struct exec *x, struct exec_ct *c, struct packet *p)
 	x->n_recirc++;
 }
 
+bool exec_ct_is_plain(const struct program *prog)
+{
+	const union prog_word *w = prog->word;
+	const struct prog_ct *c = (const struct prog_ct *)&w[1];
+
+	/* Committing what is there changes nothing. */
+	return !(w->op.a & ~(PROG_CT_COMMIT | PROG_CT_NAT)) && !c->alg;
+}
+
+void exec_ct_tracked(struct exec *x, const struct exec_ct *c, struct packet *p,
+		     const struct ct_conn *conn, uint8_t state)
+{
+	struct conntrack_meta meta;
+
+	conntrack_steady_meta(conn, c->q.context, state, &meta);
+	put_meta(&p->s, &meta);
+	p->ct_hint = NULL;
+	p->s.recirc_id = c->recirc_id;
+	p->s.depth++;
+	x->n_recirc++;
+}
+
+void exec_ct_put_line(struct flow_key *k, const struct ct_conn *conn)
+{
+	struct conntrack_meta meta;
+	struct packet_state s;
+
+	conntrack_steady_meta(conn, 0, 0, &meta);
+	put_meta(&s, &meta);
+	memcpy(k->ct_label, s.ct_label, sizeof k->ct_label);
+	memcpy(k->ct_ipv6_src, s.ct_tuple, sizeof s.ct_tuple);
+}
+
 enum exec_next exec_CT_CLEAR(struct exec *x, struct packet *p, const union prog_word *w, bool last)
 {
 	p->s.ct_state = 0;

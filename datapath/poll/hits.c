@@ -7,8 +7,7 @@
 #include "datapath/poll/poll_priv.h"
 
 /* The rewrite that a megaflow's own line holds. resolve has seen that the TTL is above 1. */
-static inline void rewrite(const struct megaflow *mf, struct rte_mbuf *m,
-			   const struct flow_offsets *ofs)
+void hits_rewrite(const struct megaflow *mf, struct rte_mbuf *m, const struct flow_offsets *ofs)
 {
 	uint8_t *d = rte_pktmbuf_mtod(m, uint8_t *);
 
@@ -33,7 +32,7 @@ static inline void rewrite(const struct megaflow *mf, struct rte_mbuf *m,
 /* Asks for the connections of all packets whose program begins with ct(), before the first of them
  * is tracked. hint[i]: packet i's, or NULL. */
 static void prefetch_conns(struct poll_thread *t, const struct burst *b, unsigned first,
-			   const struct conntrack_hint **hint)
+			   const struct conntrack_hint **hint, bool whole)
 {
 	unsigned n = 0;
 
@@ -51,7 +50,7 @@ static void prefetch_conns(struct poll_thread *t, const struct burst *b, unsigne
 			      k->ip_proto);
 		hint[i] = &t->ct_hint[n++];
 	}
-	conntrack_prefetch(t->idx, t->ct_hint, n);
+	conntrack_prefetch(t->idx, t->ct_hint, n, whole);
 }
 
 struct programs { /* what running the programs of a burst needs */
@@ -106,6 +105,20 @@ static void run_policed(struct programs *g, const struct program *prog, unsigned
 		counter_add(&c->sent, sent);
 }
 
+/* Whoever is watched, or behind a packet that goes round already, goes the long way. */
+static bool may_use_lane(const struct programs *g, const struct program *prog)
+{
+	return !g->from && g->b->depth > DEPTH_L2 && !g->t->exec->n_recirc && !g->t->observing &&
+	       exec_ct_is_plain(prog);
+}
+
+static bool reads_ct_line(const struct programs *g)
+{
+	const struct port_cache *pc = flow_cache_port(g->t->cache, g->in_port);
+
+	return pc->relevant.lines & 1u << FLOW_LINE_CT;
+}
+
 /* Packets [i, end) of one megaflow. */
 static void run_programs(struct programs *g, const struct megaflow *mf, unsigned i, unsigned end)
 {
@@ -116,14 +129,19 @@ static void run_programs(struct programs *g, const struct megaflow *mf, unsigned
 	if (SL_UNLIKELY(x->observer != NULL))
 		observer_running(x->observer, &mf->info->origin,
 				 g->b->probed >> i & 1 ? LEVEL_MASK : LEVEL_FAST);
+	bool goes_round = mf->flags & MF_CT && exec_is_ct_recirc(prog);
+	bool lane = goes_round && may_use_lane(g, prog);
+
 	if ((mf->flags & MF_CT) && g->b->depth > DEPTH_L2 && !g->has_hints) {
-		prefetch_conns(g->t, g->b, i, g->hint);
+		prefetch_conns(g->t, g->b, i, g->hint, !lane || reads_ct_line(g));
 		g->has_hints = true;
 	}
-	if (mf->flags & MF_CT && exec_is_ct_recirc(prog)) {
+	if (goes_round) {
 		struct exec_ct c;
 
 		exec_ct_begin(x, prog, &c);
+		if (lane)
+			i = ct_lane_run(g->t, g->b, g->in_port, &c, g->hint, i, end);
 		for (; i < end && (p = exec_ct_next(x)); i++) {
 			fill_packet(g, i, p);
 			exec_ct_one(x, &c, p);
@@ -165,9 +183,11 @@ unsigned hits_run(struct poll_thread *t, struct burst *b, uint32_t in_port, stru
 		mf->used_ms = t->now_ms;
 		if (SL_LIKELY(mf->out_port)) {
 			sent += i - first;
+			if (from && from[first].s.ct_state)
+				ct_lane_learn(t, &from[first].s, mf);
 			if (mf->flags & MF_REWRITE)
 				for (unsigned k = first; k < i; k++)
-					rewrite(mf, b->pkt[k], &b->ofs[k]);
+					hits_rewrite(mf, b->pkt[k], &b->ofs[k]);
 			if (SL_UNLIKELY(t->observing != NULL))
 				observer_running(t->observing, &mf->info->origin,
 						 b->probed >> first & 1 ? LEVEL_MASK : LEVEL_FAST);

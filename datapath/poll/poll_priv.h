@@ -81,6 +81,8 @@ struct audit_suspect { /* an entry that said something else than the tables, onc
 	struct flow_key key;
 };
 
+enum { CT_LANE_SLOTS = 64 };
+
 struct poll_thread {
 	unsigned idx;
 	uint16_t core;
@@ -111,6 +113,7 @@ struct poll_thread {
 	struct burst burst;
 	struct burst again[2]; /* keys of packets that came round, generations taking turns */
 	struct conntrack_hint ct_hint[BURST_MAX]; /* of the burst whose programs run */
+	struct megaflow *after_ct[CT_LANE_SLOTS]; /* ct_lane.c; NULL: none */
 	struct resolve_result result;
 	struct miss_queue *miss[PORT_ID_MAX];
 	uint32_t miss_list[PORT_ID_MAX]; /* ports with packets waiting, round robin */
@@ -180,6 +183,16 @@ void watch_resolved(struct poll_thread *t, struct packet *p, const struct flow_k
  */
 unsigned hits_run(struct poll_thread *t, struct burst *b, uint32_t in_port, struct packet *from,
 		  uint8_t *missed);
+/* ct_lane.c: packets of established connections through the look-up before ct() and the one after
+ * it at once. Takes packets [i, end) of a burst fresh from its port, whose megaflow's program is
+ * exec_is_ct_recirc(), as far as it can, and returns the first that it leaves. c: begun. */
+struct exec_ct;
+unsigned ct_lane_run(struct poll_thread *t, struct burst *b, uint32_t in_port, struct exec_ct *c,
+		     const struct conntrack_hint *const *hint, unsigned i, unsigned end);
+/* A packet that ct() had seen was found to belong to mf, which only sends it. */
+void ct_lane_learn(struct poll_thread *t, const struct packet_state *s, struct megaflow *mf);
+/* hits.c */
+void hits_rewrite(const struct megaflow *mf, struct rte_mbuf *m, const struct flow_offsets *ofs);
 /* recirc.c: everything that exec put aside for another look-up. */
 void recirc_run(struct poll_thread *t);
 /* inject.c */
