@@ -6,6 +6,8 @@
 
 #include "control/openflow/spec.h"
 
+enum { CONTINUATION_STATE = 1 }; /* below the types that Open vSwitch puts inside a continuation */
+
 void packet_out_free(struct packet_out *po)
 {
 	action_buf_free(&po->actions);
@@ -112,6 +114,31 @@ static void put_prop(struct ofbuf *b, uint16_t type, const void *p, size_t n)
 	prop_end(b, at);
 }
 
+/* The property is a nested list of properties; ours is one that clients may print but not read. A
+ * client copies what is inside and writes the frame anew. */
+static void put_continuation(struct ofbuf *b, const struct packet_in *pi)
+{
+	size_t at = prop_begin(b, NXPINT_CONTINUATION);
+	ofbuf_zeros(b, 4);
+	put_prop(b, CONTINUATION_STATE, pi->continuation, pi->continuation_len);
+	prop_end(b, at);
+}
+
+static void get_continuation(struct ofcur nested, struct packet_in2 *out)
+{
+	struct ofcur prop;
+	uint16_t type;
+	bool bad;
+
+	ofcur_skip(&nested, 4);
+	while (ofcur_tlv(&nested, &type, &prop, &bad)) {
+		if (type == CONTINUATION_STATE) {
+			out->continuation = prop.p;
+			out->continuation_len = ofcur_left(&prop);
+		}
+	}
+}
+
 static void put_nxt2(struct ofbuf *b, uint8_t version, const struct packet_in *pi)
 {
 	be32_t full_len = cpu_to_be32(pi->full_len);
@@ -133,7 +160,7 @@ static void put_nxt2(struct ofbuf *b, uint8_t version, const struct packet_in *p
 	if (pi->userdata_len)
 		put_prop(b, NXPINT_USERDATA, pi->userdata, pi->userdata_len);
 	if (pi->continuation_len)
-		put_prop(b, NXPINT_CONTINUATION, pi->continuation, pi->continuation_len);
+		put_continuation(b, pi);
 	ofbuf_end(b, at);
 }
 
@@ -231,8 +258,7 @@ enum ofp_err packet_in2_get(struct ofcur body, struct packet_in2 *out)
 			out->packet_len = ofcur_left(&prop);
 			break;
 		case NXPINT_CONTINUATION:
-			out->continuation = prop.p;
-			out->continuation_len = ofcur_left(&prop);
+			get_continuation(prop, out);
 			break;
 		case NXPINT_METADATA:
 			err = oxm_match_get(prop.p, ofcur_left(&prop), false, &out->metadata, NULL);

@@ -126,6 +126,8 @@ static void note_knob(struct rows_notes *n, const char *table, const char *name,
 {
 	const struct knob *k = knob_find(table, key);
 	struct str why = STR_INIT;
+	if (!k && !strncmp(key, "ovn-", 4))
+		return; /* notes that OVN's controller keeps for itself */
 	if (!k)
 		rows_note_add(n, ROWS_UNKNOWN_KEY, table, name, "other_config", key,
 			      xasprintf("other_config:%s: unknown key, without effect", key));
