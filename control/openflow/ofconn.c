@@ -6,6 +6,7 @@
  * socket. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "control/openflow/op.h"
 #include "datapath/base/clock.h"
@@ -367,12 +368,20 @@ static void on_flush(evutil_socket_t fd, short what, void *aux)
 	on_drained(c->bev, c);
 }
 
+/* libevent hands over 4 kB at a time: what waits in the socket behind them joins the transaction. */
+static bool more_waits(const struct ofconn *c)
+{
+	int n = 0;
+	evutil_socket_t fd = bufferevent_getfd(c->bev);
+	return c->flush && fd >= 0 && !ioctl(fd, FIONREAD, &n) && n > 0;
+}
+
 static void take_all(struct ofconn *c)
 {
 	struct evbuffer *in = bufferevent_get_input(c->bev);
 	while (may_go_on(c) && take_one(c, in))
 		;
-	if (may_go_on(c))
+	if (may_go_on(c) && c->batch.requests.len && !more_waits(c))
 		op_batch_flush(c);
 	if (c->closing && !evbuffer_get_length(bufferevent_get_output(c->bev)))
 		close_now(c, "protocol error");

@@ -10,7 +10,7 @@
 #include "control/openflow/ofswitch_priv.h"
 #include "control/openflow/op.h"
 
-enum { BATCH_OPS_MAX = 512, BATCH_BYTES_MAX = 4 << 20 };
+enum { BATCH_OPS_MAX = 2048, BATCH_BYTES_MAX = 4 << 20 };
 
 typedef enum ofp_err (*op_fn)(struct ofconn *c, const struct ofmsg *m, struct msg *out);
 

@@ -94,6 +94,24 @@ EXACT_RULES = (
     "table=0,priority=0,actions=drop",
 )
 
+def miss_rules(tables=1, filler=0):
+    """Every 5-tuple its own cache entry, at the end of `tables` tables; each has an ACL line of two masks that does not
+    match. `filler` more rules stand in the last table."""
+    rules = [EXACT_RULES[0].replace("output:2", "goto_table:1" if tables > 1 else "output:2"), EXACT_RULES[1]]
+    last = tables - 1
+    if filler and not last:
+        last = 1
+        rules[0] = rules[0].replace("output:2", "goto_table:1")
+    for t in range(1, last + 1):
+        to = f"goto_table:{t + 1}" if t < last else "output:2"
+        rules += [f"table={t},priority=200,tcp,tp_dst={t},actions=drop",
+                  f"table={t},priority=150,ip,nw_src=192.168.{t}.0/24,actions=drop",
+                  f"table={t},priority=100,actions={to}"]
+    rules += [f"table={last},priority=120,udp,nw_dst=172.{16 + (i >> 16)}.{i >> 8 & 255}.{i & 255},tp_dst={i % 60000},"
+              "actions=drop" for i in range(filler)]
+    return tuple(rules)
+
+
 TSE_RULES = (
     "priority=100,ip,nw_src=10.0.0.10,actions=output:2",
     "priority=90,tcp,tp_src=12345,actions=output:2",
@@ -168,6 +186,15 @@ SCENARIOS = [
              prime=False, limit=False, options={"both": True, "policy_rules": 1}),
     Scenario("setup", "new flows per second, each a miss with its own cache entry", (1,),
              pair("set=l2,roll=1"), EXACT_RULES, kind="setup", needs=OPENFLOW, limit=False),
+    Scenario("miss1", "every packet a miss, 1 table", (1,),
+             pair("set=l2,roll=1"), miss_rules(1), kind="setup", needs=OPENFLOW, limit=False),
+    Scenario("miss5", "every packet a miss, 5 tables", (1,),
+             pair("set=l2,roll=1"), miss_rules(5), kind="setup", needs=OPENFLOW, limit=False),
+    Scenario("miss20", "every packet a miss, 20 tables", (1,),
+             pair("set=l2,roll=1"), miss_rules(20), kind="setup", needs=OPENFLOW, limit=False),
+    Scenario("miss100k", "every packet a miss, 2 tables, 100,000 rules in the second", (1,),
+             pair("set=l2,roll=1"), miss_rules(1, 100 * K), kind="setup", needs=OPENFLOW,
+             limit=False),
     Scenario("ct-setup", "new connections per second", (1,),
              pair("set=l2,roll=1"), CT_RULES, kind="setup", needs=CONNTRACK, limit=False),
     Scenario("newflows", "100 established flows, 1 packet in 1,000 opens a flow", (100,),
@@ -251,6 +278,7 @@ GROUPS = {
     "policies": ["policy-off", "policy", "policy-1k", "policy-tcp"],
     "attacks": ["newflows", "tse", "tse-10k", "tse-port", "tse-port-line", "flood-flows",
                 "flood-macs", "flood-arp", "flood-nd", "flood-frags", "flood-packetin", "churn"],
+    "misses": ["miss1", "miss5", "miss20", "miss100k"],
     "life": ["startup", "outage", "outage-control", "memory", "memory16", "latency",
              "idle-ports"],
     "guests": ["vh-l2", "vh-pipe5"],

@@ -274,7 +274,8 @@ class OvsTools(Switch):
         path = os.path.join(self.run_dir, "rules.txt")
         with open(path, "w") as f:
             f.write("\n".join(rules) + "\n")
-        self.ofctl("add-flows", path)
+        # one by one is a barrier each: seconds, for rules that are only the set-up
+        self.ofctl("add-flows", path, *(["--bundle"] if len(rules) > 1000 else []))
 
     def ofctl(self, command, *args):
         return self.tool("ovs-ofctl", "-O", "OpenFlow13", command,

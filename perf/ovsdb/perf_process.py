@@ -20,20 +20,20 @@ def machine():
 
 
 class Table:
-    """The best value of each key over the rounds, for two programs; rates are best when high."""
+    """The best value of each key over the rounds, for two programs; rates (/s) are best when high."""
 
     def __init__(self, section, judge, ours):
         self.section, self.names, self.best = section, (judge, ours), [{}, {}]
 
     def add(self, which, values):
         for k, v in values.items():
-            pick = max if k.startswith("transactions") else min
+            pick = max if "/s" in k else min
             self.best[which][k] = pick(v, self.best[which].get(k, v))
 
     def rows(self):
         for k, judge in self.best[0].items():
             ours = self.best[1][k]
-            yield k, judge, ours, (ours / judge if k.startswith("transactions")
+            yield k, judge, ours, (ours / judge if "/s" in k
                                    else judge / max(ours, 1e-9))
 
     def show(self, doc=None):
