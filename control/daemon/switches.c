@@ -244,11 +244,22 @@ static struct ofswitch_controller_config controller_of(const struct ovsdb_row *r
 	};
 }
 
+static struct ofswitch_table_config table_of(const struct ovsdb_row *row, int64_t id)
+{
+	return (struct ofswitch_table_config){
+		.id = (uint8_t)id,
+		.name = ovsdb_row_string(row, "name", ""),
+		.max_entries = (uint32_t)ovsdb_row_int(row, "flow_limit", 0),
+		.evicts = !strcmp(ovsdb_row_string(row, "overflow_policy", ""), "evict"),
+	};
+}
+
 static void configure(struct sw *sw, const struct config_bridge *b)
 {
 	struct ovsdb_client *db = sw->all->d->db;
 	const struct ovsdb_row *row = ovsdb_client_find(db, "Bridge", "name", sw->name), *ssl;
 	VEC(struct ofswitch_controller_config) controllers = {0};
+	VEC(struct ofswitch_table_config) tables = {0};
 	struct ofswitch_config cfg = {.datapath_id = b->datapath_id};
 	struct err e = {0};
 
@@ -263,6 +274,11 @@ static void configure(struct sw *sw, const struct config_bridge *b)
 		vec_push(&controllers, controller_of(c));
 		vec_push(&sw->controllers, *ovsdb_row_uuid(c));
 	}
+	for (size_t i = 0; i < ovsdb_row_n(row, "flow_tables"); i++) {
+		const struct ovsdb_row *t = ovsdb_row_ref_at(db, row, "flow_tables", i);
+		if (t)
+			vec_push(&tables, table_of(t, ovsdb_row_int_at(row, "flow_tables", i)));
+	}
 	ssl = ovsdb_client_singleton(db, "SSL");
 	if (ssl) {
 		cfg.tls.private_key = ovsdb_row_string(ssl, "private_key", NULL);
@@ -273,11 +289,14 @@ static void configure(struct sw *sw, const struct config_bridge *b)
 	cfg.versions = versions_of(row);
 	cfg.controllers = controllers.at;
 	cfg.n_controllers = controllers.len;
+	cfg.tables = tables.at;
+	cfg.n_tables = tables.len;
 	cfg.dp_desc = ovsdb_row_map(row, "other_config", knobs[KNOB_DP_DESC].key, NULL);
 	cfg.serial_desc = ovsdb_row_map(row, "other_config", knobs[KNOB_DP_SN].key, NULL);
 	if (ofswitch_configure(sw->of, &cfg, &e))
 		LOG_LIMIT(log_warn, 10, "bridge %s: %s", sw->name, e.text);
 	vec_free(&controllers);
+	vec_free(&tables);
 }
 
 /* ---- switches ---- */

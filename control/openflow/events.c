@@ -55,6 +55,7 @@ static void rule_added(struct ofswitch *sw, struct attrs event, struct attrs rul
 	if (!(attrs_u64(rule, ATTR_RULE_FLAGS, 0) & OF_RULE_HIDDEN) && rule_from_attrs(rule, &fs))
 		monitors_rule_event(sw, &ch);
 	free(old);
+	table_states_rule_changed(sw, (uint8_t)attrs_u64(rule, ATTR_TABLE, 0));
 }
 
 static void rule_removed(struct ofswitch *sw, struct attrs event, struct attrs rule)
@@ -69,6 +70,7 @@ static void rule_removed(struct ofswitch *sw, struct attrs event, struct attrs r
 						      .origin = attrs_u64(event, ATTR_ORIGIN, 0)});
 	if (fs.flags & OFPFF_SEND_FLOW_REM)
 		send_flow_removed(sw, &fs);
+	table_states_rule_changed(sw, fs.table);
 }
 
 void ofswitch_event(struct ofswitch *sw, struct attrs event)
@@ -160,6 +162,7 @@ void shadow_load(struct ofswitch *sw)
 	ofrequest_send(r, sw, NULL, NULL, &m, false);
 	load(sw, API_RULES, API_OP_RULE_MOD);
 	load_objects(sw);
+	table_states_load(sw);
 }
 
 static void on_refresh(evutil_socket_t fd, short what, void *aux)

@@ -4,17 +4,9 @@
 #include <string.h>
 
 #include "control/openflow/op.h"
+#include "control/openflow/table_msg.h"
 
 enum { MAX_ENTRIES = 1000000 };
-/* config without a choice of the controller: the miss behaviour of the protocol version */
-enum { TABLE_MISS_DEFAULT = 3 };
-
-struct table_state {
-	uint32_t active, config, max_entries;
-	uint64_t lookups, matched;
-	uint8_t miss, eviction, vacancy_down, vacancy_up;
-	char name[OFP_TABLE_NAME_BYTES];
-};
 struct table_dump {
 	struct dump_request d;
 	void (*put)(struct ofmulti *mp, uint8_t id, const struct table_state *t);
@@ -27,17 +19,7 @@ static void note_table(struct ofrequest *r, struct attrs a)
 	uint64_t id = attrs_u64(a, ATTR_TABLE, OFPTT_ALL);
 	if (id >= OFP_TABLES)
 		return;
-	struct table_state *t = &d->tables[id];
-	t->active = (uint32_t)attrs_u64(a, ATTR_ACTIVE_COUNT, 0);
-	t->lookups = attrs_u64(a, ATTR_LOOKUPS, 0);
-	t->matched = attrs_u64(a, ATTR_MATCHED, 0);
-	t->config = (uint32_t)attrs_u64(a, ATTR_TABLE_CONFIG, 0);
-	t->miss = (uint8_t)attrs_u64(a, ATTR_TABLE_MISS, TABLE_MISS_DEFAULT);
-	t->max_entries = (uint32_t)attrs_u64(a, ATTR_MAX_ENTRIES, 0);
-	t->eviction = (uint8_t)attrs_u64(a, ATTR_EVICTION, 0);
-	t->vacancy_down = (uint8_t)attrs_u64(a, ATTR_VACANCY_DOWN, 0);
-	t->vacancy_up = (uint8_t)attrs_u64(a, ATTR_VACANCY_UP, 0);
-	strncpy(t->name, attrs_str(a, ATTR_NAME, ""), sizeof t->name - 1);
+	table_state_get(&d->tables[id], a);
 }
 
 static void put_all(struct ofrequest *r)
@@ -45,8 +27,6 @@ static void put_all(struct ofrequest *r)
 	struct table_dump *d = SL_CONTAINER_OF(r, struct table_dump, d.r);
 	for (unsigned i = 0; i < OFP_TABLES; i++) {
 		size_t at = r->multi.b.len;
-		if (!d->tables[i].max_entries)
-			d->tables[i].max_entries = MAX_ENTRIES;
 		d->put(&r->multi, (uint8_t)i, &d->tables[i]);
 		ofmulti_fit(&r->multi, at);
 	}
@@ -114,7 +94,7 @@ static void put_stats(struct ofmulti *mp, uint8_t id, const struct table_state *
 		ofbuf_u32(b, instructions);
 		ofbuf_u32(b, config);
 	}
-	ofbuf_u32(b, t->max_entries);
+	ofbuf_u32(b, t->max_entries ? t->max_entries : MAX_ENTRIES);
 	ofbuf_u32(b, t->active);
 	ofbuf_u64(b, t->lookups);
 	ofbuf_u64(b, t->matched);
@@ -186,7 +166,7 @@ static void put_features(struct ofmulti *mp, uint8_t id, const struct table_stat
 	ofbuf_u64(b, UINT64_MAX);
 	ofbuf_u32(b, version >= OFP14 ? OFPTC14_EVICTION | OFPTC14_VACANCY_EVENTS
 				      : TABLE_MISS_DEFAULT);
-	ofbuf_u32(b, t->max_entries);
+	ofbuf_u32(b, t->max_entries ? t->max_entries : MAX_ENTRIES);
 	for (uint16_t miss = 0; miss < 2; miss++) {
 		put_ids(b, OFPTFPT_INSTRUCTIONS + miss,
 			id == OFP_TABLES - 1 ? instructions & ~2u : instructions);
@@ -213,10 +193,9 @@ enum ofp_err handle_table_features(struct ofconn *c, const struct ofmsg *m)
 
 /* ---- descriptions and mods ---- */
 
-static void put_desc(struct ofmulti *mp, uint8_t id, const struct table_state *t)
+void table_desc_put(struct ofbuf *b, uint8_t id, const struct table_state *t)
 {
 	enum { EVICT_BY_ALL = 7 };
-	struct ofbuf *b = &mp->b;
 	size_t at = b->len;
 	bool vacancy = t->vacancy_down || t->vacancy_up;
 	ofbuf_u16(b, 0);
@@ -231,11 +210,15 @@ static void put_desc(struct ofmulti *mp, uint8_t id, const struct table_state *t
 		ofbuf_u16(b, 8);
 		ofbuf_u8(b, t->vacancy_down);
 		ofbuf_u8(b, t->vacancy_up);
-		ofbuf_u8(b, (uint8_t)((t->max_entries - SL_MIN(t->active, t->max_entries)) *
-				      100ull / t->max_entries));
+		ofbuf_u8(b, table_vacancy(t));
 		ofbuf_u8(b, 0);
 	}
 	ofbuf_set_u16(b, at, (uint16_t)(b->len - at));
+}
+
+static void put_desc(struct ofmulti *mp, uint8_t id, const struct table_state *t)
+{
+	table_desc_put(&mp->b, id, t);
 }
 
 enum ofp_err handle_table_desc(struct ofconn *c, const struct ofmsg *m)

@@ -368,7 +368,8 @@ static void on_flush(evutil_socket_t fd, short what, void *aux)
 	on_drained(c->bev, c);
 }
 
-/* libevent hands over 4 kB at a time: what waits in the socket behind them joins the transaction. */
+/* libevent hands over 4 kB at a time: what waits in the socket behind them joins the transaction.
+ */
 static bool more_waits(const struct ofconn *c)
 {
 	int n = 0;

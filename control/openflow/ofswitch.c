@@ -122,6 +122,7 @@ void ofswitch_destroy(struct ofswitch *sw)
 	ofrequest_forget_switch(sw);
 	close_listener(sw, sw->mgmt, "mgmt");
 	close_listener(sw, sw->snoop, "snoop");
+	table_states_destroy(sw->tables);
 	shadow_destroy(sw->shadow);
 	fail_open_stop(sw);
 	if (sw->refresh)
@@ -216,6 +217,7 @@ int ofswitch_configure(struct ofswitch *sw, const struct ofswitch_config *config
 	sw->versions = config->versions;
 	replace(&sw->dp_desc, config->dp_desc ? config->dp_desc : sw->bridge);
 	replace(&sw->serial_desc, config->serial_desc ? config->serial_desc : "None");
+	table_states_configure(sw, config->tables, config->n_tables);
 	int rc = configure_tls(sw, &config->tls, e);
 	int rc2 = configure_remotes(sw, config, rc ? NULL : e);
 	/* controllers know the switch by its id and version: let them start over */
@@ -281,7 +283,8 @@ size_t ofswitch_replay(struct ofswitch *sw, struct msg *transaction)
 {
 	if (sw->tlv.len) /* rules may name the fields */
 		tlv_map_put(sw, transaction);
-	return shadow_replay(sw->shadow, sw->bridge, transaction) + (sw->tlv.len != 0);
+	return table_states_replay(sw, transaction) +
+	       shadow_replay(sw->shadow, sw->bridge, transaction) + (sw->tlv.len != 0);
 }
 
 /* ---- the rule of a bridge nobody programs ---- */

@@ -72,6 +72,14 @@ struct ofswitch_tls {
 	const char *private_key, *certificate, *ca_cert; /* NULL: no TLS */
 };
 
+/* One entry of Bridge.flow_tables. */
+struct ofswitch_table_config {
+	uint8_t id;
+	bool evicts;          /* the least important rule goes when the table is full */
+	uint32_t max_entries; /* 0: no limit */
+	const char *name;     /* "": none */
+};
+
 struct ofswitch_config {
 	uint64_t datapath_id;
 	enum ofswitch_fail_mode fail_mode;
@@ -80,6 +88,8 @@ struct ofswitch_config {
 	const struct ofswitch_controller_config *controllers;
 	size_t n_controllers;
 	struct ofswitch_tls tls;
+	const struct ofswitch_table_config *tables;
+	size_t n_tables;
 	const char *dp_desc;     /* other_config:dp-desc; NULL: the bridge's name */
 	const char *serial_desc; /* other_config:dp-sn; NULL: "None" */
 };

@@ -19,6 +19,7 @@
 
 struct remote;
 struct ofrequest;
+struct table_states;
 
 /* Bit of RULE_FLAGS: a rule that no controller sees or touches (table/rule.h). */
 enum { OF_RULE_HIDDEN = 0x10000 };
@@ -53,6 +54,7 @@ struct op_batch {
 	struct msg transaction;
 	VEC(struct quoted_request) requests;
 	bool has_objects; /* groups or meters among them */
+	bool has_tables;  /* table mods */
 };
 void op_batch_init(struct op_batch *b);
 void op_batch_free(struct op_batch *b);
@@ -163,8 +165,9 @@ struct ofswitch {
 	uint16_t frag_mode;     /* OFPC_FRAG_* */
 	VEC(struct tlv_map) tlv;
 	struct fail_open *fail_open;
-	struct event *refresh; /* groups and meters changed: ask again soon */
-	struct shadow *shadow; /* what the datapath holds, for replay and monitors */
+	struct event *refresh;       /* groups and meters changed: ask again soon */
+	struct table_states *tables; /* table_state.c; NULL until configured */
+	struct shadow *shadow;       /* what the datapath holds, for replay and monitors */
 };
 
 /* ---- ofconn.c ---- */
@@ -241,6 +244,14 @@ enum ofp_err dump_start(struct dump_request *d, struct ofconn *c, const struct o
 void tlv_map_put(const struct ofswitch *sw, struct msg *transaction);
 /* From an OBJECT of a dump of bridges; those of others are passed over. */
 void tlv_map_adopt(struct ofswitch *sw, struct attrs bridge);
+
+/* ---- table_state.c: settings of tables, vacancy events ---- */
+void table_states_configure(struct ofswitch *sw, const struct ofswitch_table_config *tables,
+			    size_t n);
+void table_states_load(struct ofswitch *sw);                        /* asks the datapath */
+void table_states_rule_changed(struct ofswitch *sw, uint8_t table); /* the shadow knows already */
+size_t table_states_replay(struct ofswitch *sw, struct msg *transaction);
+void table_states_destroy(struct table_states *ts);
 
 /* ---- fail_open.c: a standalone bridge without its controllers ---- */
 void fail_open_start(struct ofswitch *sw);

@@ -68,6 +68,7 @@ enum ofp_err op_batch_add(struct op_batch *b, struct ofconn *c, const struct ofm
 	q.op_end = b->transaction.len;
 	vec_push(&b->requests, q);
 	b->has_objects |= is_object(m);
+	b->has_tables |= m->kind == OFMSG_OF && m->number == OFPT11_TABLE_MOD;
 	if (b == &c->batch &&
 	    (b->requests.len >= BATCH_OPS_MAX || b->transaction.len > BATCH_BYTES_MAX))
 		op_batch_flush(c);
@@ -165,6 +166,8 @@ static void on_batch_reply(struct ofrequest *r, struct attrs a, bool more, const
 		b->done(r->conn, NULL, OFPERR_OK, b->aux);
 	if (b->batch.has_objects)
 		on_objects_changed(b, err);
+	if (b->batch.has_tables)
+		table_states_load(r->sw);
 	if (b->done)
 		return;
 	size_t next = b->singly ? b->next + 1 : 0;

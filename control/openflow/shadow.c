@@ -20,7 +20,8 @@ struct copy {
 
 struct shadow {
 	struct hmap rules;
-	uint64_t now; /* counts the rules that were put */
+	uint64_t now;       /* counts the rules that were put */
+	uint32_t n_in[256]; /* rules by table */
 	VEC(struct copy *) groups, meters;
 };
 
@@ -35,6 +36,7 @@ static void free_rules(struct shadow *s)
 		hmap_remove(&s->rules, &c->node);
 		free(c);
 	}
+	memset(s->n_in, 0, sizeof s->n_in);
 }
 
 void shadow_begin_objects(struct shadow *s, enum api_op op)
@@ -144,6 +146,7 @@ bool shadow_del_rule(struct shadow *s, struct attrs rule)
 	if (!c)
 		return false;
 	hmap_remove(&s->rules, &c->node);
+	s->n_in[attrs_u64(rule, ATTR_TABLE, 0) & 0xff]--;
 	free(c);
 	return true;
 }
@@ -155,6 +158,7 @@ bool shadow_put_rule(struct shadow *s, struct attrs rule)
 	c->changed_at = ++s->now;
 	c->added_at = old ? old->added_at : s->now;
 	bool was = old;
+	s->n_in[attrs_u64(rule, ATTR_TABLE, 0) & 0xff] += !was;
 	if (old)
 		hmap_remove(&s->rules, &old->node);
 	free(old);
@@ -182,6 +186,11 @@ void shadow_put_object(struct shadow *s, enum api_op op, struct attrs object)
 		vec_push(&s->groups, c);
 	else
 		vec_push(&s->meters, c);
+}
+
+uint32_t shadow_rules_in(const struct shadow *s, uint8_t table)
+{
+	return s->n_in[table];
 }
 
 size_t shadow_rules(const struct shadow *s)

@@ -25,5 +25,6 @@ bool shadow_del_rule(struct shadow *s, struct attrs rule);
 void shadow_begin_objects(struct shadow *s, enum api_op op);
 void shadow_put_object(struct shadow *s, enum api_op op, struct attrs object);
 size_t shadow_rules(const struct shadow *s);
+uint32_t shadow_rules_in(const struct shadow *s, uint8_t table);
 /* Appends operations that recreate everything: meters, groups, rules. Returns how many. */
 size_t shadow_replay(const struct shadow *s, const char *bridge, struct msg *transaction);

@@ -55,6 +55,13 @@ static uint64_t due_ms(const struct rule *r, enum rule_removed_reason *why)
 	return SL_MIN(hard, idle);
 }
 
+uint64_t flow_rule_due_ms(const struct rule *r)
+{
+	enum rule_removed_reason why;
+
+	return due_ms(r, &why);
+}
+
 void flow_timer_add(struct flow_tables *ts, struct rule *r)
 {
 	enum rule_removed_reason why;
@@ -105,7 +112,7 @@ static void apply_fin(struct flow_tables *ts)
 	}
 }
 
-void flow_tables_expire(struct bridge *b, uint64_t now_ms)
+bool flow_tables_expire(struct bridge *b, uint64_t now_ms)
 {
 	struct flow_tables *ts = b->tables;
 	enum rule_removed_reason why;
@@ -114,7 +121,7 @@ void flow_tables_expire(struct bridge *b, uint64_t now_ms)
 
 	/* A glance without the lock; what a learn action adds meanwhile is seen next time. */
 	if (!__atomic_load_n(&ts->timers.len, __ATOMIC_RELAXED) && !ts->fin_rules.len)
-		return;
+		return false;
 	txn_begin(&t);
 	t.now_ms = now_ms;
 	if (now_ms >= ts->fin_at_ms) {
@@ -132,5 +139,7 @@ void flow_tables_expire(struct bridge *b, uint64_t now_ms)
 			flow_rule_remove(&t, ts, r, why);
 		}
 	}
+	bool more = looked > EXPIRE_MAX;
 	txn_commit(&t);
+	return more;
 }

@@ -168,19 +168,25 @@ static void remove_with_learnt(struct txn *t, struct flow_tables *ts, struct rul
 }
 
 /* ---- add ---- */
+/* What a full table can spare (ovs-vswitchd.conf.db(5), Eviction Policy, with one group): of the
+ * rules that have a timeout those of least importance, of these the one that expires first. */
 static struct rule *least_important(const struct flow_table *ft)
 {
 	struct rule *worst = NULL;
+	uint64_t worst_due = 0;
 
 	VEC_FOR_EACH (s, &ft->slots) {
 		struct rule *r = s->r;
 
-		if (!r || !rule_is_live(r) || (r->flags & RULE_HIDDEN))
+		if (!r || !rule_is_live(r) || (r->flags & RULE_HIDDEN) || !(r->idle_s || r->hard_s))
 			continue;
-		if (!worst || r->importance < worst->importance ||
-		    (r->importance == worst->importance &&
-		     r->stats->credit.used_ms < worst->stats->credit.used_ms))
+		if (worst && r->importance > worst->importance)
+			continue;
+		uint64_t due = flow_rule_due_ms(r);
+		if (!worst || r->importance < worst->importance || due < worst_due) {
 			worst = r;
+			worst_due = due;
+		}
 	}
 	return worst;
 }

@@ -68,8 +68,8 @@ void rule_filter_init(struct rule_filter *f); /* everything that is not hidden *
 const struct rule *rule_next(const struct bridge *b, const struct rule_filter *f, uint64_t *cursor);
 
 /* Main thread: timeouts. Credits must be up to date to within the accuracy wanted (poll threads'
- * counts are collected every second). Called by tables_run(). */
-void flow_tables_expire(struct bridge *b, uint64_t now_ms);
+ * counts are collected every second). Called by tables_run(). True: there are more that are due. */
+bool flow_tables_expire(struct bridge *b, uint64_t now_ms);
 
 /* Memory of rules and their tables, bytes; for STATUS. */
 size_t flow_tables_memory(const struct bridge *b);

@@ -52,5 +52,7 @@ struct cookie_group *flow_cookie_find(const struct flow_tables *ts, uint64_t coo
 bool flow_filter_selects(const struct rule_filter *f, const struct cls_key *k,
 			 const struct rule *r); /* k NULL: the match is not looked at */
 
+/* When it expires as things are, clock_mono_ms(); UINT64_MAX: never. */
+uint64_t flow_rule_due_ms(const struct rule *r);
 void flow_timer_add(struct flow_tables *ts, struct rule *r);
 void flow_timer_remove(struct flow_tables *ts, struct rule *r);

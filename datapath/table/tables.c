@@ -119,10 +119,17 @@ void table_events_deliver(void)
 		vec_free(&queue);
 }
 
+struct expiry {
+	uint64_t now_ms;
+	bool more;
+};
+
 static void expire_bridge(struct bridge *b, void *aux)
 {
-	mac_table_expire(b->macs, *(uint64_t *)aux);
-	flow_tables_expire(b, *(uint64_t *)aux);
+	struct expiry *x = aux;
+
+	mac_table_expire(b->macs, x->now_ms);
+	x->more |= flow_tables_expire(b, x->now_ms);
 }
 
 bool tables_run(uint64_t now_ms)
@@ -131,8 +138,12 @@ bool tables_run(uint64_t now_ms)
 	bool more = mac_table_drain(now_ms);
 
 	if (now_ms >= expire_at_ms || now_ms + EXPIRE_EVERY_MS < expire_at_ms) {
-		expire_at_ms = now_ms + EXPIRE_EVERY_MS;
-		bridge_for_each(expire_bridge, &now_ms);
+		struct expiry x = {.now_ms = now_ms};
+
+		bridge_for_each(expire_bridge, &x);
+		/* a million may end at once: the rest of them in the next iteration */
+		expire_at_ms = x.more ? now_ms : now_ms + EXPIRE_EVERY_MS;
+		more |= x.more;
 	}
 	version_lock();
 	table_events_deliver();

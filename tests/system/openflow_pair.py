@@ -70,7 +70,7 @@ class Ovs:
         self.processes.append(subprocess.Popen(
             ["ovsdb-server", f"{d}/conf.db", f"--remote=punix:{d}/db.sock", f"--unixctl={d}/db.ctl"], **quiet))
         self.wait_for(f"{d}/db.sock")
-        vsctl = lambda *a: run("ovs-vsctl", f"--db=unix:{d}/db.sock", *a)
+        vsctl = self.vsctl = lambda *a: run("ovs-vsctl", f"--db=unix:{d}/db.sock", *a)
         vsctl("--no-wait", "init")
         self.processes.append(subprocess.Popen(
             ["ovs-vswitchd", f"unix:{d}/db.sock", "--enable-dummy=override", "--disable-system",

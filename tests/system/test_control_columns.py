@@ -67,7 +67,8 @@ DUTIES = {
         ACTED: "timeouts",  # states that the tracker does not have are reported
         DESIGN: "external_ids"},
     "Flow_Table": {
-        REPORTED: "name flow_limit overflow_policy groups",
+        ACTED: "name flow_limit overflow_policy",
+        REPORTED: "groups",
         # every address and port is looked up by prefix, so there is nothing to choose
         DESIGN: "prefixes external_ids"},
 }
@@ -105,7 +106,7 @@ def test_what_is_reported_is_seen():
                  "mirrors=@m")
         sw.vsctl("--", "--id=@q", "create", "QoS", "type=linux-htb", "--", "set", "Port", "p1",
                  "qos=@q")
-        sw.vsctl("--", "--id=@t", "create", "Flow_Table", "flow_limit=5", "--", "set", "Bridge",
+        sw.vsctl("--", "--id=@t", "create", "Flow_Table", 'groups="NXM_OF_IN_PORT[]"', "--", "set", "Bridge",
                  "br0", "flow_tables:3=@t")
         sw.vsctl("set-ssl", "/nokey", "/nocert", "/noca")
         sw.vsctl("set", "SSL", ".", "bootstrap_ca_cert=true")
@@ -113,7 +114,7 @@ def test_what_is_reported_is_seen():
         manager = sw.vsctl("--bare", "--columns=_uuid", "list", "Manager")
         sw.vsctl("set", "Manager", manager, "other_config:dscp=3")
         texts = [n["text"] for n in sw.status()["notes"]]
-        for column in ("mirrors", "qos", "flow_limit", "bootstrap_ca_cert"):
+        for column in ("mirrors", "qos", "groups", "bootstrap_ca_cert"):
             assert any(t.startswith(column + ": ") for t in texts), texts
         unknown = [n for n in sw.status()["notes"] if n.get("kind") == "unknown_key"]
         assert [(n["table"], n["name"], n["column"], n["key"]) for n in unknown] == \
