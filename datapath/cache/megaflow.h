@@ -36,6 +36,12 @@ struct mf_info {
 	uint8_t lines[][FLOW_LINE_BYTES] __attribute__((aligned(16)));
 };
 
+static inline void mf_info_put_targets(struct mf_info *info)
+{
+	for (unsigned i = 0; i < info->n_targets; i++)
+		credit_put(info->target[i]);
+}
+
 /* What a hit does without reading the program: `out_port` with an optional rewrite that almost all
  * routed traffic has. Anything else runs info->prog. */
 enum {
