@@ -232,6 +232,35 @@ static uint64_t hash_relevant(const struct flow_cache *c, const struct relevance
 
 /* ---- the burst ---- */
 
+static inline bool is_tag(uint16_t type)
+{
+	return type == 0x8100 || type == 0x88a8 || type == 0x9100;
+}
+
+/* One tag and a type behind it. False: anything else, nothing is written. */
+static inline bool extract_tagged(struct rte_mbuf *m, uint32_t in_port, uint8_t *out)
+{
+#if defined(CLASSIFY_SCALAR)
+	return false;
+#else
+	const uint8_t *d = rte_pktmbuf_mtod(m, const uint8_t *);
+	const __m128i order = _mm_set_epi8(-1, -1, -1, -1, 7, 6, 5, 4, -1, -1, 9, 8, 3, 2, 1, 0);
+	uint16_t type = m->data_len < 18 ? 0 : load_be16(d + 16);
+
+	if (type < 0x600 || is_tag(type))
+		return false;
+	__m128i v = _mm_loadu_si128((const __m128i *)(const void *)d);
+	__m128i w = _mm_loadu_si128((const __m128i *)(const void *)(d + 8));
+	__m128i cfi = _mm_cvtsi32_si128(VLAN_CFI >> 8);
+
+	_mm_store_si128((__m128i *)(void *)out,
+			_mm_unpacklo_epi64(_mm_cvtsi32_si128((int)in_port), v));
+	_mm_store_si128((__m128i *)(void *)(out + 16),
+			_mm_or_si128(_mm_shuffle_epi8(w, order), _mm_slli_si128(cfi, 10)));
+	return true;
+#endif
+}
+
 /* Ethernet with VLANs in 32 bytes, the layout of the first half of line 0. */
 static inline void extract_l2(struct rte_mbuf *m, uint32_t in_port, uint8_t *out)
 {
@@ -240,7 +269,9 @@ static inline void extract_l2(struct rte_mbuf *m, uint32_t in_port, uint8_t *out
 
 	memcpy(&type, d + 12, 2);
 	uint16_t t = be16_to_cpu(type);
-	if (SL_UNLIKELY(t < 0x600 || t == 0x8100 || t == 0x88a8 || t == 0x9100)) {
+	if (SL_UNLIKELY(t < 0x600 || is_tag(t))) {
+		if (t == 0x8100 && extract_tagged(m, in_port, out))
+			return;
 		flow_extract_l2_tagged(d, m->data_len, in_port, out);
 		return;
 	}

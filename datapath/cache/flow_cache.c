@@ -12,12 +12,12 @@
 
 #include "datapath/base/log.h"
 #include "datapath/cache/classify.h"
+#include "datapath/cache/hit_form.h"
 #include "datapath/cache/lattice.h"
 #include "datapath/cache/port_masks.h"
 #include "datapath/core/pool.h"
 #include "datapath/core/rcu.h"
 #include "datapath/core/version.h"
-#include "datapath/flow/field.h"
 #include "datapath/resolve/resolve.h"
 
 enum {
@@ -297,7 +297,11 @@ static struct mf_info *make_info(struct flow_cache *c, const struct resolve_resu
 	size_t lines = sizeof(struct mf_info) + (2u * n_mask + n_written) * FLOW_LINE_BYTES;
 	size_t targets = r->n_credits * sizeof(struct credit_target *);
 	size_t prog = sizeof(struct program) + r->prog.n_words * sizeof(union prog_word);
-	struct mf_info *info = new_info(c, lines + targets + prog);
+	struct flat_rewrite flat;
+	uint32_t out_port;
+	bool is_flat = r->prog.n_words > 1 &&
+		       flat_rewrite_compile(&flat, r->prog.word, r->prog.n_words, &out_port);
+	struct mf_info *info = new_info(c, lines + targets + prog + (is_flat ? sizeof flat : 0));
 
 	if (!info)
 		return NULL;
@@ -331,6 +335,10 @@ static struct mf_info *make_info(struct flow_cache *c, const struct resolve_resu
 	}
 	info->prog = (struct program *)((uint8_t *)info + lines + targets);
 	program_fill(info->prog, &r->prog);
+	if (is_flat) {
+		info->flat = (struct flat_rewrite *)((uint8_t *)info + lines + targets + prog);
+		memcpy(info->flat, &flat, flat_rewrite_bytes(&flat));
+	}
 	return info;
 }
 
@@ -354,50 +362,6 @@ void flow_cache_credit_once(struct flow_cache *c, const struct resolve_result *r
 	info->final_bytes = bytes;
 	info->final_used_ms = now_ms;
 	push_retired(c, info);
-}
-
-/* Recognises the programs that a hit can run from its own line: MAC rewrite and TTL, then one
- * output. */
-static void simplify(struct megaflow *mf, const struct program *p, const uint8_t *mask0)
-{
-	enum { MACS = offsetof(struct flow_key, eth_dst) };
-	uint8_t flags = 0;
-
-	mf->out_port = 0;
-	if (p->n_words && p->word[0].op.code == OP_CT) {
-		mf->flags |= MF_CT;
-		mf->ct_zone = ((const struct prog_ct *)&p->word[1])->zone;
-		return;
-	}
-	for (uint32_t i = 0; i < p->n_words; i += 1u + p->word[i].op.n_words) {
-		const struct prog_op *op = &p->word[i].op;
-		const struct prog_set *set = (const struct prog_set *)&p->word[i + 1];
-
-		if (op->code == OP_OUTPUT && i + 1u == p->n_words) {
-			mf->out_port = op->b;
-			mf->flags |= flags;
-			return;
-		}
-		if (op->code == OP_DEC_TTL && !(flags & MF_DEC_TTL)) {
-			flags |= MF_DEC_TTL;
-			continue;
-		}
-		if (op->code != OP_SET || set->anchor != HDR_ETH || set->ofs % 6 ||
-		    (set->n_bytes != 6 && set->n_bytes != 12) || set->ofs + set->n_bytes > 12)
-			return;
-		/* Bits that are not written are those that the mask knows to be right already. */
-		for (unsigned b = 0; b < set->n_bytes; b++) {
-			unsigned at = set->ofs + b;
-
-			if ((set->mask[b] | mask0[MACS + at]) != 0xff)
-				return;
-			mf->macs[at] = (uint8_t)((mf->key[MACS + at] & ~set->mask[b]) |
-						 (set->value[b] & set->mask[b]));
-		}
-		flags |= set->n_bytes == 12 ? MF_SET_DST | MF_SET_SRC
-			 : set->ofs         ? MF_SET_SRC
-					    : MF_SET_DST;
-	}
 }
 
 struct megaflow *flow_cache_install(struct flow_cache *c, struct port_cache *pc,
@@ -470,7 +434,7 @@ struct megaflow *flow_cache_install(struct flow_cache *c, struct port_cache *pc,
 	mf->used_ms = now_ms;
 	info->installed_ms = now_ms;
 	info->installed_version = version;
-	simplify(mf, info->prog, pc->mask0[slot]);
+	hit_form_choose(mf, info, pc->mask0[slot]);
 	__atomic_store_n(&mf->info, info, __ATOMIC_RELEASE);
 	return mf;
 }
@@ -639,7 +603,6 @@ bool flow_cache_entry_is_whole(const struct flow_cache *c, const struct megaflow
 {
 	const struct mf_info *info = mf->info;
 	unsigned n = (unsigned)__builtin_popcount(info->mask_lines);
-	struct megaflow simple = {.flags = mf->flags & ~MF_REWRITE};
 	const struct port_cache *pc;
 	uint32_t in_port;
 
@@ -652,11 +615,7 @@ bool flow_cache_entry_is_whole(const struct flow_cache *c, const struct megaflow
 	    memcmp(mask0, info->lines[n], FLOW_LINE_BYTES) ||
 	    memcmp(mask0, pc->mask[mf->mask_idx]->line0, FLOW_LINE_BYTES))
 		return false;
-	memcpy(simple.key, mf->key, sizeof simple.key);
-	simplify(&simple, info->prog, mask0);
-	return simple.out_port == mf->out_port &&
-	       (!mf->out_port || ((simple.flags & MF_REWRITE) == (mf->flags & MF_REWRITE) &&
-				  !memcmp(simple.macs, mf->macs, sizeof mf->macs)));
+	return hit_form_is_right(mf, mask0);
 }
 
 bool flow_cache_mask_covers(const struct flow_cache *c, const struct megaflow *mf,

@@ -9,7 +9,7 @@
 #include "datapath/cache/info_pool.h"
 #include "datapath/core/credit.h"
 #include "datapath/core/origin.h"
-#include "datapath/flow/program.h"
+#include "datapath/flow/flat_rewrite.h"
 
 /* The part of a megaflow that a hit does not touch: what it depends on, its program, and who gets
  * its counts. Immutable once published but for the fields marked. The poll thread that replaces or
@@ -31,6 +31,7 @@ struct mf_info {
 	uint64_t drop_cookie;
 	struct packet_origin origin;   /* the rule that decided, for people */
 	struct program *prog;          /* inside this allocation */
+	struct flat_rewrite *flat;     /* of prog, inside this allocation; NULL: it has none */
 	struct credit_target **target; /* inside this allocation; references held */
 	/* masked key, then mask, of the lines in mask_lines; then the lines in written_lines */
 	uint8_t lines[][FLOW_LINE_BYTES] __attribute__((aligned(16)));
@@ -43,7 +44,7 @@ static inline void mf_info_put_targets(struct mf_info *info)
 }
 
 /* What a hit does without reading the program: `out_port` with an optional rewrite that almost all
- * routed traffic has. Anything else runs info->prog. */
+ * routed traffic has, or with any other that is flat. Anything else runs info->prog. */
 enum {
 	MF_LIVE = 1,
 	MF_HAS_EXT = 2,
@@ -51,7 +52,8 @@ enum {
 	MF_SET_DST = 8,  /* Ethernet destination becomes macs[0..5] */
 	MF_SET_SRC = 16, /* source becomes macs[6..11] */
 	MF_DEC_TTL = 32,
-	MF_CT = 64, /* info->prog begins with ct(), in ct_zone */
+	MF_CT = 64,    /* info->prog begins with ct(), in ct_zone */
+	MF_FLAT = 128, /* info->flat, then out_port */
 	MF_REWRITE = MF_SET_DST | MF_SET_SRC | MF_DEC_TTL,
 };
 

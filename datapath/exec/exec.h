@@ -90,6 +90,8 @@ bool exec_policed(struct exec *x, const struct program *prog, struct rte_mbuf *m
 
 /* The commonest program: one output. */
 static inline void exec_output(struct exec *x, struct rte_mbuf *m, uint32_t out_port);
+static inline void exec_output_burst(struct exec *x, struct rte_mbuf *const *m, unsigned n,
+				     uint32_t out_port);
 void exec_flush_port(struct exec *x, struct tx_stage *s);
 void exec_staged(struct exec *x, struct tx_stage *s); /* exec_output()'s long way */
 /* x->observer is another, or wants something else: which ports are watched? */
@@ -111,4 +113,29 @@ static inline void exec_output(struct exec *x, struct rte_mbuf *m, uint32_t out_
 	s->pkt[s->n++] = m;
 	if (s->n >= s->plain)
 		exec_staged(x, s);
+}
+
+static inline void exec_output_burst(struct exec *x, struct rte_mbuf *const *m, unsigned n,
+				     uint32_t out_port)
+{
+	struct tx_stage *s = x->stage[out_port];
+
+	if (SL_UNLIKELY(!s) && !(s = exec_stage_create(x, out_port))) {
+		for (unsigned i = 0; i < n; i++)
+			exec_drop(x, m[i], out_port, DROP_TX_PORT_GONE);
+		return;
+	}
+	while (n) {
+		unsigned k = SL_MIN(n, (unsigned)STAGE_PKTS - s->n);
+
+		if (!s->n)
+			x->pending[x->n_pending++] = out_port;
+		for (unsigned i = 0; i < k; i++)
+			s->pkt[s->n + i] = m[i];
+		s->n = (uint16_t)(s->n + k);
+		if (s->n == STAGE_PKTS)
+			exec_flush_port(x, s);
+		m += k;
+		n -= k;
+	}
 }

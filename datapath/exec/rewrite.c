@@ -44,11 +44,30 @@ void rewrite_parse_front(struct packet *p)
 	rewrite_parse(p);
 }
 
+static void move(uint16_t *at, int delta)
+{
+	if (*at)
+		*at = (uint16_t)(*at + delta);
+}
+
 static void shift_offsets(struct packet *p, int delta)
 {
+	struct flow_offsets *o = &p->ofs;
+
 	offload_l2_moved(p->m, delta);
-	p->has_ofs = false; /* found again when something needs them */
 	p->key = NULL;
+	/* What was behind a tag that the parser did not take for one is found when it is needed. */
+	if (!p->has_ofs || !o->ip_version) {
+		p->has_ofs = false;
+		return;
+	}
+	o->n_vlans = (uint8_t)(o->n_vlans + delta / TAG_BYTES);
+	move(&o->l3, delta);
+	move(&o->l4, delta);
+	move(&o->nd_sll, delta);
+	move(&o->nd_tll, delta);
+	move(&o->ip_payload, delta);
+	move(&o->payload, delta);
 }
 
 static bool insert(struct packet *p, unsigned at, unsigned n)
@@ -201,37 +220,9 @@ static uint64_t sum_change(const uint8_t *from, const uint8_t *to, unsigned n, u
 	return sum;
 }
 
-static uint16_t fold(uint64_t sum)
-{
-	sum = (sum >> 32) + (sum & 0xffffffff);
-	sum = (sum >> 16) + (sum & 0xffff);
-	sum = (sum >> 16) + (sum & 0xffff);
-	return (uint16_t)((sum >> 16) + (sum & 0xffff));
-}
-
-static void fix_sum(uint8_t *field, uint64_t change, bool partial, bool udp)
-{
-	uint16_t c;
-
-	memcpy(&c, field, 2);
-	if (partial) {
-		c = fold(c + change);
-	} else {
-		c = (uint16_t)~fold((uint16_t)~c + change);
-		if (udp && !c)
-			c = 0xffff;
-	}
-	memcpy(field, &c, 2);
-}
-
-static uint8_t ip_proto_of(struct packet *p)
-{
-	return p->ofs.ip_proto;
-}
-
 static void fix_l4(struct packet *p, uint64_t change, bool in_pseudo_header)
 {
-	uint8_t proto = ip_proto_of(p);
+	uint8_t proto = p->ofs.ip_proto;
 	uint8_t *c = l4_checksum(p, proto);
 	bool partial = offload_is_partial(p->m);
 
@@ -240,7 +231,7 @@ static void fix_l4(struct packet *p, uint64_t change, bool in_pseudo_header)
 		return;
 	if (in_pseudo_header && proto == IPPROTO_ICMP)
 		return;
-	fix_sum(c, change, partial, proto == IPPROTO_UDP);
+	rewrite_fix_sum(c, change, partial, proto == IPPROTO_UDP);
 }
 
 static void resum_sctp(struct packet *p)
@@ -362,13 +353,14 @@ bool rewrite_set(struct packet *p, const struct prog_set *s)
 		break;
 	case CSUM_IP:
 		if (p->ofs.ip_version == 4)
-			fix_sum(bytes(p) + p->ofs.l3 + 10,
-				sum_change(old, d, s->n_bytes, at - p->ofs.l3), false, false);
+			rewrite_fix_sum(bytes(p) + p->ofs.l3 + 10,
+					sum_change(old, d, s->n_bytes, at - p->ofs.l3), false,
+					false);
 		break;
 	case CSUM_PSEUDO: {
 		uint64_t change = sum_change(old, d, s->n_bytes, at - p->ofs.l3);
 
-		fix_sum(bytes(p) + p->ofs.l3 + 10, change, false, false);
+		rewrite_fix_sum(bytes(p) + p->ofs.l3 + 10, change, false, false);
 		fix_l4(p, change, true);
 		break;
 	}

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "datapath/exec/exec_ct.h"
+#include "datapath/exec/flat.h"
 #include "datapath/poll/poll_priv.h"
 
 /* The rewrite that a megaflow's own line holds. resolve has seen that the TTL is above 1. */
@@ -157,6 +158,50 @@ static void run_programs(struct programs *g, const struct megaflow *mf, unsigned
 	}
 }
 
+/* Where the headers of packet i are, for a port whose megaflows do not read that far. Scattered
+ * ones count as absent: the interpreter brings them together. */
+static const struct flow_offsets *find_headers(struct burst *b, unsigned i)
+{
+	const struct rte_mbuf *m = b->pkt[i];
+
+	if (SL_UNLIKELY(m->nb_segs > 1 && m->data_len < EXTRACT_MAX_BYTES)) {
+		b->ofs[i].ip_version = 0;
+		return &b->ofs[i];
+	}
+	flow_extract_depth(EXTRACT_L4, rte_pktmbuf_mtod(m, const uint8_t *), m->data_len,
+			   m->pkt_len, &b->key[i], &b->ofs[i]);
+	return &b->ofs[i];
+}
+
+/* Rewrites packets [i, end) of one megaflow in a loop of its own. Those that the flat form cannot
+ * do run the program, the others are staged; returns how many. */
+static unsigned run_flat(struct programs *g, const struct megaflow *mf, unsigned i, unsigned end)
+{
+	const struct flat_rewrite *f = mf->info->flat;
+	struct burst *b = g->b;
+	bool parse = f->ip && b->depth == DEPTH_L2;
+	uint32_t failed = 0;
+	unsigned first = i;
+
+	if (SL_UNLIKELY(g->t->observing != NULL))
+		observer_running(g->t->observing, &mf->info->origin,
+				 b->probed >> i & 1 ? LEVEL_MASK : LEVEL_FAST);
+	for (; i < end; i++)
+		if (SL_UNLIKELY(!flat_run(f, b->pkt[i], parse ? find_headers(b, i) : &b->ofs[i])))
+			failed |= 1u << i;
+	if (SL_LIKELY(!failed)) {
+		exec_output_burst(g->t->exec, b->pkt + first, end - first, mf->out_port);
+		return end - first;
+	}
+	for (i = first; i < end; i++) {
+		if (failed >> i & 1)
+			run_programs(g, mf, i, i + 1);
+		else
+			exec_output(g->t->exec, b->pkt[i], mf->out_port);
+	}
+	return end - first - (unsigned)__builtin_popcount(failed);
+}
+
 /* In runs of the same megaflow: its line is written once per run. */
 unsigned hits_run(struct poll_thread *t, struct burst *b, uint32_t in_port, struct packet *from,
 		  uint8_t *missed)
@@ -181,7 +226,7 @@ unsigned hits_run(struct poll_thread *t, struct burst *b, uint32_t in_port, stru
 		counter_add(&mf->pkts, i - first);
 		counter_add(&mf->bytes, bytes);
 		mf->used_ms = t->now_ms;
-		if (SL_LIKELY(mf->out_port)) {
+		if (SL_LIKELY(mf->out_port && !(mf->flags & MF_FLAT))) {
 			sent += i - first;
 			if (from && from[first].s.ct_state)
 				ct_lane_learn(t, &from[first].s, mf);
@@ -191,8 +236,7 @@ unsigned hits_run(struct poll_thread *t, struct burst *b, uint32_t in_port, stru
 			if (SL_UNLIKELY(t->observing != NULL))
 				observer_running(t->observing, &mf->info->origin,
 						 b->probed >> first & 1 ? LEVEL_MASK : LEVEL_FAST);
-			for (unsigned k = first; k < i; k++)
-				exec_output(t->exec, b->pkt[k], mf->out_port);
+			exec_output_burst(t->exec, b->pkt + first, i - first, mf->out_port);
 			continue;
 		}
 		if (!programs) {
@@ -203,7 +247,10 @@ unsigned hits_run(struct poll_thread *t, struct burst *b, uint32_t in_port, stru
 			g.from = from;
 			g.has_hints = false;
 		}
-		run_programs(&g, mf, first, i);
+		if (mf->flags & MF_FLAT)
+			sent += run_flat(&g, mf, first, i);
+		else
+			run_programs(&g, mf, first, i);
 	}
 	if (c && sent)
 		counter_add(&c->sent, sent);
