@@ -144,10 +144,10 @@ void miss_handle(struct poll_thread *t, struct port_cache *pc, struct burst *b,
 
 void miss_serve_queues(struct poll_thread *t)
 {
-	uint64_t until = rte_rdtsc() + MISS_BUDGET_TSC / 2;
+	uint64_t at = rte_rdtsc(), until = at + MISS_BUDGET_TSC / 2;
 	struct burst *b = &t->burst;
 
-	while (t->n_miss_list && rte_rdtsc() < until) {
+	while (t->n_miss_list && at < until) {
 		uint32_t port_id = t->miss_list[0];
 		struct miss_queue *q = t->miss[port_id];
 		struct port_cache *pc = flow_cache_port(t->cache, port_id);
@@ -164,6 +164,9 @@ void miss_serve_queues(struct poll_thread *t)
 			b->pkt[0] = m;
 			settle_fresh(t, pc, b, 0, false);
 		}
+		uint64_t now = rte_rdtsc();
+		poll_charge(t, q, now - at);
+		at = now;
 		/* to the end of the line, or out of it */
 		memmove(t->miss_list, t->miss_list + 1,
 			(t->n_miss_list - 1) * sizeof t->miss_list[0]);

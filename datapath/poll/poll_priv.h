@@ -15,9 +15,8 @@
 enum {
 	MISS_QUEUE_PKTS = 512,    /* per port and thread */
 	MISS_BUDGET_TSC = 260000, /* cycles of resolving per burst before misses wait: 100 us */
-	/* Deficit round robin: cycles a queue earns per round. About one burst of a cheap queue:
-	 * with more, a queue with expensive packets gets as many bursts as a cheap one and so most
-	 * of the time (victim of a MAC flood: 0.2 of its speed with 26000, 0.5 with 4000). */
+	/* Deficit round robin: cycles a queue earns per round, two or three bursts of a cheap one.
+	 * It bounds how long a queue that has packets waits for each of the others. */
 	QUANTUM_TSC = 4000,
 	SWEEP_EVERY_US = 1000,
 	RCU_EVERY = 64,        /* iterations between quiescent reports */
@@ -61,6 +60,8 @@ struct miss_queue { /* packets of one port that wait for their resolution */
 	uint32_t port_id;
 	uint16_t head, n;
 	bool listed;
+	struct rxq *payer;  /* whose share its resolutions are taken from; NULL: no queue here */
+	uint64_t payer_gen; /* list that it was found in */
 	struct rte_mbuf *pkt[MISS_QUEUE_PKTS];
 };
 
@@ -127,6 +128,7 @@ struct poll_thread {
 	uint64_t event_gen;  /* list, and when, that has_event_queues was found out for */
 	uint32_t event_ms;
 	bool has_event_queues;
+	bool contended;    /* a queue sat out the last round, in debt */
 	bool events_seen;  /* a descriptor made a queue ready since */
 	int64_t audit_in;  /* hits until the next audit */
 	uint32_t audit_at; /* slot looked at last */
@@ -152,6 +154,8 @@ static inline uint64_t tsc_of_us(uint64_t us)
 void poll_command_all(enum poll_command_kind kind, uint32_t port_id);
 /* thread.c */
 void *poll_thread_main(void *arg);
+/* Work outside a queue's turn that its port has caused. */
+void poll_charge(struct poll_thread *t, struct miss_queue *q, uint64_t cycles);
 /* miss.c: the packets of a burst that the cache did not know; consumes them. */
 void miss_handle(struct poll_thread *t, struct port_cache *pc, struct burst *b,
 		 const uint8_t *which, unsigned n);

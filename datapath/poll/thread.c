@@ -148,15 +148,39 @@ static unsigned poll_queue(struct poll_thread *t, struct rxq *r)
 	return n;
 }
 
-/* True when the queue waits for its share. */
+/* True when the queue waits for its share. While one does, the others take bursts until they have
+ * used up theirs: with one burst a round, a queue of cheap packets got 1,600 of its 4,000 cycles.
+ */
 static inline bool take_turn(struct poll_thread *t, struct rxq *r, unsigned *n)
 {
+	unsigned got;
+
 	if (r->deficit_tsc < QUANTUM_TSC)
 		r->deficit_tsc += QUANTUM_TSC;
 	if (r->deficit_tsc <= 0)
 		return true;
-	*n += poll_queue(t, r);
+	do {
+		got = poll_queue(t, r);
+		*n += got;
+	} while (SL_UNLIKELY(t->contended) && got == BURST_MAX && r->deficit_tsc > 0);
 	return false;
+}
+
+void poll_charge(struct poll_thread *t, struct miss_queue *q, uint64_t cycles)
+{
+	const struct rxq_list *l = __atomic_load_n(&t->rxqs, __ATOMIC_ACQUIRE);
+
+	if (q->payer_gen != l->gen) {
+		q->payer = NULL;
+		q->payer_gen = l->gen;
+		for (unsigned i = 0; i < l->n && !q->payer; i++)
+			if (l->at[i]->port->id == q->port_id)
+				q->payer = l->at[i];
+	}
+	if (!q->payer)
+		return;
+	q->payer->deficit_tsc -= (int64_t)cycles;
+	counter_add(&q->payer->cycles, cycles);
 }
 
 static void activate(const struct rxq_list *l, struct poll_thread *t, struct rxq *r)
@@ -231,6 +255,7 @@ static bool poll_queues(struct poll_thread *t, const struct rxq_list *l)
 			waiting |= take_turn(t, l->at[i], &n);
 	if (n)
 		counter_add(&t->pkts, n);
+	t->contended = waiting;
 	return n || waiting;
 }
 
