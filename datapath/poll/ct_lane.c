@@ -45,6 +45,7 @@ static inline bool matches(const struct poll_thread *t, const struct port_cache 
 		differ |= (a ^ v) & m;
 	}
 	return !differ && mf->stamp == (uint32_t)t->version && mf->out_port &&
+	       !(mf->flags & MF_FLAT) &&
 	       (SL_LIKELY(!(mf->flags & MF_HAS_EXT)) || megaflow_ext_matches(mf, key));
 }
 
