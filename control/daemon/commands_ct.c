@@ -177,15 +177,12 @@ static void stats_show(struct unixctl_call *call, int argc, const char *argv[], 
 
 /* ---- counts and limits ---- */
 
-static void ask_info(struct sluiced *d, struct unixctl_call *call, ask_object_fn fn,
-		     const char *zones)
+static void ask_info(struct sluiced *d, struct unixctl_call *call, ask_object_fn fn)
 {
 	struct ask *a = ask_begin(d, call);
 	struct msg m;
 	if (!a)
 		return;
-	if (zones)
-		a->bridge = xstrdup(zones); /* the one string an ask has */
 	msg_init(&m, API_CT_INFO, 0);
 	ask_send(a, &m, fn);
 	ask_end(a);
@@ -212,61 +209,158 @@ static void print_window_check(struct ask *a, struct attrs o)
 
 static void get_max(struct unixctl_call *call, int argc, const char *argv[], void *aux)
 {
-	ask_info(aux, call, print_max, NULL);
+	ask_info(aux, call, print_max);
 }
 
 static void get_count(struct unixctl_call *call, int argc, const char *argv[], void *aux)
 {
-	ask_info(aux, call, print_count, NULL);
+	ask_info(aux, call, print_count);
 }
 
 static void get_window_check(struct unixctl_call *call, int argc, const char *argv[], void *aux)
 {
-	ask_info(aux, call, print_window_check, NULL);
-}
-
-/* Is the zone in "1,2,3"? */
-static bool listed(const char *zones, unsigned zone)
-{
-	for (const char *p = zones; *p; p++) {
-		char *end;
-		if (strtoul(p, &end, 10) == zone && end != p)
-			return true;
-		p = end;
-		if (*p != ',')
-			break;
-	}
-	return false;
+	ask_info(aux, call, print_window_check);
 }
 
 enum { DEFAULT_LIMIT };
 
-/* Open vSwitch shows 0 where there is no default, and the default for a zone without its own. */
+struct zone_limit {
+	uint32_t limit, count;
+};
+
+static void print_zone(struct ask *a, unsigned zone, struct zone_limit z)
+{
+	str_printf(&a->text, "zone=%u,limit=%u,count=%u\n", zone,
+		   z.limit == UINT32_MAX ? (unsigned)a->numbers[DEFAULT_LIMIT] : z.limit, z.count);
+}
+
+/* Open vSwitch shows 0 where there is no default, and the default for a zone without its own. What
+ * is asked for by number is kept for print_asked(). */
 static void print_limit(struct ask *a, struct attrs o)
 {
-	unsigned zone = (unsigned)attrs_u64(o, ATTR_CT_ZONE, 0);
-	uint32_t limit = (uint32_t)attrs_u64(o, ATTR_CT_LIMIT, 0);
+	unsigned zone = (unsigned)attrs_u64(o, ATTR_CT_ZONE, 0) & UINT16_MAX;
+	struct zone_limit z = {(uint32_t)attrs_u64(o, ATTR_CT_LIMIT, 0),
+			       (uint32_t)attrs_u64(o, ATTR_CT_COUNT, 0)};
 	if (attrs_has(o, ATTR_CT_MAX))
 		return;
 	if (!attrs_has(o, ATTR_CT_ZONE)) {
-		a->numbers[DEFAULT_LIMIT] = limit == UINT32_MAX ? 0 : limit;
+		a->numbers[DEFAULT_LIMIT] = z.limit == UINT32_MAX ? 0 : z.limit;
 		str_printf(&a->text, "default limit=%u\n", (unsigned)a->numbers[DEFAULT_LIMIT]);
 		return;
 	}
-	if (a->bridge ? !listed(a->bridge, zone) : limit == UINT32_MAX)
-		return;
-	str_printf(&a->text, "zone=%u,limit=%u,count=%u\n", zone,
-		   limit == UINT32_MAX ? (unsigned)a->numbers[DEFAULT_LIMIT] : limit,
-		   (unsigned)attrs_u64(o, ATTR_CT_COUNT, 0));
+	if (a->aux)
+		((struct zone_limit *)a->aux)[zone] = z;
+	else if (z.limit != UINT32_MAX)
+		print_zone(a, zone, z);
+}
+
+/* Next zone of "1,2,3"; false: none, or *bad. */
+static bool next_zone(const char **at, unsigned *zone, bool *bad)
+{
+	char *end;
+	unsigned long v;
+	*bad = false;
+	if (!**at)
+		return false;
+	v = strtoul(*at, &end, 10);
+	*bad = end == *at || (*end && *end != ',') || v > UINT16_MAX;
+	*at = *end ? end + 1 : end;
+	*zone = (unsigned)v;
+	return !*bad;
+}
+
+static void print_asked(struct ask *a)
+{
+	const struct zone_limit *zones = a->aux;
+	const char *at = a->bridge;
+	unsigned zone;
+	bool bad;
+	while (next_zone(&at, &zone, &bad))
+		print_zone(a, zone, zones[zone]);
+}
+
+static void free_zones(struct ask *a)
+{
+	free(a->aux);
+}
+
+static bool zones_are_good(const char *zones)
+{
+	unsigned zone;
+	bool bad;
+	while (next_zone(&zones, &zone, &bad))
+		;
+	return !bad;
 }
 
 static void get_limits(struct unixctl_call *call, int argc, const char *argv[], void *aux)
 {
-	const char *zones = NULL;
+	struct zone_limit *zones = NULL;
+	struct ask *a;
+	struct msg m;
+	const char *asked = NULL;
 	for (int i = 1; i < argc; i++)
 		if (!strncmp(argv[i], "zone=", 5))
-			zones = argv[i] + 5;
-	ask_info(aux, call, print_limit, zones);
+			asked = argv[i] + 5;
+	if (asked && !zones_are_good(asked)) {
+		refuse(call, "invalid zone");
+		return;
+	}
+	a = ask_begin(aux, call);
+	if (!a)
+		return;
+	if (asked) {
+		zones = xcalloc(UINT16_MAX + 1, sizeof *zones);
+		for (unsigned i = 0; i <= UINT16_MAX; i++)
+			zones[i].limit = UINT32_MAX;
+		a->bridge = xstrdup(asked); /* the one string an ask has */
+		a->finish = print_asked;
+		a->discard = free_zones;
+		a->aux = zones;
+	}
+	msg_init(&m, API_CT_INFO, 0);
+	ask_send(a, &m, print_limit);
+	ask_end(a);
+}
+
+/* Open vSwitch has one bucket of all connections, shown among the first eight. */
+static void print_bucket(struct ask *a, struct attrs o)
+{
+	unsigned n = (unsigned)attrs_u64(o, ATTR_CT_COUNT, 0);
+	if (!attrs_has(o, ATTR_CT_MAX))
+		return;
+	str_printf(&a->text, "Total Buckets: 1\nCurrent Connections: %u\n\n", n);
+	if (!n)
+		return;
+	str_puts(&a->text, "+-----------+-----------------------------------------+\n"
+			   "|  Buckets  |         Connections per Buckets         |\n"
+			   "+-----------+-----------------------------------------+\n"
+			   "   0..  7   ");
+	if (n > a->numbers[0])
+		str_printf(&a->text, "|%6u\n\n", n);
+	else
+		str_puts(&a->text, "|     .\n\n");
+}
+
+static void get_buckets(struct unixctl_call *call, int argc, const char *argv[], void *aux)
+{
+	uint64_t more_than = 0;
+	struct ask *a;
+	struct msg m;
+	for (int i = 1; i < argc; i++)
+		if (!is_datapath(argv[i]) &&
+		    (strncmp(argv[i], "gt=", 3) ||
+		     !parse_u64(argv[i] + 3, 10, UINT16_MAX, &more_than))) {
+			refuse(call, "datapath not found");
+			return;
+		}
+	a = ask_begin(aux, call);
+	if (!a)
+		return;
+	a->numbers[0] = more_than;
+	msg_init(&m, API_CT_INFO, 0);
+	ask_send(a, &m, print_bucket);
+	ask_end(a);
 }
 
 /* ---- changes ---- */
@@ -403,6 +497,7 @@ void commands_ct_register(struct sluiced *d, struct unixctl *ctl)
 	unixctl_register(ctl, "dpctl/ct-get-nconns", "[dp]", 0, 1, get_count, d);
 	unixctl_register(ctl, "dpctl/ct-get-maxconns", "[dp]", 0, 1, get_max, d);
 	unixctl_register(ctl, "dpctl/ct-set-maxconns", "[dp] maxconns", 1, 2, set_max, d);
+	unixctl_register(ctl, "dpctl/ct-bkts", "[dp] [gt=N]", 0, 2, get_buckets, d);
 	unixctl_register(ctl, "dpctl/ct-get-limits", "[dp] [zone=N1[,N2]...]", 0, 2, get_limits, d);
 	unixctl_register(ctl, "dpctl/ct-set-limits", "[dp] [default=L] [zone=N,limit=L]...", 1,
 			 MANY, set_limits, d);

@@ -97,6 +97,7 @@ int control_open(struct sluiced *d, struct err *e)
 		if (d->options->dummy != DUMMY_NONE)
 			commands_dummy_register(d, d->control[i]);
 		commands_ct_register(d, d->control[i]);
+		commands_ipf_register(d, d->control[i]);
 		commands_policy_register(d, d->control[i]);
 		commands_net_register(d, d->control[i]);
 		commands_status_register(d, d->control[i]);

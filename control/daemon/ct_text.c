@@ -17,7 +17,7 @@ const char *ct_text_tcp_state(unsigned state)
 	return state < SL_ARRAY_SIZE(tcp_states) ? tcp_states[state] : "UNKNOWN";
 }
 
-static void put_addr(struct str *out, struct attrs t, enum api_attr id)
+void ct_text_put_addr(struct str *out, struct attrs t, enum api_attr id)
 {
 	char text[INET6_ADDRSTRLEN] = "";
 	size_t len;
@@ -36,9 +36,9 @@ static void put_tuple(struct str *out, const char *name, const struct attr *nest
 		return;
 	t = attr_nest(nest);
 	str_printf(out, ",%s=(src=", name);
-	put_addr(out, t, ATTR_CT_SRC);
+	ct_text_put_addr(out, t, ATTR_CT_SRC);
 	str_puts(out, ",dst=");
-	put_addr(out, t, ATTR_CT_DST);
+	ct_text_put_addr(out, t, ATTR_CT_DST);
 	if (attrs_has(t, ATTR_CT_ICMP_ID))
 		str_printf(out, ",id=%u,type=%u,code=%u)",
 			   (unsigned)attrs_u64(t, ATTR_CT_ICMP_ID, 0),

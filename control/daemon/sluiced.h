@@ -83,6 +83,7 @@ void commands_trace_register(struct sluiced *d, struct unixctl *ctl);
 void commands_openflow_register(struct sluiced *d, struct unixctl *ctl);
 void commands_policy_register(struct sluiced *d, struct unixctl *ctl);
 void commands_ct_register(struct sluiced *d, struct unixctl *ctl);
+void commands_ipf_register(struct sluiced *d, struct unixctl *ctl);
 void commands_net_register(struct sluiced *d, struct unixctl *ctl);
 void commands_status_register(struct sluiced *d, struct unixctl *ctl);
 void commands_net_check(struct sluiced *d); /* the database has changed: answer who waited for it */

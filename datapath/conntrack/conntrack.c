@@ -30,7 +30,6 @@ struct ct_thread {
 	struct recent recent[RECENT];
 	uint32_t n_remembered;
 	struct conntrack_stats stats;
-	struct ct_fragments fragments;
 };
 
 static struct ct_thread *threads[THREADS_ALL];
@@ -508,12 +507,15 @@ enum drop_reason conntrack_run(const struct conntrack_request *q, struct conntra
 		m->state = 0;
 	translated = m->state & (CT_STATE_SNAT | CT_STATE_DNAT);
 	if (SL_UNLIKELY(!ct_packet_parse(&p, q->data, q->len, q->pkt_len, q->ofs, q->context) ||
-			(p.tracked_by_id && !ct_fragment_track(&t->fragments, &p, q->now_ms)))) {
+			(p.tracked_by_id && q->context > CT_ZONE_MAX &&
+			 !ct_fragment_track(&p, q->now_ms)))) {
 		m->state = CT_STATE_INV;
 		COUNT(t, invalid);
 		fill_meta(m, q->context, NULL, NULL);
 		return DROP_NONE;
 	}
+	if (SL_UNLIKELY(p.tracked_by_id && q->context <= CT_ZONE_MAX))
+		return CONNTRACK_FRAGMENT;
 	c = find(t, q, &p, translated, &dir);
 	if (c && q->force && dir == CONN_REPLY) {
 		conntrack_remove(c);

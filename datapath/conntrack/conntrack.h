@@ -55,6 +55,10 @@ struct conntrack_meta {
 	struct ct_tuple own;
 };
 
+/* Instead of a reason: a fragment in an OpenFlow zone; nothing was done. The caller puts the
+ * datagram together and asks about that. */
+#define CONNTRACK_FRAGMENT ((enum drop_reason)DROP_N)
+
 /* DROP_NONE: m is what the packet now carries, and rw what is to be written into it. */
 enum drop_reason conntrack_run(const struct conntrack_request *q, struct conntrack_meta *m,
 			       struct ct_rewrite *rw);

@@ -172,6 +172,48 @@ static const uint8_t *find_fragment6(const struct view *v, uint32_t l3, uint8_t 
 	return NULL;
 }
 
+bool ct_packet_fragment(struct ct_fragment_at *f, const uint8_t *data, uint32_t len,
+			const struct flow_offsets *ofs, uint32_t context)
+{
+	struct view v = {data, len};
+	const uint8_t *ip = data + ofs->l3, *frag;
+	uint32_t header;
+	uint16_t word;
+	uint8_t next;
+
+	*f = (struct ct_fragment_at){.key.context = context, .key.family = ofs->ip_version};
+	if (ofs->ip_version == 4 && has(&v, ofs->l3, 20)) {
+		word = load_be16(ip + 6);
+		header = (ip[0] & 15) * 4u;
+		f->id = load_be16(ip + 4);
+		f->ip_bytes = load_be16(ip + 2);
+		f->begin = (word & 0x1fff) * 8u;
+		f->last = !(word & 0x2000);
+		f->key.proto = ip[9];
+		memcpy(f->key.src, ip + 12, 4);
+		memcpy(f->key.dst, ip + 16, 4);
+	} else if (ofs->ip_version == 6 && has(&v, ofs->l3, 40)) {
+		frag = find_fragment6(&v, ofs->l3, &next);
+		if (!frag)
+			return false;
+		word = load_be16(frag + 2);
+		header = (uint32_t)(frag + 8 - ip);
+		f->id = load_be32(frag + 4);
+		f->ip_bytes = load_be16(ip + 4) + 40u;
+		f->begin = word & 0xfff8;
+		f->last = !(word & 1);
+		memcpy(f->key.src, ip + 8, 16);
+		memcpy(f->key.dst, ip + 24, 16);
+	} else {
+		return false;
+	}
+	if (f->ip_bytes < header || (f->last && !f->begin))
+		return false;
+	f->end = f->begin + f->ip_bytes - header;
+	f->payload_ofs = (uint16_t)(ofs->l3 + header);
+	return true;
+}
+
 static bool read_ip(struct ct_packet *p, const struct view *v, const struct flow_offsets *ofs)
 {
 	const uint8_t *ip = v->data + ofs->l3, *frag;
@@ -241,5 +283,13 @@ bool ct_packet_parse(struct ct_packet *p, const uint8_t *data, uint32_t len, uin
 	if (!ofs->ip_version || !read_ip(p, &v, ofs))
 		return false;
 	p->tracked_by_id = p->fragment || p->first_fragment;
+	if (p->tracked_by_id) {
+		struct ct_fragment_at f;
+
+		if (!ct_packet_fragment(&f, data, len, ofs, context))
+			return false;
+		p->frag_begin = f.begin;
+		p->frag_end = f.end;
+	}
 	return p->fragment || read_l4(p, &v, pkt_len, ofs);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "datapath/exec/exec_ct.h"
+#include "datapath/exec/fragments.h"
 #include "datapath/exec/ops.h"
 #include "datapath/exec/rewrite.h"
 #include "datapath/flow/field.h"
@@ -65,6 +66,11 @@ static inline void put_meta(struct packet_state *s, const struct conntrack_meta 
 		return;
 	}
 	put_tuple(s, o);
+}
+
+void exec_ct_put_meta(struct packet_state *s, const struct conntrack_meta *m)
+{
+	put_meta(s, m);
 }
 
 /* ---- writing a translation ---- */
@@ -161,7 +167,7 @@ static bool put_inner_headers(struct packet *p, const struct ct_rewrite *rw)
 	return ok;
 }
 
-static bool write_translation(struct packet *p, const struct ct_rewrite *rw)
+bool exec_ct_translate(struct packet *p, const struct ct_rewrite *rw)
 {
 	struct ct_rewrite outer = *rw;
 
@@ -229,7 +235,33 @@ static enum drop_reason track(struct exec *x, struct packet *p, struct conntrack
 	if (SL_UNLIKELY(x->observer != NULL))
 		observer_note(x->observer, p->m, p->s.in_port, EVENT_CT,
 			      p->s.ct_state | (uint64_t)p->s.ct_zone << 16, p->s.ct_mark);
-	return rw.any && !write_translation(p, &rw) ? DROP_CT_REWRITE : DROP_NONE;
+	return rw.any && !exec_ct_translate(p, &rw) ? DROP_CT_REWRITE : DROP_NONE;
+}
+
+/* The fragments of a datagram go on one after the other; the last of them as the packet in hand. */
+static enum exec_next fragment(struct exec *x, struct packet *p, struct conntrack_request *q,
+			       const union prog_word *rest)
+{
+	uint32_t n_rest = x->rest, trunc = x->trunc, queue = x->queue;
+	struct packet each;
+	uint16_t chain;
+
+	if (exec_ct_fragment(x, p, q, &chain))
+		return EXEC_ON;
+	if (!fragments_take(&chain, &each)) {
+		x->outputs++; /* it goes on later */
+		return EXEC_GONE;
+	}
+	while (chain != FRAGMENTS_NONE) {
+		exec_words(x, rest, n_rest, &each);
+		x->trunc = trunc;
+		x->queue = queue;
+		x->skip = 0;
+		fragments_take(&chain, &each);
+	}
+	x->rest = n_rest;
+	*p = each;
+	return EXEC_ON;
 }
 
 enum exec_next exec_CT(struct exec *x, struct packet *p, const union prog_word *w, bool last)
@@ -240,6 +272,8 @@ enum exec_next exec_CT(struct exec *x, struct packet *p, const union prog_word *
 
 	fill_request(x, &q, (const struct prog_ct *)&w[1], w->op.a, &nat);
 	why = track(x, p, &q);
+	if (SL_UNLIKELY(why == CONNTRACK_FRAGMENT))
+		return fragment(x, p, &q, w + 1 + w->op.n_words);
 	return why == DROP_NONE ? EXEC_ON : exec_dropped(x, p, why);
 }
 
@@ -264,11 +298,37 @@ void exec_ct_begin(struct exec *x, const struct program *prog, struct exec_ct *c
 	c->recirc_id = w[1 + w->op.n_words].op.b;
 }
 
+/* p is the place behind the packets that go round. */
+static void fragment_round(struct exec *x, struct exec_ct *c, struct packet *p)
+{
+	struct packet each;
+	uint16_t chain;
+	bool any = exec_ct_fragment(x, p, &c->q, &chain);
+
+	if (any)
+		each = *p;
+	else
+		any = fragments_take(&chain, &each);
+	for (; any; any = fragments_take(&chain, &each)) {
+		if (x->n_recirc == RECIRC_MAX) {
+			exec_drop(x, each.m, each.s.in_port, DROP_RECIRC_LIMIT);
+			continue;
+		}
+		each.s.recirc_id = c->recirc_id;
+		each.s.depth++;
+		x->recirc[x->n_recirc++] = each;
+	}
+}
+
 void exec_ct_one(struct exec *x, struct exec_ct *c, struct packet *p)
 {
 	enum drop_reason why =
 		p->s.depth < RECIRC_DEPTH_MAX ? track(x, p, &c->q) : DROP_RECIRC_LIMIT;
 
+	if (SL_UNLIKELY(why == CONNTRACK_FRAGMENT)) {
+		fragment_round(x, c, p);
+		return;
+	}
 	if (SL_UNLIKELY(why != DROP_NONE)) {
 		exec_drop(x, p->m, p->s.in_port, why);
 		return;

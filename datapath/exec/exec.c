@@ -76,6 +76,7 @@ void exec_words(struct exec *x, const union prog_word *w, uint32_t n, struct pac
 			continue;
 		}
 		x->skip = 0;
+		x->rest = next < n ? n - next : 0;
 		switch (ops[op->code](x, p, &w[i], next >= n)) {
 		case EXEC_ON:
 			break;

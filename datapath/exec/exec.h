@@ -67,8 +67,10 @@ struct exec {
 	uint64_t version;
 	uint32_t outputs; /* of the packet in hand */
 	uint32_t skip;    /* words the op in hand wants to skip */
+	uint32_t rest;    /* words behind the op in hand */
 	uint32_t trunc;   /* bytes the next output sends at most; 0: all */
 	uint32_t queue;
+	uint8_t *whole; /* where datagrams are put together; NULL: not needed yet */
 	/* The poll side's way to the main thread: takes a copy. False: the ring is full. */
 	bool (*packet_in)(struct exec *x, const struct packet *p, uint8_t reason,
 			  uint16_t controller_id, const struct prog_controller *c,

@@ -31,6 +31,7 @@ void exec_destroy(struct exec *x)
 			exec_drop(x, s->pkt[i], p, DROP_TX_PORT_GONE);
 		free(s);
 	}
+	free(x->whole);
 	free(x);
 }
 

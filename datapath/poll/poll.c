@@ -21,6 +21,7 @@
 #include "datapath/base/str.h"
 #include "datapath/base/vec.h"
 #include "datapath/core/rcu.h"
+#include "datapath/exec/fragments.h"
 
 LOG_MODULE(poll);
 
@@ -303,6 +304,7 @@ void poll_port_remove(struct port *p)
 	entries[p->id] = NULL;
 	free(en);
 	poll_command_all(COMMAND_FORGET_PORT, p->id);
+	fragments_forget(p->id);
 }
 
 void poll_cache_flush(void)
@@ -688,7 +690,7 @@ void poll_upkeep(uint64_t now_ms)
 
 uint64_t poll_held(uint32_t port_id)
 {
-	uint64_t n = 0;
+	uint64_t n = fragments_held(port_id);
 
 	for (unsigned t = 0; t < POLL_THREADS_MAX; t++)
 		if (poll_thread_at[t])

@@ -58,7 +58,7 @@ int ct_attrs_filter(struct attrs a, struct conntrack_filter *f, struct err *e)
 }
 
 /* ---- showing ---- */
-static void put_tuple(struct msg *m, enum api_attr id, const struct ct_tuple *t)
+void ct_attrs_put_tuple(struct msg *m, enum api_attr id, const struct ct_tuple *t)
 {
 	size_t at = msg_nest_begin(m, id), len = t->family == 4 ? 4 : 16;
 
@@ -82,8 +82,8 @@ void ct_attrs_put(struct msg *m, const struct ct_conn *c, uint32_t now_ms)
 	int64_t left = conn_left_ms(c, now_ms);
 
 	msg_put_u8(m, ATTR_CT_PROTO, o->proto);
-	put_tuple(m, ATTR_CT_ORIG, o);
-	put_tuple(m, ATTR_CT_REPLY, &c->node[CONN_REPLY].tuple);
+	ct_attrs_put_tuple(m, ATTR_CT_ORIG, o);
+	ct_attrs_put_tuple(m, ATTR_CT_REPLY, &c->node[CONN_REPLY].tuple);
 	if (o->context <= CT_ZONE_MAX)
 		msg_put_u16(m, ATTR_CT_ZONE, (uint16_t)o->context);
 	msg_put_u32(m, ATTR_CT_MARK, c->mark);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "datapath/base/clock.h"
+#include "datapath/exec/fragments.h"
 #include "datapath/server/ct_attrs.h"
 #include "datapath/server/dump.h"
 #include "datapath/server/request.h"
@@ -67,6 +68,50 @@ static void put_limit(struct msg *m, int zone, uint32_t limit)
 	msg_nest_end(m, at);
 }
 
+static void put_datagrams(struct msg *m)
+{
+	enum { SHOWN_MAX = 128 };
+	struct fragments_shown shown[SHOWN_MAX];
+	unsigned n = fragments_list(shown, SHOWN_MAX);
+
+	for (unsigned i = 0; i < n; i++) {
+		const struct fragments_shown *s = &shown[i];
+		size_t at = msg_nest_begin(m, ATTR_DATAGRAM);
+
+		ct_attrs_put_tuple(m, ATTR_CT_ORIG, &s->key);
+		msg_put_u8(m, ATTR_CT_PROTO, s->key.proto);
+		msg_put_u16(m, ATTR_CT_ZONE, (uint16_t)s->key.context);
+		msg_put_u32(m, ATTR_IP_ID, s->id);
+		msg_put_u64(m, ATTR_COUNT, s->n);
+		msg_put_str(m, ATTR_STATE,
+			    s->has_first  ? "first frag"
+			    : s->has_last ? "last frag"
+					  : "other frag");
+		msg_nest_end(m, at);
+	}
+}
+
+static void put_fragments(struct msg *m)
+{
+	struct fragments_status s;
+
+	fragments_status(&s);
+	msg_put_u32(m, ATTR_FRAGMENT_MAX, s.max);
+	msg_put_u32(m, ATTR_FRAGMENT_HELD, s.held);
+	for (unsigned f = 0; f < FRAGMENTS_FAMILIES; f++) {
+		uint64_t counts[] = {s.of[f].accepted,  s.of[f].completed,  s.of[f].expired,
+				     s.of[f].too_small, s.of[f].overlapped, s.of[f].purged};
+		size_t at = msg_nest_begin(m, ATTR_FRAGMENT_FAMILY);
+
+		msg_put_u8(m, ATTR_IP_VERSION, f == FRAGMENTS_V4 ? 4 : 6);
+		msg_put_u8(m, ATTR_FRAGMENT_ENABLED, s.of[f].enabled);
+		msg_put_u32(m, ATTR_FRAGMENT_MIN_BYTES, s.of[f].min_bytes);
+		msg_put_bytes(m, ATTR_FRAGMENT_COUNTS, counts, sizeof counts);
+		msg_nest_end(m, at);
+	}
+	put_datagrams(m);
+}
+
 static void put_summary(struct msg *m)
 {
 	struct conntrack_stats s;
@@ -86,6 +131,7 @@ static void put_summary(struct msg *m)
 		 (unsigned long long)s.evicted, (unsigned long long)s.refused,
 		 (unsigned long long)s.invalid, (unsigned long long)s.nat_exhausted);
 	msg_put_str(m, ATTR_DETAIL, detail);
+	put_fragments(m);
 	msg_nest_end(m, at);
 }
 

@@ -2,6 +2,7 @@
 /* CT_FLUSH, CT_SET. */
 #include <errno.h>
 
+#include "datapath/exec/fragments.h"
 #include "datapath/server/ct_attrs.h"
 #include "datapath/server/op.h"
 
@@ -12,8 +13,9 @@ static const uint16_t flush_attrs[] = {ATTR_CT_ZONE,
 				       ATTR_CT_ORIG,
 				       ATTR_CT_REPLY,
 				       0};
-static const uint16_t set_attrs[] = {ATTR_CT_MAX,   ATTR_CT_WINDOW_CHECK, ATTR_CT_ZONE,
-				     ATTR_CT_LIMIT, ATTR_CT_TIMEOUTS,     0};
+static const uint16_t set_attrs[] = {
+	ATTR_CT_MAX,      ATTR_CT_WINDOW_CHECK, ATTR_CT_ZONE,         ATTR_CT_LIMIT,
+	ATTR_CT_TIMEOUTS, ATTR_FRAGMENT_MAX,    ATTR_FRAGMENT_FAMILY, 0};
 
 int op_stage_CT_FLUSH(struct op *op, struct op_effects *fx, struct err *e)
 {
@@ -33,6 +35,43 @@ int op_apply_CT_FLUSH(struct op *op, struct op_effects *fx, struct err *e)
 	return 0;
 }
 
+/* ---- fragments ---- */
+static int check_family(struct op *op, struct err *e)
+{
+	const struct attr *nest = attrs_find(op->a, ATTR_FRAGMENT_FAMILY);
+	struct attrs a;
+	uint64_t v;
+
+	if (!nest)
+		return 0;
+	a = attr_nest(nest);
+	if (!attrs_get_u64(a, ATTR_IP_VERSION, &v) || (v != 4 && v != 6))
+		return err_set(e, EINVAL, "ct_set: ip_version: 4 or 6");
+	if (attrs_get_u64(a, ATTR_FRAGMENT_MIN_BYTES, &v) && v < FRAGMENTS_MIN_BYTES)
+		return err_set(e, EPERM, "ct_set: fragment_min_bytes: at least %u",
+			       FRAGMENTS_MIN_BYTES);
+	return 0;
+}
+
+static void set_fragments(struct op *op)
+{
+	const struct attr *nest = attrs_find(op->a, ATTR_FRAGMENT_FAMILY);
+	enum fragments_family f;
+	struct attrs a;
+	uint64_t v;
+
+	if (attrs_get_u64(op->a, ATTR_FRAGMENT_MAX, &v))
+		fragments_set_max((uint32_t)v);
+	if (!nest)
+		return;
+	a = attr_nest(nest);
+	f = attrs_u64(a, ATTR_IP_VERSION, 4) == 4 ? FRAGMENTS_V4 : FRAGMENTS_V6;
+	if (attrs_get_u64(a, ATTR_FRAGMENT_ENABLED, &v))
+		fragments_enable(f, v);
+	if (attrs_get_u64(a, ATTR_FRAGMENT_MIN_BYTES, &v))
+		fragments_set_min(f, (uint32_t)v);
+}
+
 int op_stage_CT_SET(struct op *op, struct op_effects *fx, struct err *e)
 {
 	int rc = op_check_attrs(op, set_attrs, e);
@@ -43,7 +82,9 @@ int op_stage_CT_SET(struct op *op, struct op_effects *fx, struct err *e)
 		rc = op_check_range(op, ATTR_CT_WINDOW_CHECK, 0, 1, e);
 	if (!rc)
 		rc = op_check_bytes(op, ATTR_CT_TIMEOUTS, sizeof(struct ct_timeouts), e);
-	return rc;
+	if (!rc)
+		rc = op_check_range(op, ATTR_FRAGMENT_MAX, 0, FRAGMENTS_MAX, e);
+	return rc ? rc : check_family(op, e);
 }
 
 int op_apply_CT_SET(struct op *op, struct op_effects *fx, struct err *e)
@@ -60,6 +101,7 @@ int op_apply_CT_SET(struct op *op, struct op_effects *fx, struct err *e)
 		conntrack_set_window_check(v);
 	if (attrs_get_u64(op->a, ATTR_CT_LIMIT, &v))
 		ct_limits_set_zone(zone, (uint32_t)v);
+	set_fragments(op);
 	timeouts = attrs_bytes(op->a, ATTR_CT_TIMEOUTS, &len);
 	if (!timeouts)
 		return 0;

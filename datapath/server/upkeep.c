@@ -6,6 +6,7 @@
 #include "datapath/base/clock.h"
 #include "datapath/base/log.h"
 #include "datapath/conntrack/conntrack.h"
+#include "datapath/exec/fragments.h"
 #include "datapath/poll/poll.h"
 #include "datapath/resolve/frozen.h"
 #include "datapath/server/conn.h"
@@ -149,6 +150,7 @@ static void every_10_ms(uint64_t now_ms)
 {
 	poll_upkeep(now_ms);
 	conntrack_upkeep((uint32_t)now_ms);
+	fragments_expire((uint32_t)now_ms);
 }
 
 static bool each_iteration(uint64_t now_ms)

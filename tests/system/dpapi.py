@@ -20,7 +20,7 @@ REPLY, ERROR, TYPE_MASK, CRITICAL = 0x8000, 0x4000, 0x3FFF, 0x8000
 SCALARS = {"U8": "=B", "U16": "=H", "U32": "=I", "U64": "=Q"}
 # Attributes of which an object may have several: always lists in decoded objects.
 LISTS = {"op", "object", "option", "drop", "rxq", "bucket", "band", "rule", "frame", "output", "step",
-         "part", "mask_why"}
+         "part", "mask_why", "fragment_family", "datagram"}
 
 
 def _rows(name, macro):

@@ -322,20 +322,31 @@ static void echo(void **state)
 	assert_int_equal(run(&p, TRACK), EST | RPL);
 }
 
+/* At the edge of a policed port; ct() asks about whole datagrams. */
 static void fragments(void **state)
 {
+	const struct opts edge = {.zone = 70000}, commit = {.zone = 70000, .commit = true};
 	struct pkt a = udp(1, 10, 2, 20), late = udp(1, 999, 2, 999);
 
+	store_be16(a.b + 16, 20 + 24);
+	a.len = 34 + 24;
 	store_be16(a.b + 18, 4242);
 	store_be16(a.b + 20, 0x2000);
 	store_be16(late.b + 18, 4242);
 	store_be16(late.b + 20, 100);
-	assert_int_equal(run(&late, COMMIT), INV); /* its first one has not come */
-	assert_int_equal(run(&a, COMMIT), NEW);
-	assert_int_equal(run(&late, TRACK), NEW);
+	run(&late, COMMIT);
+	assert_int_equal(why, CONNTRACK_FRAGMENT);
+	assert_int_equal(run(&late, commit), INV); /* its first one has not come */
+	assert_int_equal(run(&a, commit), NEW);
+	assert_int_equal(run(&late, edge), NEW);
 	assert_int_equal(ct_limits_count(), 1);
+	/* One that would overwrite the first one's ports, one of another datagram. */
+	store_be16(late.b + 20, 1);
+	assert_int_equal(run(&late, edge), INV);
+	store_be16(late.b + 20, 100);
 	store_be16(late.b + 18, 4243);
-	assert_int_equal(run(&late, COMMIT), INV);
+	assert_int_equal(run(&late, commit), INV);
+	conntrack_flush(&(struct conntrack_filter){.context = 70000});
 }
 
 static void expiry(void **state)
