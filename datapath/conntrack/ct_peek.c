@@ -44,8 +44,9 @@ static void assume(const struct ct_conn *c, unsigned dir, struct conntrack_meta 
 		m->state |= c->phase >= CONN_BIDIR ? CT_STATE_EST : CT_STATE_NEW;
 }
 
-bool ct_peek(const struct ct_tuple *k, const struct ct_packet *p, uint32_t context, bool nat,
-	     uint32_t now_ms, struct conntrack_meta *m, struct ct_rewrite *rw)
+bool ct_peek(const struct ct_tuple *k, const struct ct_packet *p, uint32_t context,
+	     const struct ct_nat *nat, uint32_t now_ms, struct conntrack_meta *m,
+	     struct ct_rewrite *rw)
 {
 	struct conn_node *n = k ? conn_table_find(k) : NULL;
 	struct ct_conn *c = n ? conn_of(n) : NULL;
@@ -82,4 +83,27 @@ bool ct_peek(const struct ct_tuple *k, const struct ct_packet *p, uint32_t conte
 		ct_nat_rewrite(c, n->dir, rw);
 	}
 	return true;
+}
+
+bool ct_peek_translation(const struct ct_tuple *k, const struct ct_nat *nat,
+			 struct conntrack_meta *m, struct ct_rewrite *rw)
+{
+	struct ct_tuple reply;
+	struct ct_nat_search s;
+	struct ct_conn c;
+
+	ct_nat_begin(&s, nat, k);
+	while (ct_nat_next(&s, &reply)) {
+		if (conn_table_find(&reply))
+			continue;
+		memset(&c, 0, sizeof c);
+		c.nat = nat->flags;
+		c.node[CONN_ORIG].tuple = *k;
+		c.node[CONN_REPLY].tuple = reply;
+		c.node[CONN_REPLY].dir = CONN_REPLY;
+		m->state |= ct_nat_state(&c, CONN_ORIG);
+		ct_nat_rewrite(&c, CONN_ORIG, rw);
+		return true;
+	}
+	return false;
 }

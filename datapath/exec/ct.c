@@ -182,6 +182,16 @@ bool exec_ct_translate(struct packet *p, const struct ct_rewrite *rw)
 }
 
 /* ---- the ops ---- */
+void exec_ct_nat(const struct prog_ct *c, struct ct_nat *nat)
+{
+	*nat = (struct ct_nat){.flags = c->nat_flags,
+			       .family = c->nat_family,
+			       .port_min = c->nat_port_min,
+			       .port_max = c->nat_port_max};
+	memcpy(nat->addr_min, c->nat_min, sizeof nat->addr_min);
+	memcpy(nat->addr_max, c->nat_max, sizeof nat->addr_max);
+}
+
 /* All that is the op's and not the packet's. */
 static void fill_request(const struct exec *x, struct conntrack_request *q, const struct prog_ct *c,
 			 uint16_t flags, struct ct_nat *nat)
@@ -201,12 +211,7 @@ static void fill_request(const struct exec *x, struct conntrack_request *q, cons
 	memcpy(q->label_mask, c->label_mask, sizeof q->label_mask);
 	if (!(flags & PROG_CT_NAT))
 		return;
-	*nat = (struct ct_nat){.flags = c->nat_flags,
-			       .family = c->nat_family,
-			       .port_min = c->nat_port_min,
-			       .port_max = c->nat_port_max};
-	memcpy(nat->addr_min, c->nat_min, sizeof nat->addr_min);
-	memcpy(nat->addr_max, c->nat_max, sizeof nat->addr_max);
+	exec_ct_nat(c, nat);
 	q->nat = nat;
 }
 
@@ -287,7 +292,9 @@ bool exec_is_ct_recirc(const struct program *prog)
 
 struct packet *exec_ct_next(struct exec *x)
 {
-	return x->n_recirc < RECIRC_MAX && !x->observer ? &x->recirc[x->n_recirc] : NULL;
+	return x->n_recirc < RECIRC_MAX && !(x->observer && x->observer->live)
+		       ? &x->recirc[x->n_recirc]
+		       : NULL;
 }
 
 void exec_ct_begin(struct exec *x, const struct program *prog, struct exec_ct *c)

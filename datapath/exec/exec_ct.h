@@ -12,6 +12,8 @@ struct exec_ct {
 	uint32_t recirc_id;
 };
 
+/* The op's nat() as the tracker takes it. */
+void exec_ct_nat(const struct prog_ct *c, struct ct_nat *nat);
 bool exec_is_ct_recirc(const struct program *prog);
 void exec_ct_begin(struct exec *x, const struct program *prog, struct exec_ct *c);
 /* Where to put the next packet; NULL: no room, exec_run() says what becomes of it. */

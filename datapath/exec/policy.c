@@ -7,16 +7,15 @@
 #include "datapath/offload/offload.h"
 #include "datapath/policy/policy_edge.h"
 
-static enum drop_reason pass(struct exec *x, struct packet *p, uint32_t port_id, bool egress,
-			     uint8_t hints)
+static bool is_followed(const struct exec *x, const struct packet *p)
 {
-	const uint8_t *data = rte_pktmbuf_mtod(p->m, const uint8_t *);
+	return x->observer && packet_is_marked(p->m) && packet_mark_of(p->m)->token;
+}
 
-	if (SL_LIKELY(policy_edge_knows(data, p->m->data_len, p->m->pkt_len, port_id, egress,
-					x->now_ms, x->thread_idx)))
-		return DROP_NONE;
+static struct policy_packet front_of(struct exec *x, struct packet *p, uint8_t hints)
+{
 	rewrite_parse_front(p);
-	const struct policy_packet q = {
+	return (struct policy_packet){
 		.data = rte_pktmbuf_mtod(p->m, const uint8_t *),
 		.len = p->m->data_len,
 		.pkt_len = p->m->pkt_len,
@@ -28,10 +27,51 @@ static enum drop_reason pass(struct exec *x, struct packet *p, uint32_t port_id,
 		.sum_ok = offload_sum_ok,
 		.aux = p->m,
 	};
+}
+
+/* Which rule lets a followed packet pass? The short ways do not say. */
+static struct policy_finding ask(struct exec *x, struct packet *p, uint32_t port_id, bool egress,
+				 uint8_t hints)
+{
+	return policy_edge_peek(front_of(x, p, hints), port_id, egress);
+}
+
+static void tell(struct exec *x, struct packet *p, uint32_t port_id, bool egress,
+		 const struct policy_finding *f, enum drop_reason why)
+{
+	uint32_t slot = why == DROP_NONE ? f->slot : policy_edge_decided(x->thread_idx);
+
+	observer_note(x->observer, p->m, port_id, EVENT_POLICY,
+		      (uint64_t)why | (uint64_t)f->ground << 16 | (uint64_t)egress << 24, slot);
+}
+
+static enum drop_reason judge(struct exec *x, struct packet *p, uint32_t port_id, bool egress,
+			      uint8_t hints)
+{
+	const uint8_t *data = rte_pktmbuf_mtod(p->m, const uint8_t *);
+
+	if (SL_LIKELY(policy_edge_knows(data, p->m->data_len, p->m->pkt_len, port_id, egress,
+					x->now_ms, x->thread_idx)))
+		return DROP_NONE;
+	const struct policy_packet q = front_of(x, p, hints);
 	enum drop_reason why = policy_edge(&q, port_id, egress);
 
 	if (SL_UNLIKELY(x->observer != NULL) && why != DROP_NONE)
 		x->observer->policy_slot = policy_edge_decided(x->thread_idx) + 1;
+	return why;
+}
+
+static enum drop_reason pass(struct exec *x, struct packet *p, uint32_t port_id, bool egress,
+			     uint8_t hints)
+{
+	struct policy_finding f;
+	enum drop_reason why;
+
+	if (SL_LIKELY(!is_followed(x, p)))
+		return judge(x, p, port_id, egress, hints);
+	f = ask(x, p, port_id, egress, hints);
+	why = judge(x, p, port_id, egress, hints);
+	tell(x, p, port_id, egress, &f, why);
 	return why;
 }
 
@@ -76,5 +116,7 @@ enum exec_next exec_POLICY_OUT(struct exec *x, struct packet *p, const union pro
 	c = counters_of(x->thread_idx, p->s.in_port);
 	if (c)
 		counter_add(&c->drop[why], 1);
+	if (SL_UNLIKELY(x->observer != NULL))
+		observer_drop(x->observer, p->m, p->s.in_port, why, false);
 	return EXEC_ON;
 }

@@ -281,6 +281,7 @@ static void take(struct journal *j, const struct event_common *c, bool traced, u
 		s->absorbed = true;
 		break;
 	case EVENT_CT:
+	case EVENT_POLICY:
 	case EVENT_MARK:
 	case EVENT_PAD:
 		break;

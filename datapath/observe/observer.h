@@ -79,6 +79,8 @@ enum observe_event {
 	EVENT_HELD,     /* struct event_note: waits in a queue */
 	EVENT_ABSORBED, /* struct event_note: a controller has it */
 	EVENT_CT,       /* struct event_note: detail = state | zone << 16, wide = mark */
+	EVENT_POLICY,   /* struct event_note: detail = reason | ground << 16 | egress << 24,
+			   wide = slot; port_id: whose edge */
 	EVENT_MARK,     /* struct event_note: end of an iteration */
 };
 

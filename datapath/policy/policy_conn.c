@@ -20,7 +20,7 @@ uint64_t edge_notes(const struct policy *p, const struct edge_case *c,
 	       (uint64_t)epoch_of(p, c->port_id) << NOTE_EPOCH_SHIFT;
 }
 
-static struct edge_case case_of(const struct ct_tuple *t, uint64_t notes)
+struct edge_case edge_case_of(const struct ct_tuple *t, uint64_t notes)
 {
 	return (struct edge_case){
 		.port_id = t->context - POLICY_CONTEXT,
@@ -38,7 +38,7 @@ static struct edge_case case_of(const struct ct_tuple *t, uint64_t notes)
 bool edge_judge_again(const struct policy *p, struct ct_conn *c, struct policy_answer *a)
 {
 	uint64_t notes = load_label(c, 1);
-	struct edge_case ec = case_of(&c->node[CONN_ORIG].tuple, notes);
+	struct edge_case ec = edge_case_of(&c->node[CONN_ORIG].tuple, notes);
 	uint64_t generation = __atomic_load_n(&p->generation, __ATOMIC_ACQUIRE);
 	uint32_t old;
 

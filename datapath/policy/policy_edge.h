@@ -26,7 +26,27 @@ struct policy_packet {
 	uint8_t hints;
 	bool (*sum_ok)(void *aux);
 	void *aux;
+	struct policy_finding *peek; /* only asked: nothing is counted, committed or taken */
 };
+
+/* What decided about a packet that was asked about. */
+enum policy_ground {
+	POLICY_GROUND_GUARD,      /* a guard or a limit refuses it */
+	POLICY_GROUND_NETWORK,    /* what its network grants without a rule */
+	POLICY_GROUND_CONNECTION, /* it belongs to a connection */
+	POLICY_GROUND_NEW,        /* it would begin one */
+	POLICY_GROUND_ALONE,      /* it belongs to none and needs none */
+	POLICY_GROUND_N
+};
+extern const char *const policy_ground_texts[POLICY_GROUND_N];
+struct policy_finding {
+	uint32_t slot; /* policy_slot_name() */
+	enum drop_reason drop;
+	enum policy_ground ground;
+};
+/* What policy_edge() would say now, as far as limits of the connection table allow. q->peek is set
+ * by this. Any thread that may read connections. */
+struct policy_finding policy_edge_peek(struct policy_packet q, uint32_t port_id, bool egress);
 
 /* The short way, without parsed headers: true when the packet belongs to a connection that needs
  * no second look. It is counted then. `egress`: it came by the port; else it is about to leave. */

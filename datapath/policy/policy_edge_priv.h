@@ -98,6 +98,8 @@ struct policy_answer edge_decide(const struct policy *p, const struct edge_case 
 /* ---- policy_conn.c ---- */
 uint64_t edge_notes(const struct policy *p, const struct edge_case *c,
 		    const struct policy_answer *a);
+/* What the connection's first packet asked. */
+struct edge_case edge_case_of(const struct ct_tuple *t, uint64_t notes);
 /* As policy_edge_judge_again(); *a: what decided. */
 bool edge_judge_again(const struct policy *p, struct ct_conn *c, struct policy_answer *a);
 
@@ -107,5 +109,13 @@ enum policy_slot_id edge_check_rates(struct policy_endpoint *ep, const struct po
 				     bool egress);
 /* May one more connection be opened by what `a` allows? */
 enum policy_slot_id edge_check_new(const struct policy *p, uint32_t port_id,
-				   const struct policy_answer *a);
-bool edge_rule_is_over_rate(const struct policy *p, uint32_t slot, uint32_t bytes);
+				   const struct policy_answer *a, bool dry);
+bool edge_rule_is_over_rate(const struct policy *p, uint32_t slot, uint32_t bytes, bool dry);
+
+/* ---- policy_track.c ---- */
+bool edge_is_fragment(const struct policy_packet *q);
+
+/* ---- policy_peek.c ---- */
+/* The tracker's part of policy_edge() for a packet that is only asked about. */
+enum drop_reason edge_peek_track(const struct policy *p, const struct policy_packet *q,
+				 struct edge_case *c);

@@ -24,6 +24,16 @@ static inline void policy_limiter_init(struct policy_limiter *l, uint64_t units_
 			     least * l->cost_ps / 1000);
 }
 
+/* Would it be over the rate? Takes nothing. */
+static inline bool policy_limiter_would_exceed(const struct policy_limiter *l, uint64_t units,
+					       uint64_t now_ns)
+{
+	uint64_t stamp = __atomic_load_n(&l->full_at_ns, __ATOMIC_RELAXED);
+
+	return l->cost_ps &&
+	       SL_MAX(stamp, now_ns) + units * l->cost_ps / 1000 > now_ns + l->depth_ns;
+}
+
 /* True: over the rate, nothing was taken. */
 static inline bool policy_limiter_exceeds(struct policy_limiter *l, uint64_t units, uint64_t now_ns)
 {

@@ -14,17 +14,33 @@ uint32_t policy_edge_decided(unsigned thread_idx)
 	return decided[thread_idx];
 }
 
+static enum drop_reason drop_of(uint32_t slot)
+{
+	return slot < POLICY_SLOT_RULES ? (enum drop_reason)policy_builtins[slot].drop : DROP_NONE;
+}
+
+static enum drop_reason peeked(struct policy_finding *v, uint32_t slot)
+{
+	v->slot = slot;
+	v->drop = drop_of(slot);
+	return v->drop;
+}
+
 static enum drop_reason count(const struct policy_packet *q, uint32_t slot, bool conn)
 {
+	if (SL_UNLIKELY(q->peek != NULL))
+		return peeked(q->peek, slot);
 	policy_count(q->thread_idx, slot, q->pkt_len, conn, q->now_ms);
 	decided[q->thread_idx] = slot;
-	return slot < POLICY_SLOT_RULES ? (enum drop_reason)policy_builtins[slot].drop : DROP_NONE;
+	return drop_of(slot);
 }
 
 static enum drop_reason refuse(const struct policy_packet *q, const struct policy_answer *a,
 			       bool conn)
 {
 	count(q, a->slot, conn);
+	if (SL_UNLIKELY(q->peek != NULL))
+		q->peek->drop = (enum drop_reason)a->drop;
 	return (enum drop_reason)a->drop;
 }
 
@@ -71,7 +87,7 @@ static enum drop_reason open_connection(const struct policy *p, const struct pol
 	log_decision(q, &a, t, c);
 	if (!a.allow)
 		return refuse(q, &a, true);
-	over = edge_check_new(p, c->port_id, &a);
+	over = edge_check_new(p, c->port_id, &a, false);
 	if (over != POLICY_SLOT_NONE)
 		return count(q, over, true);
 	r.commit = true;
@@ -92,6 +108,8 @@ static enum drop_reason judge_alone(const struct policy *p, const struct policy_
 {
 	struct policy_answer a = edge_decide(p, c);
 
+	if (SL_UNLIKELY(q->peek != NULL))
+		q->peek->ground = POLICY_GROUND_ALONE;
 	return a.allow ? (count(q, a.slot, false), DROP_NONE) : refuse(q, &a, false);
 }
 
@@ -116,7 +134,7 @@ static struct edge_case case_of_packet(const struct policy_packet *q, uint32_t p
 	return c;
 }
 
-static bool is_fragment(const struct policy_packet *q)
+bool edge_is_fragment(const struct policy_packet *q)
 {
 	return q->ofs->ip_version == 4 ? load_be16(q->data + q->ofs->l3 + 6) & 0x1fff
 				       : q->ofs->ip_proto == IPPROTO_FRAGMENT;
@@ -149,7 +167,7 @@ static enum drop_reason follow(const struct policy *p, const struct policy_packe
 		return refuse(q, &a, true);
 	}
 	slot = __atomic_load_n(&c->mark, __ATOMIC_RELAXED);
-	if (load_label(c, 1) & NOTE_LIMITED && edge_rule_is_over_rate(p, slot, q->pkt_len))
+	if (load_label(c, 1) & NOTE_LIMITED && edge_rule_is_over_rate(p, slot, q->pkt_len, false))
 		return count(q, POLICY_SLOT_LIMIT_RULE, false);
 	count(q, slot, false);
 	return DROP_NONE;
@@ -167,12 +185,15 @@ static enum drop_reason track(const struct policy *p, const struct policy_packet
 
 	if (stands_alone(q))
 		return judge_alone(p, q, &c);
+	if (SL_UNLIKELY(q->peek != NULL))
+		return edge_peek_track(p, q, &c);
 	edge_forget(q, port_id, egress);
 	why = conntrack_run(&r, &meta, &rw);
 	if (why != DROP_NONE)
 		return why;
 	if (meta.state & CT_STATE_INV)
-		return count(q, is_fragment(q) ? POLICY_SLOT_GUARD_FRAGMENT : POLICY_SLOT_INVALID,
+		return count(q,
+			     edge_is_fragment(q) ? POLICY_SLOT_GUARD_FRAGMENT : POLICY_SLOT_INVALID,
 			     false);
 	n = meta.orig ? conntrack_lookup(q->thread_idx, meta.orig) : NULL;
 	if (n) {
@@ -262,8 +283,8 @@ enum drop_reason policy_edge(const struct policy_packet *q, uint32_t port_id, bo
 		slot = ep ? edge_check_rates(ep, q, egress) : POLICY_SLOT_NONE;
 		if (slot != POLICY_SLOT_NONE)
 			return count(q, slot, false);
-		if (edge_knows(p, q->data, q->len, q->pkt_len, port_id, egress, q->now_ms,
-			       q->thread_idx))
+		if (!q->peek && edge_knows(p, q->data, q->len, q->pkt_len, port_id, egress,
+					   q->now_ms, q->thread_idx))
 			return DROP_NONE;
 	}
 	slot = guard(p, q, port_id, egress);

@@ -148,7 +148,8 @@ static void run_programs(struct programs *g, const struct megaflow *mf, unsigned
 			exec_ct_one(x, &c, p);
 		}
 	}
-	if (prog->flags & PROG_POLICED && !g->from) {
+	/* Who is followed is told the rules, which the short way does not know. */
+	if (prog->flags & PROG_POLICED && !g->from && !(x->observer && x->observer->live)) {
 		run_policed(g, prog, i, end);
 		return;
 	}

@@ -81,8 +81,8 @@ void resolve_ct(struct resolver *r, const struct action_ct *a)
 	if (a->has_zone_src)
 		c.zone = (uint16_t)fields_read_u64(r, &a->zone_src);
 	flags = run_nested(r, a, &c);
-	TRACE(r, ct, c.zone, a->commit, flags & PROG_CT_NAT, a->recirc_table);
 	flags |= (uint16_t)((a->commit ? PROG_CT_COMMIT : 0) | (a->force ? PROG_CT_FORCE : 0));
+	TRACE(r, ct, &c, flags, a->recirc_table, &r->cur.flow);
 	if (a->recirc_table == 255) {
 		put_ct(r, &c, flags);
 		forget(r);

@@ -11,10 +11,15 @@ static bool has_edge(const struct bridge_port *p)
 	return !p->c.is_patch && p->c.role != PORT_ROLE_UPLINK;
 }
 
+bool resolve_has_edge(const struct bridge_port *p)
+{
+	return has_edge(p) && rcu_load(&p->bridge->config)->policed;
+}
+
 bool resolve_is_policed(struct resolver *r, const struct bridge_port *p)
 {
 	depend(r, CHANGE_BRIDGE, p->bridge->id, 0);
-	return has_edge(p) && rcu_load(&p->bridge->config)->policed;
+	return resolve_has_edge(p);
 }
 
 static bool is_own_mac(struct resolver *r, const struct bridge_port *in, const uint8_t src[6],

@@ -65,6 +65,10 @@ struct resolve_result {
 	struct credit_target *credits[RESOLVE_CREDITS_MAX];
 };
 
+struct bridge_port;
+/* Does the network policy judge what comes and goes by this port? */
+bool resolve_has_edge(const struct bridge_port *p);
+
 struct resolver *resolver_create(unsigned thread_idx);
 void resolver_destroy(struct resolver *r);
 void resolve(struct resolver *r, const struct resolve_request *req, struct resolve_result *out);

@@ -33,8 +33,9 @@ struct resolve_tracer {
 		    const struct mac_entry *e);
 	void (*learn)(void *aux, unsigned depth, const uint8_t mac[6], uint16_t vlan,
 		      const struct bridge_port *p);
-	void (*ct)(void *aux, unsigned depth, uint16_t zone, bool commit, bool nat,
-		   uint8_t recirc_table);
+	/* A ct() of this packet; flags: PROG_CT_*. recirc_table 255: it goes on as it is. */
+	void (*ct)(void *aux, unsigned depth, const struct prog_ct *c, uint16_t flags,
+		   uint8_t recirc_table, const struct flow *flow);
 	/* An output; `flow` is the packet as it leaves. */
 	void (*output)(void *aux, unsigned depth, const struct bridge_port *p,
 		       const struct flow *flow);

@@ -6,6 +6,8 @@
 #include "datapath/core/version.h"
 #include "datapath/flow/extract.h"
 #include "datapath/flow/program.h"
+#include "datapath/policy/policy_edge.h"
+#include "datapath/policy/policy_stats.h"
 #include "datapath/poll/poll.h"
 #include "datapath/server/capture.h"
 #include "datapath/server/registry.h"
@@ -78,6 +80,20 @@ static void put_lookup(struct msg *m, const struct packet_report *r, const struc
 	}
 }
 
+static void put_policy(struct msg *m, const struct packet_report *r, const struct event_note *e)
+{
+	size_t at = begin(m, "policy", r, &e->c);
+	enum drop_reason why = (enum drop_reason)(e->detail & 0xffff);
+
+	put_port(m, e->c.port_id);
+	msg_put_u8(m, ATTR_DIRECTION, e->detail >> 24 & 1);
+	msg_put_str(m, ATTR_NAME, policy_slot_name((uint32_t)e->wide));
+	msg_put_str(m, ATTR_DETAIL, policy_ground_texts[e->detail >> 16 & 0xff]);
+	if (why != DROP_NONE)
+		msg_put_str(m, ATTR_REASON, drop_infos[why].name);
+	msg_nest_end(m, at);
+}
+
 static void put_event(struct msg *m, const struct packet_report *r, const struct event_common *c)
 {
 	size_t at;
@@ -102,6 +118,10 @@ static void put_event(struct msg *m, const struct packet_report *r, const struct
 		put_port(m, c->port_id);
 		msg_put_str(m, ATTR_REASON,
 			    drop_infos[((const struct event_drop *)c)->reason].name);
+		if (((const struct event_drop *)c)->policy_slot)
+			msg_put_str(
+				m, ATTR_DENIED_BY,
+				policy_slot_name(((const struct event_drop *)c)->policy_slot - 1));
 		msg_nest_end(m, at);
 		break;
 	case EVENT_HELD:
@@ -122,6 +142,9 @@ static void put_event(struct msg *m, const struct packet_report *r, const struct
 		msg_put_u8(m, ATTR_CT_STATE, (uint8_t)((const struct event_note *)c)->detail);
 		msg_put_u32(m, ATTR_CT_MARK, (uint32_t)((const struct event_note *)c)->wide);
 		msg_nest_end(m, at);
+		break;
+	case EVENT_POLICY:
+		put_policy(m, r, (const struct event_note *)c);
 		break;
 	case EVENT_MARK:
 	case EVENT_PAD:

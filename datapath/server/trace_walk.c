@@ -10,8 +10,6 @@
 
 #include "datapath/base/clock.h"
 #include "datapath/base/str.h"
-#include "datapath/conntrack/ct_packet.h"
-#include "datapath/conntrack/ct_peek.h"
 #include "datapath/core/thread.h"
 #include "datapath/exec/select.h"
 #include "datapath/flow/action_text.h"
@@ -20,7 +18,11 @@
 #include "datapath/resolve/frozen.h"
 #include "datapath/resolve/resolve.h"
 #include "datapath/resolve/trace_sink.h"
+#include "datapath/policy/policy_edge.h"
+#include "datapath/policy/policy_stats.h"
 #include "datapath/server/registry.h"
+#include "datapath/server/trace_edge.h"
+#include "datapath/server/trace_track.h"
 #include "datapath/table/bridge.h"
 #include "datapath/table/mac_table.h"
 #include "datapath/table/rule.h"
@@ -31,9 +33,9 @@ enum { INDENT = 4 };
 struct later {                      /* a way on that is still to be walked */
 	struct frozen_state *state; /* malloc */
 	struct flow flow;           /* the packet as it was frozen */
-	bool tracked;               /* a ct() sends it round */
-	bool nat;
-	uint16_t zone;
+	bool tracked;               /* a ct() sends it round: this one */
+	struct prog_ct ct;
+	uint16_t ct_flags;
 };
 
 struct walker {
@@ -46,8 +48,17 @@ struct walker {
 	uint32_t reader[sizeof(struct flow_key)];
 	struct flow_key seen; /* what of the mask is attributed already */
 	/* a ct() whose packet goes round, until that is told */
-	bool ct_pending, ct_nat;
-	uint16_t ct_zone;
+	bool ct_pending;
+	struct prog_ct ct;
+	uint16_t ct_flags;
+	/* A ct() in passing translated the packet: what follows sees it so, at this depth or more.
+	 */
+	struct ct_rewrite translation;
+	unsigned translation_depth;
+	/* The packet ended before the rules did: nothing more is told of them. */
+	enum drop_reason ended;
+	uint32_t ended_slot; /* of the policy rule that refused it, plus 1; 0: none did */
+	struct trace_bytes bytes;
 	struct frozen_state *frozen; /* told last, not yet used */
 	struct flow frozen_flow;
 	unsigned n_later, at_later;
@@ -78,6 +89,8 @@ static bool line(struct walker *t, unsigned depth)
 		str_clear(t->text);
 		return true;
 	}
+	if (t->ended != DROP_NONE)
+		return false;
 	if (t->text->len > TRACE_TEXT_MAX)
 		return false;
 	for (unsigned i = 0; i < depth * INDENT; i++)
@@ -90,7 +103,7 @@ static size_t step(struct walker *t, const char *kind, unsigned depth)
 {
 	struct msg *m = t->w->m;
 
-	if (t->n_steps >= TRACE_STEPS_MAX)
+	if (t->n_steps >= TRACE_STEPS_MAX || t->ended != DROP_NONE)
 		return 0;
 	t->n_steps++;
 	size_t at = msg_nest_begin(m, ATTR_STEP);
@@ -283,25 +296,43 @@ static void on_learn(void *aux, unsigned depth, const uint8_t m[6], uint16_t vla
 
 enum { NO_TABLE = 255 };
 
-static void on_ct(void *aux, unsigned depth, uint16_t zone, bool commit, bool nat,
-		  uint8_t recirc_table)
+static void end_here(struct walker *t, unsigned depth, enum drop_reason why, uint32_t slot);
+
+/* ct() without a table: the packet goes on as it is, but for a translation. */
+static void track_in_passing(struct walker *t, unsigned depth, const struct prog_ct *c,
+			     uint16_t flags, const struct flow *flow)
+{
+	struct flow seen = *flow;
+	enum drop_reason why;
+
+	trace_flow_translate(&seen.key, &t->translation);
+	why = trace_track(&t->bytes, &seen, c, flags, NULL, &t->translation);
+	t->translation_depth = depth;
+	if (why != DROP_NONE)
+		end_here(t, depth, why, 0);
+}
+
+static void on_ct(void *aux, unsigned depth, const struct prog_ct *c, uint16_t flags,
+		  uint8_t recirc_table, const struct flow *flow)
 {
 	struct walker *t = aux;
 	size_t at = step(t, "ct", depth);
 
 	t->ct_pending = recirc_table != NO_TABLE;
-	t->ct_zone = zone;
-	t->ct_nat = nat;
+	t->ct = *c;
+	t->ct_flags = flags;
 	if (at) {
-		msg_put_u16(t->w->m, ATTR_CT_ZONE, zone);
-		msg_put_u8(t->w->m, ATTR_COMMIT, commit);
+		msg_put_u16(t->w->m, ATTR_CT_ZONE, c->zone);
+		msg_put_u8(t->w->m, ATTR_COMMIT, !!(flags & PROG_CT_COMMIT));
 		if (recirc_table != NO_TABLE)
 			msg_put_u8(t->w->m, ATTR_TABLE, recirc_table);
 		end_step(t, at);
 	}
 	if (line(t, depth + 1))
-		str_printf(t->text, " -> connection tracking in zone %u%s\n", zone,
-			   commit ? ", commit" : "");
+		str_printf(t->text, " -> connection tracking in zone %u%s\n", c->zone,
+			   flags & PROG_CT_COMMIT ? ", commit" : "");
+	if (recirc_table == NO_TABLE && t->w->follow)
+		track_in_passing(t, depth, c, flags, flow);
 }
 
 /* The packet's own fields as it leaves, without what only the switch knows of it. */
@@ -324,17 +355,80 @@ static void put_leaving(struct walker *t, const struct flow *flow)
 	str_free(&text);
 }
 
+static void put_drop(struct walker *t, unsigned depth, enum drop_reason reason, uint32_t slot)
+{
+	size_t at = step(t, "drop", depth);
+
+	if (at) {
+		msg_put_str(t->w->m, ATTR_REASON, drop_infos[reason].name);
+		if (slot)
+			msg_put_str(t->w->m, ATTR_DENIED_BY, policy_slot_name(slot - 1));
+		end_step(t, at);
+	}
+	if (line(t, depth + 1))
+		str_printf(t->text, " >> dropped: %s: %s\n", drop_infos[reason].name,
+			   drop_infos[reason].help);
+}
+
+static void end_here(struct walker *t, unsigned depth, enum drop_reason why, uint32_t slot)
+{
+	if (t->ended != DROP_NONE)
+		return;
+	put_drop(t, depth, why, slot);
+	t->ended = why;
+	t->ended_slot = slot;
+}
+
+/* What the policy says at the edge of a port. False: the packet does not pass it. */
+static bool ask_edge(struct walker *t, unsigned depth, const struct bridge_port *p, bool egress,
+		     uint8_t hints, const struct flow *flow)
+{
+	struct policy_finding v =
+		trace_edge(&t->bytes, flow, t->w->flow->key.in_port, p->c.port_id, egress, hints);
+	size_t at = step(t, "policy", depth);
+
+	if (at) {
+		msg_put_str(t->w->m, ATTR_PORT, p->c.name);
+		msg_put_u8(t->w->m, ATTR_DIRECTION, egress);
+		msg_put_str(t->w->m, ATTR_NAME, policy_slot_name(v.slot));
+		msg_put_str(t->w->m, ATTR_DETAIL, policy_ground_texts[v.ground]);
+		if (v.drop != DROP_NONE)
+			msg_put_str(t->w->m, ATTR_REASON, drop_infos[v.drop].name);
+		end_step(t, at);
+	}
+	if (line(t, depth + 1))
+		str_printf(t->text, " -> policy: %s %s: %s by \"%s\" (%s)\n",
+			   egress ? "from" : "to", p->c.name,
+			   v.drop == DROP_NONE ? "passes" : "refused", policy_slot_name(v.slot),
+			   policy_ground_texts[v.ground]);
+	if (v.drop == DROP_NONE)
+		return true;
+	if (egress) /* the packet, not just a copy */
+		end_here(t, depth, v.drop, v.slot + 1);
+	else
+		put_drop(t, depth, v.drop, v.slot + 1);
+	return false;
+}
+
 static void on_output(void *aux, unsigned depth, const struct bridge_port *p,
 		      const struct flow *flow)
 {
 	struct walker *t = aux;
-	size_t at = step(t, "output", depth);
+	struct flow leaving = *flow;
+	size_t at;
 
+	if (depth < t->translation_depth) /* that was a copy's */
+		t->translation.any = false;
+	trace_flow_translate(&leaving.key, &t->translation);
+	if (t->ended == DROP_NONE && t->w->follow && resolve_has_edge(p) &&
+	    !ask_edge(t, depth, p, false, 0, &leaving))
+		return;
+	at = step(t, "output", depth);
 	if (at) {
 		msg_put_str(t->w->m, ATTR_PORT, p->c.name);
 		msg_put_u32(t->w->m, ATTR_OFPORT, p->c.ofport);
 		msg_put_str(t->w->m, ATTR_BRIDGE, p->bridge->name);
-		put_leaving(t, flow);
+		put_leaving(t, &leaving);
 		end_step(t, at);
 	}
 	if (line(t, depth + 1))
@@ -357,16 +451,7 @@ static void on_controller(void *aux, unsigned depth, uint16_t controller_id, uin
 
 static void on_drop(void *aux, unsigned depth, enum drop_reason reason)
 {
-	struct walker *t = aux;
-	size_t at = step(t, "drop", depth);
-
-	if (at) {
-		msg_put_str(t->w->m, ATTR_REASON, drop_infos[reason].name);
-		end_step(t, at);
-	}
-	if (line(t, depth + 1))
-		str_printf(t->text, " >> dropped: %s: %s\n", drop_infos[reason].name,
-			   drop_infos[reason].help);
+	put_drop(aux, depth, reason, 0);
 }
 
 static void on_note(void *aux, unsigned depth, const char *text)
@@ -409,121 +494,29 @@ static void on_recirc(void *aux, unsigned depth, uint32_t frozen_id, uint8_t tab
 	}
 	if (line(t, depth + 1))
 		str_printf(t->text, " -> suspended, goes on in table %u\n", table);
-	if (t->w->follow && t->frozen && t->n_later < TRACE_PARTS_MAX) {
-		t->later[t->n_later++] = (struct later){.state = t->frozen,
-							.flow = t->frozen_flow,
-							.tracked = t->ct_pending,
-							.nat = t->ct_nat,
-							.zone = t->ct_zone};
+	if (t->w->follow && t->frozen && t->n_later < TRACE_PARTS_MAX && t->ended == DROP_NONE) {
+		struct later *l = &t->later[t->n_later++];
+
+		*l = (struct later){.state = t->frozen,
+				    .flow = t->frozen_flow,
+				    .tracked = t->ct_pending,
+				    .ct = t->ct,
+				    .ct_flags = t->ct_flags};
+		if (depth >= t->translation_depth)
+			trace_flow_translate(&l->flow.key, &t->translation);
 		t->frozen = NULL;
 	}
 	t->ct_pending = false;
 }
 
-static bool tuple_of(const struct flow_key *k, uint16_t zone, struct ct_tuple *out)
-{
-	bool v6 = k->eth_type == cpu_to_be16(0x86dd);
-
-	if ((!v6 && k->eth_type != cpu_to_be16(0x0800)) || !ct_proto_has_ports(k->ip_proto))
-		return false;
-	memset(out, 0, sizeof *out);
-	out->family = v6 ? 6 : 4;
-	out->proto = k->ip_proto;
-	out->context = zone;
-	out->src_port = k->tp_src;
-	out->dst_port = k->tp_dst;
-	memcpy(out->src, v6 ? k->ipv6_src : (const uint8_t *)&k->ip_src, v6 ? 16 : 4);
-	memcpy(out->dst, v6 ? k->ipv6_dst : (const uint8_t *)&k->ip_dst, v6 ? 16 : 4);
-	return true;
-}
-
-static void put_tuple(struct flow_key *k, const struct ct_tuple *o)
-{
-	memset(k->ct_ipv6_src, 0, 32);
-	k->ct_ip_src = k->ct_ip_dst = 0;
-	if (o->family == 6) {
-		memcpy(k->ct_ipv6_src, o->src, 16);
-		memcpy(k->ct_ipv6_dst, o->dst, 16);
-	} else {
-		memcpy(&k->ct_ip_src, o->src, 4);
-		memcpy(&k->ct_ip_dst, o->dst, 4);
-	}
-	k->ct_tp_src = o->src_port;
-	k->ct_tp_dst = o->dst_port;
-	k->ct_ip_proto = o->proto;
-}
-
-static void translate(struct flow_key *k, const struct ct_rewrite *rw)
-{
-	if (!rw->any)
-		return;
-	if (rw->family == 6) {
-		memcpy(k->ipv6_src, rw->to.src, 16);
-		memcpy(k->ipv6_dst, rw->to.dst, 16);
-	} else {
-		memcpy(&k->ip_src, rw->to.src, 4);
-		memcpy(&k->ip_dst, rw->to.dst, 4);
-	}
-	if (ct_proto_has_ports(k->ip_proto)) {
-		k->tp_src = rw->to.src_port;
-		k->tp_dst = rw->to.dst_port;
-	}
-}
-
-/* What the tracker reads of the described bytes, under the addresses and ports that the packet has
- * by now. False: there are no bytes. `known`: they are something that can be tracked. */
-static bool packet_of(const struct walker *t, const struct flow_key *k, uint16_t zone,
-		      struct ct_packet *p, bool *known)
-{
-	struct flow_offsets ofs;
-	struct flow_key as_described;
-	struct ct_tuple now;
-
-	if (!t->w->packet)
-		return false;
-	memset(&as_described, 0, sizeof as_described);
-	flow_extract(t->w->packet, t->w->packet_len, t->w->packet_len, &as_described, &ofs);
-	*known = ct_packet_parse(p, t->w->packet, t->w->packet_len, t->w->packet_len, &ofs, zone);
-	if (*known && !p->related) {
-		bool v6 = p->tuple.family == 6;
-
-		memcpy(p->tuple.src, v6 ? k->ipv6_src : (const uint8_t *)&k->ip_src, v6 ? 16 : 4);
-		memcpy(p->tuple.dst, v6 ? k->ipv6_dst : (const uint8_t *)&k->ip_dst, v6 ? 16 : 4);
-		if (tuple_of(k, zone, &now)) {
-			p->tuple.src_port = now.src_port;
-			p->tuple.dst_port = now.dst_port;
-		}
-	}
-	return true;
-}
-
 /* The connection's state as the look-up after ct() sees it. True: assumed. */
 static bool track(struct walker *t, struct later *l, unsigned nth)
 {
-	struct flow_key *k = &l->flow.key;
-	bool ip = k->eth_type == cpu_to_be16(0x0800) || k->eth_type == cpu_to_be16(0x86dd);
-	struct conntrack_meta m;
-	struct ct_rewrite rw;
-	struct ct_tuple tuple;
-	bool known = tuple_of(k, l->zone, &tuple);
 	bool assumed = nth < t->w->n_ct_next;
-	struct ct_packet packet;
-	bool bytes = packet_of(t, k, l->zone, &packet, &known);
+	struct ct_rewrite rw;
 
-	if (bytes)
-		tuple = packet.tuple;
-	ct_peek(known ? &tuple : NULL, bytes && known ? &packet : NULL, l->zone, l->nat,
-		(uint32_t)clock_mono_ms(), &m, &rw);
-	if (!known && !bytes && ip) /* protocols whose identifier is not in the key */
-		m.state = CT_STATE_TRK | CT_STATE_NEW;
-	if (assumed)
-		m.state = t->w->ct_next[nth] | CT_STATE_TRK;
-	k->ct_state = m.state;
-	k->ct_zone = cpu_to_be16(l->zone);
-	k->ct_mark = cpu_to_be32(m.mark);
-	memcpy(k->ct_label, m.label, sizeof k->ct_label);
-	put_tuple(k, m.orig);
-	translate(k, &rw);
+	trace_track(&t->bytes, &l->flow, &l->ct, l->ct_flags, assumed ? &t->w->ct_next[nth] : NULL,
+		    &rw);
 	return assumed;
 }
 
@@ -609,7 +602,11 @@ static void put_outcome(struct walker *t, const struct flow *flow, const struct 
 	if (t->w->text)
 		str_printf(t->text, "Datapath actions: %s\n", str_cstr(&program));
 	put_text(t, ATTR_PROGRAM_TEXT, &program);
-	if (r->drop != DROP_NONE) {
+	if (t->ended != DROP_NONE) {
+		msg_put_str(t->w->m, ATTR_REASON, drop_infos[t->ended].name);
+		if (t->ended_slot)
+			msg_put_str(t->w->m, ATTR_DENIED_BY, policy_slot_name(t->ended_slot - 1));
+	} else if (r->drop != DROP_NONE) {
 		msg_put_str(t->w->m, ATTR_REASON, drop_infos[r->drop].name);
 		msg_put_u64(t->w->m, ATTR_COOKIE, r->drop_cookie);
 	}
@@ -666,6 +663,10 @@ static void begin_part(struct walker *t)
 	/* Port and context are always in it; nobody reads them. */
 	t->seen.in_port = t->seen.recirc_id = UINT32_MAX;
 	t->ct_pending = false;
+	t->translation.any = false;
+	t->translation_depth = 0;
+	t->ended = DROP_NONE;
+	t->ended_slot = 0;
 }
 
 static void put_resume(struct walker *t, const struct later *l, unsigned nth, bool assumed)
@@ -705,6 +706,23 @@ static void put_resume(struct walker *t, const struct later *l, unsigned nth, bo
 static struct resolver *resolver; /* scratch memory, kept for the next one */
 static struct resolve_result result;
 
+/* The policy is asked before the tables, about what the tables will do with the packet: they are
+ * walked in silence first. */
+static void enter(struct walker *t, const struct resolve_request *req)
+{
+	const struct bridge_port *p = bridge_port_by_id(req->key->in_port);
+	struct resolve_request quiet = *req;
+	const struct prog_op *op;
+
+	if (!p || !resolve_has_edge(p))
+		return;
+	quiet.tracer = NULL;
+	resolve(resolver, &quiet, &result);
+	op = result.prog.n_words ? &result.prog.word[0].op : NULL;
+	if (op && op->code == OP_POLICY_IN)
+		ask_edge(t, 0, p, true, (uint8_t)op->a, t->w->flow);
+}
+
 static void look_up(struct walker *t, struct resolve_tracer *tracer, const struct flow *flow,
 		    const struct frozen_state *resume)
 {
@@ -721,6 +739,8 @@ static void look_up(struct walker *t, struct resolve_tracer *tracer, const struc
 
 	begin_part(t);
 	put_flow(t, flow);
+	if (!resume && t->w->follow)
+		enter(t, &req);
 	resolve(resolver, &req, &result);
 }
 
@@ -771,6 +791,7 @@ int trace_walk(const struct trace_walk *w)
 	memset(t, 0, offsetof(struct walker, later));
 	t->w = w;
 	t->text = w->text ? w->text : &t->unwanted;
+	t->bytes = (struct trace_bytes){w->packet, w->packet_len};
 	t->bridge = p ? p->bridge : NULL;
 	look_up(t, &tracer, w->flow, NULL);
 	if (w->follow) {

@@ -220,14 +220,57 @@ def pcap(path, *packets):
     return str(path)
 
 
-def test_trace_says_when_the_policy_has_a_say():
+def telnet_is_denied():
+    r = policylab.Rules()
+    r.add("no-telnet", policylab.INGRESS, [1], r.peer_set(2), policylab.service(6, 23), tier=0, verdict=policylab.DENY)
+    return r
+
+
+def test_trace_and_why_name_the_rule_of_the_policy(tmp_path):
     with DatapathProcess("--no-huge") as p:
         lab = policylab.Lab(p.connect(writer=True))
-        bridge = lab.dp.dump("bridges")[0]["name"]
-        port = [x["name"] for x in lab.dp.dump("ports")][0]
-        o = json.loads(run(p, "trace", bridge, "--port", port, "ip", "--json").stdout)
-        assert o["policed"] is True
-        assert "sluice policy check" in run(p, "trace", bridge, "--port", port, "ip").stdout
+        lab.set(policylab.policy_op(policylab.endpoints(lab), telnet_is_denied()))
+        before = lab.dp.dump("policy_hits")
+        macs = f"dl_src={lab.who(2)[1]},dl_dst={lab.who(1)[1]}"
+        fields = f"tcp,{macs},nw_src=10.0.0.2,nw_dst=10.0.0.1,tp_src=1000,tcp_flags=syn,tp_dst="
+        frame = lab.frame(2, 1, policylab.tcp(1000, 23))
+        for packet in (fields + "23", frame.hex()):
+            o = json.loads(run(p, "trace", "br0", "--port", "p2", packet, "--json").stdout)
+            assert (o["dropped"], o["reason"], o["denied_by"], o["outputs"]) == (
+                True, "policy_denied", "no-telnet", []), o
+        text = run(p, "trace", "br0", "--port", "p2", frame.hex()).stdout
+        assert 'policy, from p2: passes by "default/allow" (begins a connection)' in text
+        assert 'policy, to p1: refused by "no-telnet" (begins a connection)' in text
+        assert 'Result: dropped: policy_denied' in text and """by the policy's "no-telnet\"""" in text
+        o = json.loads(run(p, "trace", "br0", "--port", "p2", fields + "80", "--json").stdout)
+        assert o["outputs"] == ["p1"] and "reason" not in o
+        text = run(p, "why", pcap(tmp_path / "p.pcap", frame), "--port", "p2").stdout
+        assert """by the policy's "no-telnet\"""" in text
+        # A guest that answers what nobody asked; asking has changed nothing.
+        answer = lab.frame(1, 2, policylab.tcp(80, 1000, "SA"))
+        text = run(p, "trace", "br0", "--port", "p1", answer.hex()).stdout
+        assert 'policy, from p1: refused by "default/invalid"' in text
+        assert lab.dp.dump("policy_hits") == before and lab.dp.dump("macs") and not lab.dp.dump("conns")
+        assert lab.passes(2, 1, policylab.tcp(1000, 80))
+        text = run(p, "trace", "br0", "--port", "p1", answer.hex()).stdout
+        assert 'policy, from p1: passes by "default/allow" (of a connection)' in text
+        assert 'policy, to p2: passes by "default/allow" (of a connection)' in text
+
+
+def test_live_trace_and_capture_name_the_rule_of_the_policy():
+    with DatapathProcess("--no-huge") as p:
+        lab = policylab.Lab(p.connect(writer=True))
+        lab.set(policylab.policy_op(policylab.endpoints(lab), telnet_is_denied()))
+        live = subprocess.Popen([SLUICE, "--rundir", p.rundir, "trace", "--live", "--count", "1"],
+                                stdout=subprocess.PIPE, text=True)
+        caught = subprocess.Popen([SLUICE, "--rundir", p.rundir, "capture", "--in", "--count", "1"],
+                                  stdout=subprocess.PIPE, text=True)
+        time.sleep(.3)
+        assert not lab.passes(2, 1, policylab.tcp(1000, 23))
+        text = live.communicate(timeout=20)[0]
+        assert 'policy, from p2: passes by "default/allow" (begins a connection)' in text, text
+        assert 'policy, to p1: refused by "no-telnet" (begins a connection)' in text, text
+        assert "no-telnet" in caught.communicate(timeout=20)[0]
 
 
 def test_trace_of_real_packets(dp):

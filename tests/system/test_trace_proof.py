@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Issue 6, proof 1: for generated configurations (VLANs, rules, connection tracking, translation) and generated
-packets, what trace predicts is what happens to the packet when it is injected: the ports it leaves by and its bytes'
-fields there, the drop reason, the rule; and the live trace and the capture say the same. SLUICE_FULL=1: more than
+"""Issue 6, proof 1: for generated configurations (VLANs, rules, network policy, connection tracking, translation) and
+generated packets, what trace predicts is what happens to the packet when it is injected: the ports it leaves by and its
+bytes' fields there, the drop reason, the rule of table or policy; and the live trace and the capture say the same. SLUICE_FULL=1: more than
 1,000 packets; SLUICE_SEED changes them."""
+import collections
 import logging
 import os
 import random
@@ -14,13 +15,18 @@ from scapy.all import ARP, ICMP, IP, TCP, UDP, Dot1Q, Ether, Raw  # noqa: E402
 
 from datapath_process import DatapathProcess  # noqa: E402
 from flowbits import ask_text, rule  # noqa: E402
+from policylab import (ALLOW, DENY, EGRESS, HOST, INGRESS, IS_HOST, PASS, Guest, Rules, policy_op,  # noqa: E402
+                       prefixes, service)
 from test_capture import Capture  # noqa: E402
 
 FULL = os.environ.get("SLUICE_FULL") == "1"
 SEED = int(os.environ.get("SLUICE_SEED", "1"))
-CONFIGURATIONS, PACKETS = (60, 25) if FULL else (12, 12)
+CONFIGURATIONS, PACKETS = (70, 25) if FULL else (20, 20)
 N_PORTS = 4
 HOSTS = range(1, 5)
+KINDS = ["policed_rules", "nat", "pipeline", "policed_nat", "vlans", "firewall", "policed_rules", "pipeline", "normal",
+         "policed_rules"]
+SEEN = collections.Counter()
 
 
 def mac(n):
@@ -30,9 +36,10 @@ def mac(n):
 class Configuration:
     """Ports with VLANs and rules; every rule has a cookie of its own."""
 
-    def __init__(self, rng):
+    def __init__(self, rng, number):
         self.rng, self.cookie = rng, 0
-        self.kind = rng.choice(["normal", "vlans", "pipeline", "pipeline", "firewall", "nat"])
+        self.kind = KINDS[number % len(KINDS)]
+        self.policy = None
         self.ports = [dict() for _ in range(N_PORTS)]
         if self.kind in ("vlans", "pipeline"):
             for p in self.ports:
@@ -114,18 +121,48 @@ class Configuration:
     def nat(self):
         return self.firewall(self.rng.choice([",nat(src=10.9.9.1)", ",nat(src=10.9.9.1-10.9.9.3:2000-2010)"]), ",nat")
 
+    def policed(self):
+        """Ports 1 to 3 are guests with addresses of their own, 4 is the host's."""
+        rng, r = self.rng, Rules()
+        endpoints = [Guest(i).endpoint(name=f"g{i}", isolated=rng.choice([0, 0, 0, 1, 2, 3]), network_id=1,
+                                       endpoint_flags=rng.choice([0, 3])) for i in (1, 2, 3)]
+        endpoints.append(dict(id=1000, name="host", endpoint_flags=IS_HOST, prefixes=prefixes("10.0.0.4")))
+        services = [b"", service(6, 80), service(6, 22), service(17, 53), service(6, 80) + service(17, 0, 65535),
+                    service(1, 0, 65535)]
+        for i in range(rng.randrange(2, 9)):
+            kind = rng.randrange(4)
+            peers = r.peer_set(*rng.sample([1, 2, 3], rng.randrange(1, 3))) if kind < 2 else \
+                r.peer_set(cidrs=["10.0.0.0/24"]) if kind == 2 else r.peer_set(host=True)
+            tier = rng.choice([0, 1, 1, 1, 2])
+            r.add(f"rule-{i}", rng.choice([INGRESS, EGRESS]), rng.sample([1, 2, 3], rng.randrange(1, 4)), peers,
+                  rng.choice(services), tier=tier, verdict=rng.choice([ALLOW, DENY, PASS]) if tier == 0 else
+                  ALLOW if tier == 1 else rng.choice([ALLOW, DENY]))
+        self.policy = policy_op(endpoints, r, host=False)
+        self.ports[3]["role"] = HOST
+
+    def policed_rules(self):
+        self.policed()
+        return self.rng.choice([self.normal, self.normal, self.vlans])()
+
+    def policed_nat(self):
+        self.policed()
+        return self.firewall(",nat(src=10.9.9.1-10.9.9.3)", ",nat")
+
     def transaction(self):
-        ops = [("bridge_set", dict(name="br0", open=1))]
+        ops = [("bridge_set", dict(name="br0", open=1, policed=1 if self.policy else 0))]
         ops += [("port_set", dict(p, name=f"p{i + 1}", type="dummy", bridge="br0", ofport=i + 1))
                 for i, p in enumerate(self.ports)]
+        if self.policy:
+            ops.append(self.policy)
         return ops + [rule(r) for r in self.rules]
 
 
 class Traffic:
     """Packets between few hosts; some answer what was sent before, and tracked answers come by another port."""
 
-    def __init__(self, rng):
-        self.rng, self.sent = rng, []
+    def __init__(self, rng, config):
+        self.rng, self.sent, self.policed = rng, [], config.policy is not None
+        self.nat = "nat" in config.kind
 
     def next(self):
         rng = self.rng
@@ -133,10 +170,12 @@ class Traffic:
             port, frame = rng.choice(self.sent)
             if rng.random() < .4:
                 return port, frame
-            return self.answer(frame)
+            return self.answer(port, frame)
         port, src, dst = rng.randrange(1, N_PORTS + 1), rng.choice(HOSTS), rng.choice(HOSTS)
         if rng.random() < .4:
             port = 1
+        if self.policed and rng.random() < .9:  # by whom the address belongs to
+            src = port
         if dst == src:  # a commit of such a packet is refused: its answer would be itself. A trace commits nothing
             dst = src % 4 + 1
         head = Ether(src=mac(src), dst=mac(dst) if rng.random() < .8 else "ff:ff:ff:ff:ff:ff")
@@ -152,8 +191,10 @@ class Traffic:
         frame += bytes(max(0, 60 - len(frame)))
         return port, frame
 
-    def answer(self, frame):
+    def answer(self, port, frame):
         """The other end's packet, by the other port: as what came out, or with source and destination exchanged."""
+        to = int(Ether(frame).dst[-2:], 16)
+        port = to if self.policed and not self.nat and to in HOSTS else 2
         e = Ether(frame)
         e.src, e.dst = e.dst, e.src
         if e.src.startswith("ff"):
@@ -167,7 +208,7 @@ class Traffic:
                     del e[layer].chksum
             if TCP in e:
                 e[TCP].flags, e[TCP].ack, e[TCP].seq = "SA", 2, 1
-        return 2, bytes(e)
+        return port, bytes(e)
 
 
 def prediction(dp, port, frame):
@@ -178,7 +219,9 @@ def prediction(dp, port, frame):
     tables = [s for s in steps if s["step_kind"] == "table"]
     reasons = [p["reason"] for p in t.get("part", []) if "reason" in p]
     absorbed = any(s["step_kind"] == "controller" for s in steps)
-    return dict(ports=sorted(s["port"] for s in outputs), flows=sorted(
+    denied = [p["denied_by"] for p in t.get("part", []) + steps if "denied_by" in p]
+    verdicts = [(s["port"], s["direction"], s["name"], s.get("reason")) for s in steps if s["step_kind"] == "policy"]
+    return dict(denied=denied, verdicts=sorted(verdicts), ports=sorted(s["port"] for s in outputs), flows=sorted(
         (s["port"], s["flow_text"]) for s in outputs if "flow_text" in s), steps=steps,
         reason=(reasons or drops or [None])[0] if not outputs and not absorbed else None,
         tables=tables,
@@ -208,13 +251,32 @@ def judge(config, port, frame, want, got, record, live):
             wrong.append(f"by the rule {record['table']}/{record['cookie']}, trace said {last}")
     elif "cookie" in record and want["tables"] and record["cookie"] not in want["cookies"]:
         wrong.append(f"by the rule {record['cookie']}, trace said {want['cookies']}")
-    # A connection that begins is translated when it is committed, which a trace does not do.
-    begins = any(s["step_kind"] == "ct" and s.get("commit") for s in want["steps"])
+    if not ports and record.get("denied_by") != (want["denied"] or [None])[0]:
+        wrong.append(f"refused by {record.get('denied_by')}, trace said {want['denied']}")
+    verdicts = sorted((s["port"], s["direction"], s["name"], s.get("reason")) for s in live["step"]
+                      if s["step_kind"] == "policy")
+    if verdicts != want["verdicts"]:
+        wrong.append(f"the policy said {verdicts}, trace said {want['verdicts']}")
     flows = sorted((p, ask_text("packet", f.hex())) for p, frames in got.items() for f in frames)
     third_tag = any("dl_type=0x8100" in f for _, f in flows)  # behind which the parser does not see
-    if flows != want["flows"] and not third_tag and not (config.kind == "nat" and begins):
+    if flows != want["flows"] and not third_tag:
         wrong.append(f"left as {flows}, trace said {want['flows']}")
     return wrong
+
+
+def note(config, frame, want, got):
+    """What the packets of all configurations have been through."""
+    SEEN[config.kind] += 1
+    for _, direction, name, reason in want["verdicts"]:
+        SEEN[f"{'from' if direction else 'to'} guest, {'refused' if reason else 'passed'}"] += 1
+        SEEN["by a rule of the policy"] += name.startswith("rule-")
+    for s in want["steps"]:
+        if s["step_kind"] == "policy":
+            SEEN[s["detail"]] += 1
+    addresses = {(Ether(f)[IP].src, Ether(f)[IP].dst) for out in got.values() for f in out if IP in Ether(f)}
+    SEEN["translated"] += IP in Ether(frame) and any("10.9.9." in a for pair in addresses for a in pair)
+    SEEN["sent"] += bool(want["ports"])
+    SEEN["dropped"] += bool(want["reason"])
 
 
 class Bench:
@@ -248,8 +310,8 @@ class Bench:
 @pytest.mark.parametrize("number", range(CONFIGURATIONS))
 def test_trace_is_what_happens(number):
     rng = random.Random(SEED * 7919 + number)
-    config = Configuration(rng)
-    traffic, bench = Traffic(rng), Bench(config)
+    config = Configuration(rng, number)
+    traffic, bench = Traffic(rng, config), Bench(config)
     try:
         for i in range(PACKETS):
             port, frame = traffic.next()
@@ -259,9 +321,20 @@ def test_trace_is_what_happens(number):
             for name, frames in got.items():  # what comes out of p2 is answered as it is
                 traffic.sent += [(int(name[1:]), f) for f in frames[:1]]
             wrong = judge(config, port, frame, want, got, record, live)
+            note(config, frame, want, got)
             if wrong:
                 pytest.fail("\n".join([f"seed {SEED} configuration {number} ({config.kind}) packet {i} on p{port}: "
                                        f"{Ether(frame).summary()}", *wrong, "trace:", want["text"], "rules:",
                                        *config.rules, f"ports: {config.ports}", f"live: {live}"]), pytrace=False)
     finally:
         bench.close()
+
+
+def test_enough_was_seen():
+    """Not only easy packets; the kinds of configuration are drawn."""
+    if sum(SEEN[k] for k in ("sent", "dropped")) < CONFIGURATIONS * PACKETS // 2:
+        return  # only some of the configurations were run
+    least = CONFIGURATIONS * PACKETS // 100
+    wanted = ["sent", "dropped", "by a rule of the policy", "from guest, refused", "from guest, passed",
+              "to guest, refused", "to guest, passed", "begins a connection", "of a connection", "translated"]
+    assert {w: SEEN[w] for w in wanted if SEEN[w] < least} == {}, SEEN

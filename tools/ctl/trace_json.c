@@ -24,12 +24,13 @@ json_t *trace_json(struct attrs a)
 					      json_string(attrs_str(attr_nest(it), ATTR_PORT, "")));
 	json_object_set_new(o, "outputs", outputs);
 	json_object_set_new(o, "dropped", json_boolean(reason != NULL));
-	json_object_set_new(o, "policed", json_boolean(trace_text_policed(a)));
 	if (reason) {
 		const struct drop_text *why = drop_text_find(reason);
 		json_object_set_new(o, "reason", json_string(reason));
 		json_object_set_new(o, "help", json_string(why->help));
 		json_object_set_new(o, "remedy", json_string(why->remedy));
+		if (trace_text_denied_by(a))
+			json_object_set_new(o, "denied_by", json_string(trace_text_denied_by(a)));
 	}
 	return o;
 }

@@ -100,6 +100,14 @@ static void put_cache(struct attrs s, struct str *out)
 	}
 }
 
+static void put_policy(struct attrs s, struct str *out)
+{
+	str_printf(out, "policy, %s %s: %s by \"%s\" (%s)",
+		   attrs_u64(s, ATTR_DIRECTION, 0) ? "from" : "to", attrs_str(s, ATTR_PORT, ""),
+		   attrs_has(s, ATTR_REASON) ? "refused" : "passes", attrs_str(s, ATTR_NAME, ""),
+		   attrs_str(s, ATTR_DETAIL, ""));
+}
+
 /* Kinds are words on the wire: a newer datapath may have more. */
 static void put_step(struct attrs s, struct str *out)
 {
@@ -145,7 +153,9 @@ static void put_step(struct attrs s, struct str *out)
 	else if (is(s, "drop")) {
 		str_puts(out, "✕ ");
 		put_drop(s, out);
-	} else if (is(s, "note"))
+	} else if (is(s, "policy"))
+		put_policy(s, out);
+	else if (is(s, "note"))
 		str_puts(out, attrs_str(s, ATTR_DETAIL, ""));
 	else
 		str_puts(out, attrs_str(s, ATTR_STEP_KIND, ""));
@@ -194,15 +204,17 @@ static bool has_step(struct attrs answer, const char *kind)
 
 const char *trace_text_drop(struct attrs answer)
 {
-	const char *reason = NULL;
+	const char *reason = NULL, *first = NULL;
 	if (has_step(answer, "output") || has_step(answer, "controller"))
 		return NULL;
 	ATTR_FOR_EACH (it, answer) {
-		if (it->id == ATTR_STEP && is(attr_nest(it), "drop"))
-			reason = attrs_str(attr_nest(it), ATTR_REASON, "");
+		if (it->id == ATTR_STEP && is(attr_nest(it), "drop") && !first)
+			first = attrs_str(attr_nest(it), ATTR_REASON, "");
 		if (it->id == ATTR_PART && attrs_has(attr_nest(it), ATTR_REASON))
 			reason = attrs_str(attr_nest(it), ATTR_REASON, "");
 	}
+	if (!reason)
+		reason = first;
 	return reason ? reason : attrs_str(answer, ATTR_REASON, NULL);
 }
 
@@ -225,15 +237,16 @@ static void put_last_rule(struct attrs answer, struct str *out)
 			   (unsigned long long)attrs_u64(last, ATTR_COOKIE, 0));
 }
 
-bool trace_text_policed(struct attrs answer)
+const char *trace_text_denied_by(struct attrs answer)
 {
-	if (strstr(attrs_str(answer, ATTR_PROGRAM_TEXT, ""), "policy("))
-		return true;
-	ATTR_FOR_EACH (it, answer)
-		if (it->id == ATTR_PART &&
-		    strstr(attrs_str(attr_nest(it), ATTR_PROGRAM_TEXT, ""), "policy("))
-			return true;
-	return false;
+	const char *rule = NULL;
+	ATTR_FOR_EACH (it, answer) {
+		struct attrs a = attr_nest(it);
+		if ((it->id == ATTR_PART || (it->id == ATTR_STEP && is(a, "drop"))) &&
+		    attrs_has(a, ATTR_DENIED_BY) && !rule)
+			rule = attrs_str(a, ATTR_DENIED_BY, "");
+	}
+	return rule;
 }
 
 void trace_text_result(struct attrs answer, struct str *out)
@@ -241,8 +254,12 @@ void trace_text_result(struct attrs answer, struct str *out)
 	const char *reason = trace_text_drop(answer), *sep = "";
 	if (reason) {
 		const struct drop_text *why = drop_text_find(reason);
+		const char *denied_by = trace_text_denied_by(answer);
 		str_printf(out, "dropped: %s: %s", reason, why->help);
-		put_last_rule(answer, out);
+		if (denied_by && !strcmp(why->family, "policy"))
+			str_printf(out, ", by the policy's \"%s\"", denied_by);
+		else
+			put_last_rule(answer, out);
 		str_printf(out, "\n  what to do: %s", why->remedy);
 		return;
 	}
@@ -264,10 +281,6 @@ void trace_text_result(struct attrs answer, struct str *out)
 			str_puts(out, "; a copy is ");
 			put_drop(attr_nest(it), out);
 		}
-	if (trace_text_policed(answer))
-		str_puts(out,
-			 "\n  as far as the network policy allows the connection: sluice policy "
-			 "check says so");
 }
 
 /* ---- megaflows ---- */

@@ -14,6 +14,5 @@ void trace_text_result(struct attrs answer, struct str *out);
 void trace_text_megaflows(struct attrs answer, struct str *out);
 /* The reason when nothing leaves; NULL when something does, or when a controller has it. */
 const char *trace_text_drop(struct attrs answer);
-/* The ways on have edges of policed ports, whose verdict is one per connection and not part of the
- * trace. */
-bool trace_text_policed(struct attrs answer);
+/* The policy rule that refuses it, as far as `trace_text_drop` says so; NULL: none does. */
+const char *trace_text_denied_by(struct attrs answer);
