@@ -15,7 +15,7 @@
 #include "datapath/core/thread.h"
 #include "datapath/flow/action.h"
 
-enum { RECENT_LOG = 12, RECENT = 1 << RECENT_LOG, RECENT_WAYS = 8 };
+enum { RECENT_LOG = 13, RECENT = 1 << RECENT_LOG, RECENT_WAYS = 8 };
 
 /* Nodes found lately, one line for those of one cheap hash: a node's address, which is less than
  * 2^47, and 16 more bits of the hash above. 0: empty. */

@@ -85,11 +85,6 @@ void exec_destroy(struct exec *x); /* staged packets are dropped as tx_port_gone
 void exec_run(struct exec *x, const struct program *prog, struct packet *p);
 void exec_drop(struct exec *x, struct rte_mbuf *m, uint32_t port_id, enum drop_reason why);
 
-/* A PROG_POLICED program: sends the packet when both edges know it. False: nothing was done, run
- * the program. The caller counts what was sent. */
-void exec_policed_prefetch(struct exec *x, const struct program *prog, const struct rte_mbuf *m);
-bool exec_policed(struct exec *x, const struct program *prog, struct rte_mbuf *m);
-
 /* The commonest program: one output. */
 static inline void exec_output(struct exec *x, struct rte_mbuf *m, uint32_t out_port);
 static inline void exec_output_burst(struct exec *x, struct rte_mbuf *const *m, unsigned n,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The edges of policed ports: what came in passes one before anything else is done with it, and
  * what goes out passes one last. Poll thread. */
+#include "datapath/exec/exec_policed.h"
 #include "datapath/exec/ops.h"
 #include "datapath/exec/rewrite.h"
 #include "datapath/observe/observer.h"
@@ -75,21 +76,21 @@ static enum drop_reason pass(struct exec *x, struct packet *p, uint32_t port_id,
 	return why;
 }
 
-void exec_policed_prefetch(struct exec *x, const struct program *prog, const struct rte_mbuf *m)
+void exec_policed_begin(struct exec *x, const struct program *prog, struct rte_mbuf *const *pkt,
+			unsigned n, struct policy_pairs *b)
 {
-	policy_edges_prefetch(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, m->pkt_len,
-			      prog->word[0].op.b, prog->word[1].op.b, x->thread_idx);
+	policy_pairs_begin(b, pkt, n, prog->word[0].op.b, prog->word[1].op.b, x->now_ms,
+			   x->thread_idx);
 }
 
-bool exec_policed(struct exec *x, const struct program *prog, struct rte_mbuf *m)
+unsigned exec_policed(struct exec *x, struct policy_pairs *b, struct rte_mbuf *const *pkt,
+		      unsigned i)
 {
-	uint32_t in_port = prog->word[0].op.b, out_port = prog->word[1].op.b;
+	unsigned end = policy_pairs_know(b, pkt, i);
 
-	if (!policy_edges_know(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, m->pkt_len,
-			       in_port, out_port, x->now_ms, x->thread_idx))
-		return false;
-	exec_output(x, m, out_port);
-	return true;
+	for (; i < end; i++)
+		exec_output(x, pkt[i], b->out_port);
+	return end;
 }
 
 enum exec_next exec_POLICY_IN(struct exec *x, struct packet *p, const union prog_word *w, bool last)

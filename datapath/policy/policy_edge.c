@@ -14,8 +14,8 @@
 /* What a thread has seen pass an edge a moment ago passes again without a look at the connection:
  * half a line of its own instead of three shared ones. Only steady packets of TCP and UDP over IPv4
  * come here. A policy, port or rule that changes raises the generation, which an entry must equal;
- * whatever else ends a connection is noticed after RECENT_MS. */
-enum { RECENT_LOG = 15, RECENT_MS = 1000, HUGE_PAGE_BYTES = 2 << 20 }; /* lines */
+ * whatever else ends a connection is noticed after EDGE_RECENT_MS. */
+enum { RECENT_LOG = 15, HUGE_PAGE_BYTES = 2 << 20 }; /* lines */
 struct recent_pass {
 	uint32_t src, dst, ports;
 	uint32_t edge;       /* port << 16 | egress << 8 | IP protocol */
@@ -26,22 +26,10 @@ struct recent_pass {
 };
 _Static_assert(sizeof(struct recent_pass) == 32, "two in a line");
 
-/* The two edges of a packet from one policed port to another in one: made of two of the above. */
-struct recent_pair {
-	uint32_t src, dst, ports;
-	uint32_t edges;      /* in port << 20 | out port << 8 | IP protocol */
-	uint32_t generation; /* low bits */
-	uint32_t slot[2];    /* of the edge it came by, of the one it leaves by */
-	uint32_t checked_ms;
-};
-_Static_assert(sizeof(struct recent_pair) == 32 && PORT_ID_MAX <= 1 << 12, "two in a line");
-
 static struct recent_pass *recent_of[THREADS_ALL]; /* W, R: its thread */
-static struct recent_pair *pairs_of[THREADS_ALL];  /* likewise; there when the other is */
 
-static void *make_table(void)
+void *edge_make_table(size_t bytes)
 {
-	size_t bytes = (size_t)SL_CACHE_LINE << RECENT_LOG;
 	void *p = NULL;
 
 	if (posix_memalign(&p, HUGE_PAGE_BYTES, bytes))
@@ -54,10 +42,8 @@ static void *make_table(void)
 
 static struct recent_pass *recent_table(unsigned thread_idx)
 {
-	if (!pairs_of[thread_idx])
-		pairs_of[thread_idx] = make_table();
-	if (pairs_of[thread_idx])
-		recent_of[thread_idx] = make_table();
+	if (!recent_of[thread_idx])
+		recent_of[thread_idx] = edge_make_table((size_t)SL_CACHE_LINE << RECENT_LOG);
 	return recent_of[thread_idx];
 }
 
@@ -84,7 +70,7 @@ static inline struct recent_pass *recent_slot(struct recent_pass *table, uint32_
 static void remember(uint64_t generation, unsigned thread_idx, const struct ct_tuple *t,
 		     uint32_t port_id, bool egress, uint32_t slot, uint64_t now_ms)
 {
-	struct recent_pass *table = recent_of[thread_idx] ?: recent_table(thread_idx);
+	struct recent_pass *table = recent_table(thread_idx);
 	struct recent_pass e = {.edge = edge_word(port_id, egress, t->proto),
 				.generation = (uint32_t)generation,
 				.slot = slot,
@@ -108,54 +94,22 @@ static void remember(uint64_t generation, unsigned thread_idx, const struct ct_t
 void edge_forget(const struct policy_packet *q, uint32_t port_id, bool egress)
 {
 	struct recent_pass *table = recent_of[q->thread_idx], *e;
-	struct recent_pair *pair;
 	uint32_t src, dst, ports;
 
-	if (!table || q->ofs->ip_version != 4 || !q->ofs->l4)
+	if (q->ofs->ip_version != 4 || !q->ofs->l4)
 		return;
 	memcpy(&src, q->data + q->ofs->l3 + 12, 4);
 	memcpy(&dst, q->data + q->ofs->l3 + 16, 4);
 	memcpy(&ports, q->data + q->ofs->l4, 4);
-	e = recent_slot(table, src, dst, ports, edge_word(port_id, egress, q->ofs->ip_proto));
-	e[0].generation = e[1].generation = 0; /* its neighbour finds its way back */
+	if (table) {
+		e = recent_slot(table, src, dst, ports,
+				edge_word(port_id, egress, q->ofs->ip_proto));
+		e[0].generation = e[1].generation = 0; /* its neighbour finds its way back */
+	}
 	/* The pair with whatever port is at the other end: each of them comes by here. */
-	if (!egress) {
-		uint32_t edges = q->in_port << 20 | port_id << 8 | q->ofs->ip_proto;
-
-		pair = &pairs_of[q->thread_idx][recent_hash(src, dst, ports, edges)];
-		pair[0].generation = pair[1].generation = 0;
-	}
-}
-
-struct plain4 {
-	uint32_t src, dst, ports;
-	uint8_t proto;
-};
-
-/* An unfragmented UDP packet, or a TCP segment that opens and closes nothing, right behind an
- * untagged Ethernet and a plain IPv4 header. */
-static inline bool read_steady4(const uint8_t *d, uint32_t len, uint32_t pkt_len, struct plain4 *k)
-{
-	const uint8_t *ip = d + 14, *l4 = d + 34;
-	uint16_t total;
-
-	if (len < 14 + 20 + 8 || load_be16(d + 12) != 0x0800 || ip[0] != 0x45 ||
-	    load_be16(ip + 6) & 0x3fff)
-		return false;
-	total = load_be16(ip + 2);
-	if (total > pkt_len - 14 || total < 28)
-		return false;
-	k->proto = ip[9];
-	if (k->proto == IPPROTO_TCP) {
-		if (len < 14 + 40 || (l4[12] >> 4) < 5 || l4[13] & (TCP_SYN | TCP_FIN | TCP_RST))
-			return false;
-	} else if (k->proto != IPPROTO_UDP) {
-		return false;
-	}
-	memcpy(&k->src, ip + 12, 4);
-	memcpy(&k->dst, ip + 16, 4);
-	memcpy(&k->ports, l4, 4);
-	return true;
+	if (!egress)
+		edge_forget_pair(q->thread_idx, src, dst, ports, q->in_port, port_id,
+				 q->ofs->ip_proto);
 }
 
 static inline struct recent_pass *find_recent(struct recent_pass *table, const struct plain4 *k,
@@ -168,84 +122,9 @@ static inline struct recent_pass *find_recent(struct recent_pass *table, const s
 	for (unsigned i = 0; i < 2; i++, e++)
 		if (!((e->src ^ k->src) | (e->dst ^ k->dst) | (e->ports ^ k->ports) |
 		      (e->edge ^ edge) | (e->generation ^ generation)) &&
-		    (uint32_t)now_ms - e->checked_ms < RECENT_MS)
+		    (uint32_t)now_ms - e->checked_ms < EDGE_RECENT_MS)
 			return e;
 	return NULL;
-}
-
-static inline struct recent_pair *pair_slot(struct recent_pair *table, const struct plain4 *k,
-					    uint32_t in_port, uint32_t out_port, uint32_t *edges)
-{
-	*edges = in_port << 20 | out_port << 8 | k->proto;
-	return &table[recent_hash(k->src, k->dst, k->ports, *edges)];
-}
-
-void policy_edges_prefetch(const uint8_t *data, uint32_t len, uint32_t pkt_len, uint32_t in_port,
-			   uint32_t out_port, unsigned thread_idx)
-{
-	struct recent_pair *table = pairs_of[thread_idx];
-	struct plain4 k;
-	uint32_t edges;
-
-	if (table && read_steady4(data, len, pkt_len, &k))
-		__builtin_prefetch(pair_slot(table, &k, in_port, out_port, &edges));
-}
-
-/* Two edges that know the packet make a pair; false: one of them does not. */
-static bool make_pair(struct recent_pair *e, const struct plain4 *k, uint32_t in_port,
-		      uint32_t out_port, uint32_t edges, uint32_t generation, uint64_t now_ms,
-		      unsigned thread_idx)
-{
-	struct recent_pass *table = recent_of[thread_idx], *a, *b;
-
-	if (!table)
-		return false;
-	a = find_recent(table, k, in_port, true, generation, now_ms);
-	b = find_recent(table, k, out_port, false, generation, now_ms);
-	if (!a || !b)
-		return false;
-	e[1] = e[0];
-	e[0] = (struct recent_pair){.src = k->src,
-				    .dst = k->dst,
-				    .ports = k->ports,
-				    .edges = edges,
-				    .generation = generation,
-				    .slot = {a->slot, b->slot}};
-	/* The older of the two. */
-	e[0].checked_ms =
-		(int32_t)(a->checked_ms - b->checked_ms) < 0 ? a->checked_ms : b->checked_ms;
-	return true;
-}
-
-static inline bool is_pair(const struct recent_pair *e, const struct plain4 *k, uint32_t edges,
-			   uint32_t generation, uint64_t now_ms)
-{
-	return !((e->src ^ k->src) | (e->dst ^ k->dst) | (e->ports ^ k->ports) |
-		 (e->edges ^ edges) | (e->generation ^ generation)) &&
-	       (uint32_t)now_ms - e->checked_ms < RECENT_MS;
-}
-
-bool policy_edges_know(const uint8_t *data, uint32_t len, uint32_t pkt_len, uint32_t in_port,
-		       uint32_t out_port, uint64_t now_ms, unsigned thread_idx)
-{
-	const struct policy *p = policy_now();
-	uint32_t generation = (uint32_t)__atomic_load_n(&p->generation, __ATOMIC_ACQUIRE), edges;
-	struct recent_pair *table = pairs_of[thread_idx], *e;
-	struct plain4 k;
-
-	if (SL_UNLIKELY(!table) || !read_steady4(data, len, pkt_len, &k))
-		return false;
-	e = pair_slot(table, &k, in_port, out_port, &edges);
-	if (SL_UNLIKELY(!is_pair(e, &k, edges, generation, now_ms))) {
-		if (is_pair(e + 1, &k, edges, generation, now_ms))
-			e++;
-		else if (!make_pair(e, &k, in_port, out_port, edges, generation, now_ms,
-				    thread_idx))
-			return false;
-	}
-	policy_count(thread_idx, e->slot[0], pkt_len, false, now_ms);
-	policy_count(thread_idx, e->slot[1], pkt_len, false, now_ms);
-	return true;
 }
 
 /* ---- the short way ---- */
@@ -292,33 +171,44 @@ static inline bool is_steady(const struct ct_conn *c, unsigned dir, uint8_t prot
 	       __atomic_load_n(&c->side[1].tcp, __ATOMIC_RELAXED) == CONN_TCP_ESTABLISHED;
 }
 
+struct ct_conn *edge_find(const struct policy *p, const struct ct_tuple *t, uint8_t tcp_flags,
+			  uint32_t port_id, bool egress, uint64_t now_ms, unsigned thread_idx,
+			  unsigned *dir)
+{
+	struct conn_node *n = conntrack_lookup(thread_idx, t);
+	struct ct_conn *c;
+	uint64_t notes;
+
+	if (!n)
+		return NULL;
+	c = conn_of(n);
+	*dir = conn_node_dir(n);
+	notes = load_label(c, 1);
+	if (load_label(c, 0) < __atomic_load_n(&p->judged_from, __ATOMIC_ACQUIRE) ||
+	    notes & NOTE_LIMITED || !is_of_epoch(p, notes, port_id) ||
+	    *dir != expected_dir(notes, egress) ||
+	    (egress && *dir == CONN_REPLY && !(notes & NOTE_OWN_SOURCE)) ||
+	    !is_steady(c, *dir, t->proto, tcp_flags))
+		return NULL;
+	return conn_left_ms(c, (uint32_t)now_ms) > 0 ? c : NULL;
+}
+
 bool edge_knows(const struct policy *p, const uint8_t *data, uint32_t len, uint32_t pkt_len,
 		uint32_t port_id, bool egress, uint64_t now_ms, unsigned thread_idx)
 {
 	uint64_t generation = __atomic_load_n(&p->generation, __ATOMIC_ACQUIRE);
 	struct ct_tuple t;
-	struct conn_node *n;
 	struct ct_conn *c;
-	uint64_t notes;
 	uint32_t slot;
 	uint8_t tcp_flags;
+	unsigned dir;
 
 	if (!read_plain(data, len, pkt_len, POLICY_CONTEXT + port_id, &t, &tcp_flags))
 		return false;
-	n = conntrack_lookup(thread_idx, &t);
-	if (!n)
+	c = edge_find(p, &t, tcp_flags, port_id, egress, now_ms, thread_idx, &dir);
+	if (!c)
 		return false;
-	c = conn_of(n);
-	notes = load_label(c, 1);
-	if (load_label(c, 0) < __atomic_load_n(&p->judged_from, __ATOMIC_ACQUIRE) ||
-	    notes & NOTE_LIMITED || !is_of_epoch(p, notes, port_id) ||
-	    n->dir != expected_dir(notes, egress) ||
-	    (egress && n->dir == CONN_REPLY && !(notes & NOTE_OWN_SOURCE)) ||
-	    !is_steady(c, n->dir, t.proto, tcp_flags))
-		return false;
-	if (conn_left_ms(c, (uint32_t)now_ms) <= 0)
-		return false;
-	conn_touch(c, n->dir, (uint32_t)now_ms);
+	conn_touch(c, dir, (uint32_t)now_ms);
 	slot = __atomic_load_n(&c->mark, __ATOMIC_RELAXED);
 	if (!limits_of(p, port_id, egress))
 		remember(generation, thread_idx, &t, port_id, egress, slot, now_ms);

@@ -5,6 +5,8 @@
  * directions: an answer is let through by the entry of its connection. An entry carries in its mark
  * the slot of what allowed it, and in its label under which generation and how that was judged. */
 #pragma once
+#include <rte_mbuf.h>
+
 #include "datapath/conntrack/conntrack.h"
 #include "datapath/policy/policy.h"
 
@@ -54,13 +56,29 @@ bool policy_edge_knows(const uint8_t *data, uint32_t len, uint32_t pkt_len, uint
 		       bool egress, uint64_t now_ms, unsigned thread_idx);
 /* The slot of the rule that decided what policy_edge() refused last; the same thread. */
 uint32_t policy_edge_decided(unsigned thread_idx);
-/* Both edges at once, for the commonest program, and only what this thread let pass both a moment
- * ago; false says nothing. */
-bool policy_edges_know(const uint8_t *data, uint32_t len, uint32_t pkt_len, uint32_t in_port,
-		       uint32_t out_port, uint64_t now_ms, unsigned thread_idx);
-/* Brings near what that will look at, for the packets of a burst. */
-void policy_edges_prefetch(const uint8_t *data, uint32_t len, uint32_t pkt_len, uint32_t in_port,
-			   uint32_t out_port, unsigned thread_idx);
+
+/* ---- policy_pair.c ---- */
+/* A burst from one policed port to another: both edges at once, for connections that both have let
+ * pass. */
+enum { POLICY_PAIRS_MAX = 32 };
+struct policy_pairs {
+	uint32_t in_port, out_port;
+	uint64_t now_ms;
+	unsigned thread_idx, n;
+	uint32_t steady; /* bit per packet: it may be known; the rest of it is valid then */
+	uint32_t at[POLICY_PAIRS_MAX];
+	struct policy_pair_key {
+		uint32_t src, dst, ports, edges;
+	} key[POLICY_PAIRS_MAX];
+};
+/* Brings near what policy_pairs_know() will look at for n packets. */
+void policy_pairs_begin(struct policy_pairs *b, struct rte_mbuf *const *pkt, unsigned n,
+			uint32_t in_port, uint32_t out_port, uint64_t now_ms, unsigned thread_idx);
+/* Packets from i on that both edges let pass, counted, up to the one whose number is returned: that
+ * one has to go the long way, or is b->n. */
+unsigned policy_pairs_know(struct policy_pairs *b, struct rte_mbuf *const *pkt, unsigned i);
+
+/* ---- policy_track.c ---- */
 /* DROP_NONE: it passes. Counts either way. */
 enum drop_reason policy_edge(const struct policy_packet *q, uint32_t port_id, bool egress);
 /* Guards that look at Ethernet and the tag only; resolve asks them, because the answer is the same

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the files of a port's edge share: policy_edge.c (the short ways), policy_track.c (the long
+/* What the files of a port's edge share: policy_edge.c (the short way),
+ * policy_pair.c (the shortest), policy_track.c (the long
  * one), policy_conn.c (what a connection carries), policy_decide.c, policy_limit.c. Poll threads,
  * and the main thread's sweep. */
 #pragma once
 #include <netinet/in.h>
+#include <string.h>
 
 #include "datapath/policy/policy_edge.h"
 
@@ -85,12 +87,56 @@ static inline uint8_t limits_of(const struct policy *p, uint32_t port_id, bool e
 	       (egress ? POLICY_PORT_LIMITED_OUT : POLICY_PORT_LIMITED_IN);
 }
 
+/* How long what has just passed passes without a look at its connection. */
+enum { EDGE_RECENT_MS = 1000 };
+
+struct plain4 {
+	uint32_t src, dst, ports;
+	uint8_t proto;
+};
+
+/* An unfragmented UDP packet, or a TCP segment that opens and closes nothing, right behind an
+ * untagged Ethernet and a plain IPv4 header. */
+static inline bool read_steady4(const uint8_t *d, uint32_t len, uint32_t pkt_len, struct plain4 *k)
+{
+	const uint8_t *ip = d + 14, *l4 = d + 34;
+	uint16_t total;
+
+	if (len < 14 + 20 + 8 || load_be16(d + 12) != 0x0800 || ip[0] != 0x45 ||
+	    load_be16(ip + 6) & 0x3fff)
+		return false;
+	total = load_be16(ip + 2);
+	if (total > pkt_len - 14 || total < 28)
+		return false;
+	k->proto = ip[9];
+	if (k->proto == IPPROTO_TCP) {
+		if (len < 14 + 40 || (l4[12] >> 4) < 5 || l4[13] & (TCP_SYN | TCP_FIN | TCP_RST))
+			return false;
+	} else if (k->proto != IPPROTO_UDP) {
+		return false;
+	}
+	memcpy(&k->src, ip + 12, 4);
+	memcpy(&k->dst, ip + 16, 4);
+	memcpy(&k->ports, l4, 4);
+	return true;
+}
+
 /* ---- policy_edge.c ---- */
+/* The connection that lets such a packet pass the edge without a second look; NULL: none. Its
+ * direction then. Changes and counts nothing. */
+struct ct_conn *edge_find(const struct policy *p, const struct ct_tuple *t, uint8_t tcp_flags,
+			  uint32_t port_id, bool egress, uint64_t now_ms, unsigned thread_idx,
+			  unsigned *dir);
+void *edge_make_table(size_t bytes); /* zeros, on huge pages if possible; NULL without memory */
 /* Does the packet belong to a connection that needs no second look? Counts it then. */
 bool edge_knows(const struct policy *p, const uint8_t *data, uint32_t len, uint32_t pkt_len,
 		uint32_t port_id, bool egress, uint64_t now_ms, unsigned thread_idx);
 /* A packet that moves the connection's state came by: look at the next ones. */
 void edge_forget(const struct policy_packet *q, uint32_t port_id, bool egress);
+
+/* ---- policy_pair.c ---- */
+void edge_forget_pair(unsigned thread_idx, uint32_t src, uint32_t dst, uint32_t ports,
+		      uint32_t in_port, uint32_t out_port, uint8_t proto);
 
 /* ---- policy_decide.c ---- */
 struct policy_answer edge_decide(const struct policy *p, const struct edge_case *c);

@@ -37,26 +37,40 @@ struct policy_hits {                                                    /* of on
 extern struct policy_hits policy_hits_of[THREADS_ALL];
 struct policy_hit *policy_hits_grow(struct policy_hits *h, uint32_t slot); /* NULL: no memory */
 
-static inline void policy_count(unsigned thread_idx, uint32_t slot, uint32_t bytes, bool conn,
-				uint64_t now_ms)
+/* NULL: it cannot be counted. */
+static inline struct policy_hit *policy_hit_of(unsigned thread_idx, uint32_t slot)
 {
 	struct policy_hits *h = &policy_hits_of[thread_idx];
 	struct policy_hit *c;
 
 	if (SL_UNLIKELY(slot >= POLICY_SLOTS_MAX))
-		return;
+		return NULL;
 	c = h->chunk[slot / POLICY_SLOT_CHUNK];
-	if (SL_UNLIKELY(!c)) {
-		c = policy_hits_grow(h, slot);
-		if (!c)
-			return;
-	}
-	c += slot % POLICY_SLOT_CHUNK;
-	counter_add(&c->pkts, 1);
+	if (SL_UNLIKELY(!c) && !(c = policy_hits_grow(h, slot)))
+		return NULL;
+	return c + slot % POLICY_SLOT_CHUNK;
+}
+
+static inline void policy_count_pkts(unsigned thread_idx, uint32_t slot, uint64_t pkts,
+				     uint64_t bytes, uint64_t now_ms)
+{
+	struct policy_hit *c = policy_hit_of(thread_idx, slot);
+
+	if (SL_UNLIKELY(!c))
+		return;
+	counter_add(&c->pkts, pkts);
 	counter_add(&c->bytes, bytes);
-	if (conn)
-		counter_add(&c->conns, 1);
 	__atomic_store_n(&c->last_ms, now_ms, __ATOMIC_RELAXED);
+}
+
+static inline void policy_count(unsigned thread_idx, uint32_t slot, uint32_t bytes, bool conn,
+				uint64_t now_ms)
+{
+	struct policy_hit *c;
+
+	policy_count_pkts(thread_idx, slot, 1, bytes, now_ms);
+	if (conn && (c = policy_hit_of(thread_idx, slot)))
+		counter_add(&c->conns, 1);
 }
 
 /* ---- main thread ---- */

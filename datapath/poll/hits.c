@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "datapath/exec/exec_ct.h"
+#include "datapath/exec/exec_policed.h"
 #include "datapath/exec/flat.h"
 #include "datapath/poll/poll_priv.h"
 
@@ -89,17 +90,21 @@ static void run_policed(struct programs *g, const struct program *prog, unsigned
 {
 	struct exec *x = g->t->exec;
 	struct port_counters *c = counters_of(g->t->idx, g->in_port);
+	struct rte_mbuf *const *pkt = &g->b->pkt[i];
+	unsigned sent = 0, n = end - i;
+	struct policy_pairs b;
 	struct packet copy;
-	unsigned sent = 0;
 
-	for (unsigned k = i; k < end && end - i > 1; k++)
-		exec_policed_prefetch(x, prog, g->b->pkt[k]);
-	for (; i < end; i++) {
-		if (SL_LIKELY(exec_policed(x, prog, g->b->pkt[i]))) {
-			sent++;
-			continue;
-		}
-		fill_packet(g, i, &copy);
+	_Static_assert((int)BURST_MAX <= (int)POLICY_PAIRS_MAX, "a burst at once");
+	exec_policed_begin(x, prog, pkt, n, &b);
+	for (unsigned k = 0;; k++) {
+		unsigned known = exec_policed(x, &b, pkt, k);
+
+		sent += known - k;
+		k = known;
+		if (k == n)
+			break;
+		fill_packet(g, i + k, &copy);
 		exec_run(x, prog, &copy);
 	}
 	if (c && sent)
