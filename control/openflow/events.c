@@ -153,13 +153,18 @@ static void on_bridges(struct ofrequest *r, struct attrs a, bool more, const str
 				tlv_map_adopt(r->sw, attr_nest(o));
 }
 
-void shadow_load(struct ofswitch *sw)
+void tlv_map_load(struct ofswitch *sw)
 {
 	struct ofrequest *r = xzalloc(sizeof *r);
 	struct msg m;
 	r->on_reply = on_bridges;
 	msg_init(&m, API_BRIDGES, 0);
 	ofrequest_send(r, sw, NULL, NULL, &m, false);
+}
+
+void shadow_load(struct ofswitch *sw)
+{
+	tlv_map_load(sw);
 	load(sw, API_RULES, API_OP_RULE_MOD);
 	load_objects(sw);
 	table_states_load(sw);

@@ -41,8 +41,13 @@ static void remove_at(struct ofswitch *sw, size_t i)
 	vec_remove(&sw->tlv, i);
 }
 
-static enum ofp_err change(struct ofswitch *sw, uint16_t command, const struct tlv_map *t)
+enum ofp_err tlv_map_change(struct ofswitch *sw, uint16_t command, const struct tlv_map *t)
 {
+	if (command == NXTTMC_CLEAR) {
+		while (sw->tlv.len)
+			remove_at(sw, sw->tlv.len - 1);
+		return OFPERR_OK;
+	}
 	if (command == NXTTMC_ADD) {
 		enum ofp_err err = check_new(sw, t);
 		if (!err && tun_opt_acquire(t->index, t->length, NULL))
@@ -87,11 +92,10 @@ void tlv_map_adopt(struct ofswitch *sw, struct attrs bridge)
 	const uint8_t *p = attrs_bytes(bridge, ATTR_TLV_MAP, &len);
 	if (strcmp(attrs_str(bridge, ATTR_NAME, ""), sw->bridge))
 		return;
-	while (sw->tlv.len)
-		remove_at(sw, sw->tlv.len - 1);
+	tlv_map_change(sw, NXTTMC_CLEAR, NULL);
 	for (struct tlv_map t; p && len >= sizeof t; p += sizeof t, len -= sizeof t) {
 		memcpy(&t, p, sizeof t);
-		change(sw, NXTTMC_ADD, &t);
+		tlv_map_change(sw, NXTTMC_ADD, &t);
 	}
 }
 
@@ -113,15 +117,14 @@ enum ofp_err handle_tlv_table_mod(struct ofconn *c, const struct ofmsg *m)
 	if (ofcur_left(&body) % 8)
 		return OFPERR_BRC_BAD_LEN;
 	if (command == NXTTMC_CLEAR)
-		while (c->sw->tlv.len)
-			remove_at(c->sw, c->sw->tlv.len - 1);
+		tlv_map_change(c->sw, command, NULL);
 	while (command != NXTTMC_CLEAR && ofcur_left(&body)) {
 		struct tlv_map t = {.class = ofcur_u16(&body)};
 		t.type = ofcur_u8(&body);
 		t.length = ofcur_u8(&body);
 		t.index = ofcur_u16(&body);
 		ofcur_skip(&body, 2);
-		enum ofp_err err = change(c->sw, command, &t);
+		enum ofp_err err = tlv_map_change(c->sw, command, &t);
 		if (err)
 			return err;
 	}

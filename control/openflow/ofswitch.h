@@ -147,8 +147,8 @@ void ofswitch_reconnect(struct ofswitch *sw);
 void ofswitch_dump_flows(struct ofswitch *sw, bool with_hidden,
 			 void (*done)(const char *text, const struct err *error, void *aux),
 			 void *aux);
-/* Changes in text, all or nothing: lines of "[flow|group|meter] [COMMAND] SPEC" in the syntax of
- * ovs-ofctl; `command` is that of lines without one; "restore" adds after removing all that is there. The first makes operations of them, for a
+/* Changes in text, all or nothing: lines of "[flow|group|meter|tlv] [COMMAND] SPEC" in the syntax
+ * of ovs-ofctl; `command` is that of lines without one; "restore" adds after removing all that is there. The first makes operations of them, for a
  * transaction of the caller's; the second sends one. Errors say line and column. */
 int ofswitch_put_text(struct ofswitch *sw, const char *text, const char *command,
 		      struct msg *transaction, struct err *e);

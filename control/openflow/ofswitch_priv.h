@@ -242,6 +242,9 @@ enum ofp_err dump_start(struct dump_request *d, struct ofconn *c, const struct o
 
 /* ---- the map of tunnel options (handle_nx.c) ---- */
 void tlv_map_put(const struct ofswitch *sw, struct msg *transaction);
+/* NXTTMC_*; this side only. */
+enum ofp_err tlv_map_change(struct ofswitch *sw, uint16_t command, const struct tlv_map *t);
+void tlv_map_load(struct ofswitch *sw); /* what the datapath has, once it answers */
 /* From an OBJECT of a dump of bridges; those of others are passed over. */
 void tlv_map_adopt(struct ofswitch *sw, struct attrs bridge);
 

@@ -2,6 +2,7 @@
 /* Rules, groups and meters from text: for the sluice command and for the rules a bridge starts
  * with. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,6 +52,7 @@ static const struct command group_commands[] = {{"add", OFPGC_ADD},
 						{"remove_bucket", OFPGC15_REMOVE_BUCKET}};
 static const struct command meter_commands[] = {
 	{"add", OFPMC_ADD}, {"modify", OFPMC_MODIFY}, {"delete", OFPMC_DELETE}};
+static const struct command tlv_commands[] = {{"add", NXTTMC_ADD}, {"clear", NXTTMC_CLEAR}};
 
 /* ---- lines ---- */
 
@@ -125,6 +127,29 @@ static int change_meter(const struct change *c, uint16_t command, const char *sp
 	return err ? refuse(err, e) : rc;
 }
 
+/* The map of tunnel options, as add-tlv-map of ovs-ofctl takes its entries. It holds from here on:
+ * the lines behind may name the fields. */
+static int change_tlv(const struct change *c, uint16_t command, const char *spec, struct err *e)
+{
+	unsigned class, type, length, index;
+	struct tlv_map t = {0};
+	int end = 0;
+	if (command == NXTTMC_ADD) {
+		if (sscanf(spec, " {class=%i,type=%i,len=%i}->tun_metadata%u %n", (int *)&class,
+			   (int *)&type, (int *)&length, &index, &end) != 4 ||
+		    spec[end] || class > UINT16_MAX || type > UINT8_MAX || length > UINT8_MAX ||
+		    index > UINT16_MAX)
+			return err_set(e, EINVAL,
+				       "column 1: expected {class=C,type=T,len=L}->tun_metadataN");
+		t = (struct tlv_map){(uint16_t) class, (uint8_t)type, (uint8_t)length,
+				     (uint16_t)index};
+	}
+	enum ofp_err err = tlv_map_change(c->sw, command, &t);
+	if (!err)
+		tlv_map_put(c->sw, c->out);
+	return err ? refuse(err, e) : 0;
+}
+
 static const struct {
 	const char *name;
 	const struct command *commands;
@@ -134,6 +159,7 @@ static const struct {
 	{"flow", flow_commands, SL_ARRAY_SIZE(flow_commands), change_flow},
 	{"group", group_commands, SL_ARRAY_SIZE(group_commands), change_group},
 	{"meter", meter_commands, SL_ARRAY_SIZE(meter_commands), change_meter},
+	{"tlv", tlv_commands, SL_ARRAY_SIZE(tlv_commands), change_tlv},
 };
 
 /* Blanks out a word at *s and goes behind it; columns stay as they are in the line. */
@@ -193,8 +219,8 @@ static int put_clearing(const struct change *c, struct line_numbers *lines, stru
 	return rc;
 }
 
-static int put_text(struct ofswitch *sw, const char *text, const char *command, struct msg *out,
-		    struct line_numbers *lines, struct err *e)
+static int put_lines(struct ofswitch *sw, const char *text, const char *command, struct msg *out,
+		     struct line_numbers *lines, struct err *e)
 {
 	const struct change c = {
 		.sw = sw, .ports = {.by_name = port_by_name, .aux = sw}, .out = out};
@@ -226,6 +252,22 @@ static int put_text(struct ofswitch *sw, const char *text, const char *command, 
 	return 0;
 }
 
+/* All or nothing, the map of tunnel options included. */
+static int put_text(struct ofswitch *sw, const char *text, const char *command, struct msg *out,
+		    struct line_numbers *lines, struct err *e)
+{
+	size_t n = sw->tlv.len;
+	struct tlv_map *before = n ? xmemdup(sw->tlv.at, n * sizeof *before) : NULL;
+	int rc = put_lines(sw, text, command, out, lines, e);
+	if (rc && (n != sw->tlv.len || (n && memcmp(before, sw->tlv.at, n * sizeof *before)))) {
+		tlv_map_change(sw, NXTTMC_CLEAR, NULL);
+		for (size_t i = 0; i < n; i++)
+			tlv_map_change(sw, NXTTMC_ADD, &before[i]);
+	}
+	free(before);
+	return rc;
+}
+
 int ofswitch_put_text(struct ofswitch *sw, const char *text, const char *command,
 		      struct msg *transaction, struct err *e)
 {
@@ -252,6 +294,8 @@ static void on_reply(struct ofrequest *r, struct attrs a, bool more, const struc
 	if (more)
 		return;
 	shadow_refresh_soon(r->sw);
+	if (err)
+		tlv_map_load(r->sw); /* lines may have changed it */
 	if (err) {
 		e = *err;
 		if (attrs_has(a, ATTR_ERROR_OFP)) {

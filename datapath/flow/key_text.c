@@ -10,6 +10,7 @@
 #include "datapath/base/err.h"
 #include "datapath/base/str.h"
 #include "datapath/flow/field.h"
+#include "datapath/flow/tun_opt.h"
 
 /* ---- rows ---- */
 
@@ -263,6 +264,41 @@ static unsigned format_tags(const struct match *m, struct str *out)
 	return open;
 }
 
+/* The options of a Geneve packet, by the fields that they are mapped to: the map itself is the
+ * bridge's. `group`: what is open. Returns what is open then. */
+static const char *format_options(const struct match *m, const char *group, struct str *out)
+{
+	const uint8_t *value = (const uint8_t *)&m->value, *mask = (const uint8_t *)&m->mask;
+	bool some = false;
+
+	for (unsigned f = 0; f < TUN_OPT_FIELDS; f++) {
+		struct tun_opt_place at = tun_opt_place(f);
+		bool read = false, all = true;
+
+		for (unsigned i = 0; i < at.n_bytes; i++) {
+			read |= mask[at.offset + i] != 0;
+			all &= mask[at.offset + i] == 0xff;
+		}
+		if (!read)
+			continue;
+		if (!group || strcmp(group, "tunnel")) {
+			separate(out);
+			str_puts(out, "tunnel(");
+			group = "tunnel";
+		}
+		separate(out);
+		str_printf(out, some ? "tun_metadata%u=0x" : "geneve(tun_metadata%u=0x", f);
+		some = true;
+		for (unsigned i = 0; i < at.n_bytes; i++)
+			str_printf(out, "%02x", value[at.offset + i]);
+		for (unsigned i = 0; !all && i < at.n_bytes; i++)
+			str_printf(out, i ? "%02x" : "/0x%02x", mask[at.offset + i]);
+	}
+	if (some)
+		str_putc(out, ')');
+	return group;
+}
+
 void key_format(const struct match *m, key_port_name_fn *name_of, void *aux, struct str *out)
 {
 	const char *group = NULL, *name = name_of ? name_of(aux, m->value.key.in_port) : NULL;
@@ -278,6 +314,8 @@ void key_format(const struct match *m, key_port_name_fn *name_of, void *aux, str
 		const struct part *p = &parts[i];
 		bool same = group && !strcmp(group, p->group);
 
+		if (i && !strcmp(parts[i - 1].group, "tunnel") && strcmp(p->group, "tunnel"))
+			group = format_options(m, group, out);
 		if (!strcmp(p->group, "eth_type")) {
 			if (group)
 				str_putc(out, ')');

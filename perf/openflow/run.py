@@ -6,7 +6,7 @@ bundle, dumped, memory per rule; and what a cache miss costs (perf/run's miss sc
     perf/openflow/run.py [--rules 1000000] [--rounds 2] [--no-miss] [--json] [--doc docs/performance.md]
 
 Rounds alternate between the two switches and the best of each counts: other load on the machine then hurts both
-alike. CPU is user and system time of all processes of the switch per rule. The client is ours (controller.py)
+alike. CPU is user and system time of all processes of the switch per rule. The client is ours (tests/system/openflow_client.py)
 except where ovs-ofctl is named; what it sends is made before the clock starts.
 """
 import argparse
@@ -19,7 +19,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path[:0] = [os.path.join(ROOT, "tests", "system"), os.path.join(ROOT, "perf", "ovsdb")]
-from controller import Controller, bundle_control, flow_mod, in_bundle, BUNDLE, COMMIT, OPEN  # noqa: E402
+from openflow_client import Controller, bundle_control, flow_mod, in_bundle, BUNDLE, COMMIT, OPEN  # noqa: E402
 from openflow_pair import Ovs, Sluice, ofctl  # noqa: E402
 from perf_process import Table, cpu_seconds  # noqa: E402
 

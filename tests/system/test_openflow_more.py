@@ -217,3 +217,35 @@ def test_a_slow_reader_of_flow_updates(sw):
 
 def flows(sw):
     return sw.sluice("flow", "dump", "br0", "--no-stats").splitlines()
+
+
+def test_saved_rules_keep_the_map_of_options(sw):
+    sw.run("ovs-ofctl", "add-tlv-map", "br0", "{class=0x102,type=0x80,len=4}->tun_metadata3,{class=0x102,type=0x81,len=4}->tun_metadata0")
+    sw.sluice("flow", "add", "br0", "tun_metadata3=0x11223344/0xffffff00,actions=set_field:0x7->tun_metadata0,p2")
+    before = flows(sw)
+    path = f"{sw.dir}/saved"
+    sw.sluice("flow", "save", "br0", path)
+    text = open(path).read()
+    assert "tlv clear\ntlv add {class=0x102,type=0x80,len=4}->tun_metadata3\n" in text
+    sw.run("ovs-ofctl", "del-flows", "br0")
+    sw.run("ovs-ofctl", "del-tlv-map", "br0")
+    assert "tun_metadata" not in sw.run("ovs-ofctl", "dump-tlv-map", "br0").stdout
+    sw.sluice("flow", "restore", "br0", path)
+    assert flows(sw) == before and "0x11223300/0xffffff00" in before[0]
+    listed = sw.run("ovs-ofctl", "dump-tlv-map", "br0").stdout
+    assert "tun_metadata3" in listed and "tun_metadata0" in listed
+    # a line that is wrong leaves the map as it was
+    with open(path, "w") as f:
+        f.write(text.replace("len=4", "len=8") + "flow add nonsense=1,actions=drop\n")
+    with pytest.raises(Exception):
+        sw.sluice("flow", "restore", "br0", path)
+    assert sw.run("ovs-ofctl", "dump-tlv-map", "br0").stdout == listed and flows(sw) == before
+
+
+def test_options_in_cached_flows(sw):
+    """A rule that looks at an option un-wildcards it, and the cached flow shows which."""
+    sw.run("ovs-ofctl", "add-tlv-map", "br0", "{class=0x102,type=0x80,len=4}->tun_metadata0")
+    sw.sluice("flow", "add", "br0", "-", text="priority=9,tun_metadata0=0x5,actions=drop\npriority=1,udp,actions=p2\n")
+    sw.appctl("netdev-dummy/receive", "p1", KEY)
+    wait_until(lambda: "packets:1" in sw.appctl("dpctl/dump-flows"))
+    assert re.search(r"tunnel\([^)]*geneve\(tun_metadata0=0x0+\)", sw.appctl("dpctl/dump-flows")), sw.appctl("dpctl/dump-flows")

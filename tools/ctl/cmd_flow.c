@@ -376,7 +376,9 @@ static int save_text(struct command_call *c, struct str *out)
 {
 	struct lines l = {.out = out, .prefix = "flow add "};
 	str_printf(out, "# rules, groups and meters of bridge %s: sluice flow save\n", c->argv[0]);
-	int rc = save_kind(c, API_METERS, save_meter, out);
+	int rc = rule_options_load(c, c->argv[0], out);
+	if (!rc)
+		rc = save_kind(c, API_METERS, save_meter, out);
 	if (!rc)
 		rc = save_kind(c, API_GROUPS, save_group, out);
 	return rc ? rc : save_kind(c, API_RULES, put_rule, &l);

@@ -7,6 +7,40 @@
 #include <string.h>
 
 #include "datapath/base/vec.h"
+#include "datapath/flow/tun_opt.h"
+
+/* ---- tunnel options ---- */
+
+struct options {
+	const char *bridge;
+	struct str *out;
+};
+
+static void take_options(struct attrs a, void *aux)
+{
+	const struct options *o = aux;
+	size_t len = 0;
+	const uint8_t *p = attrs_bytes(a, ATTR_TLV_MAP, &len);
+	if (strcmp(attrs_str(a, ATTR_NAME, ""), o->bridge) || !p || !len)
+		return;
+	if (o->out)
+		str_puts(o->out, "tlv clear\n");
+	for (struct api_tlv_map t; len >= sizeof t; p += sizeof t, len -= sizeof t) {
+		memcpy(&t, p, sizeof t);
+		tun_opt_acquire(t.index, t.length, NULL);
+		if (o->out)
+			str_printf(o->out, "tlv add {class=%#x,type=%#x,len=%u}->tun_metadata%u\n",
+				   t.class, t.type, t.length, t.index);
+	}
+}
+
+int rule_options_load(const struct command_call *c, const char *bridge, struct str *out)
+{
+	struct options o = {bridge, out};
+	struct msg m;
+	msg_init(&m, API_BRIDGES, 0);
+	return command_dump(c, &m, take_options, &o);
+}
 
 /* ---- ports ---- */
 
@@ -48,7 +82,8 @@ int rule_ports_load(const struct command_call *c, const char *bridge, struct rul
 	*out = (struct rule_ports){.text = {by_name, name_of, out}};
 	msg_init(&m, API_PORTS, 0);
 	msg_put_str(&m, ATTR_BRIDGE, bridge);
-	return command_dump(c, &m, add_port, out);
+	int rc = command_dump(c, &m, add_port, out);
+	return rc ? rc : rule_options_load(c, bridge, NULL);
 }
 
 void rule_ports_free(struct rule_ports *p)

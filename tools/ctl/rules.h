@@ -2,6 +2,7 @@
 /* What the commands about rules, groups and meters share: names of a bridge's ports, dumps as
  * lines, sending text to sluiced with errors that show the place. */
 #pragma once
+#include "datapath/base/str.h"
 #include "datapath/flow/match_text.h"
 #include "tools/ctl/command.h"
 
@@ -15,9 +16,13 @@ struct rule_ports {
 	size_t n;
 	struct text_ports text; /* for parsers and printers */
 };
-/* EXIT_OK; else the error is told. */
+/* EXIT_OK; else the error is told. Loads the map of tunnel options too. */
 int rule_ports_load(const struct command_call *c, const char *bridge, struct rule_ports *out);
 void rule_ports_free(struct rule_ports *p);
+
+/* The bridge's map of tunnel options, from now on the one that this process prints and reads
+ * tun_metadata fields by; with `out` also as lines that restore it. */
+int rule_options_load(const struct command_call *c, const char *bridge, struct str *out);
 
 /* "-" is standard input, else a file. NULL after an error message; caller frees. */
 char *rules_read(const char *file);

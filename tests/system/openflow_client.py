@@ -14,12 +14,12 @@ def message(kind, body=b"", xid=1):
     return struct.pack("!BBHI", VERSION, kind, 8 + len(body), xid) + body
 
 
-def flow_mod(table, i):
+def flow_mod(table, i, idle_s=0, hard_s=0):
     """tcp,nw_dst=10.x.y.z,tp_dst=N,actions=output:1: the i-th rule of a million different ones."""
     match = struct.pack("!HH IH IB IB3s IH", 1, 4 + 4 + 2 + 4 + 1 + 4 + 4 + 4 + 2, 0x80000A02, 0x0800, 0x80001401, 6,
                         0x80001804, 10, struct.pack("!I", i)[1:], 0x80001C02, 1024 + i % 50000)
     match += bytes(-len(match) % 8)
-    body = struct.pack("!QQBBHHHIIIHH", 0, 0, table, 0, 0, 0, 100, 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0, 0)
+    body = struct.pack("!QQBBHHHIIIHH", 0, 0, table, 0, idle_s, hard_s, 100, 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0, 0)
     return message(FLOW_MOD, body + match + struct.pack("!HH4xHHIH6x", 4, 24, 0, 16, 1, 0))
 
 
