@@ -134,6 +134,7 @@ struct policy_endpoint {
 	uint8_t (*macs)[6];
 	size_t n_macs;
 	struct policy_lpm *addresses;      /* value 1: its own; NULL: none declared */
+	uint8_t own4[4], own6[16];         /* one per family; 0: it has none */
 	const struct policy_list *list[2]; /* by enum policy_direction; NULL: no rule */
 	struct policy_limits limits;
 	struct policy_limiter in_bits, out_bits, in_pkts, out_pkts, broadcasts, multicasts, unknown,

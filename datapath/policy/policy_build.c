@@ -157,6 +157,19 @@ static void set_limiters(struct policy_endpoint *ep)
 	policy_limiter_init(&ep->new_conns, l->conns_per_s, l->burst_ms, 1);
 }
 
+/* One address of each family that is its own. */
+static void choose_own(const struct policy_endpoint_spec *s, struct policy_endpoint *out)
+{
+	for (size_t i = s->n_prefixes; i-- > 0;) {
+		const struct policy_prefix *x = &s->prefixes[i];
+
+		if (!x->except && x->family == 4)
+			memcpy(out->own4, x->addr, 4);
+		else if (!x->except)
+			memcpy(out->own6, x->addr, 16);
+	}
+}
+
 static int build_endpoint(struct build *b, const struct policy_endpoint_spec *s,
 			  struct policy_endpoint *out)
 {
@@ -176,6 +189,7 @@ static int build_endpoint(struct build *b, const struct policy_endpoint_spec *s,
 	out->limits = s->limits;
 	set_limiters(out);
 	out->addresses = set_of(s->prefixes, s->n_prefixes);
+	choose_own(s, out);
 	if (s->n_macs) {
 		out->macs = xmemdup(s->macs, s->n_macs * 6);
 		out->n_macs = s->n_macs;

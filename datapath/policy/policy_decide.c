@@ -11,13 +11,32 @@ static void set_peer(const struct policy *p, struct policy_question *q, uint32_t
 	q->peer_kind = host ? POLICY_HOST : POLICY_ENDPOINT;
 }
 
+/* Which guest sent it, when its addresses are checked: POLICY_NONE: that is not known. What the
+ * guest sent came from an address of its own; if it does not any more, rules have written another
+ * one, and must not make it somebody else by that. */
+static uint32_t rewritten_guest(const struct policy *p, const struct edge_case *c)
+{
+	const struct policy_endpoint *ep =
+		c->egress || !c->other_port ? NULL : endpoint_of(p, c->other_port);
+
+	if (!ep || role_of(p, c->other_port) != POLICY_ROLE_GUEST ||
+	    !(ep->flags & POLICY_CHECK_ADDRESSES) || policy_owns_address(p, ep, c->family, c->src))
+		return POLICY_NONE;
+	return (uint32_t)(ep - p->endpoints);
+}
+
 static void find_peer(const struct policy *p, const struct edge_case *c, struct policy_question *q)
 {
-	uint32_t network = network_of(q->self);
-	uint32_t owner = policy_owner(p, network, q->family, q->peer_addr);
-	uint32_t other = POLICY_NONE;
+	uint32_t network = network_of(q->self), guest = rewritten_guest(p, c);
+	uint32_t owner, other = POLICY_NONE;
 	bool host;
 
+	if (guest != POLICY_NONE) {
+		set_peer(p, q, guest);
+		q->peer_addr = q->family == 4 ? p->endpoints[guest].own4 : p->endpoints[guest].own6;
+		return;
+	}
+	owner = policy_owner(p, network, q->family, q->peer_addr);
 	if (owner != POLICY_NONE) {
 		set_peer(p, q, owner);
 		return;

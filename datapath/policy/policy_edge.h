@@ -107,6 +107,9 @@ bool policy_is_advertisement(const struct policy_packet *q); /* RA or redirect *
 bool policy_ethertype_listed(const struct policy *p, uint32_t network,
 			     const struct policy_packet *q);
 bool policy_is_arp(const struct policy_packet *q);
+/* May the guest send from the address? self NULL: a guest without endpoint. */
+bool policy_owns_address(const struct policy *p, const struct policy_endpoint *self, uint8_t family,
+			 const uint8_t *addr);
 
 /* ---- policy_log.c ---- */
 struct policy_log_entry {

@@ -67,8 +67,8 @@ static bool is_own_link_local(const struct policy_endpoint *self, const uint8_t 
 	return false;
 }
 
-static bool owns(const struct policy *p, const struct policy_endpoint *self, uint8_t family,
-		 const uint8_t *addr)
+bool policy_owns_address(const struct policy *p, const struct policy_endpoint *self, uint8_t family,
+			 const uint8_t *addr)
 {
 	uint32_t owner;
 
@@ -114,7 +114,8 @@ static enum policy_slot_id guard_arp(const struct policy *p, const struct policy
 	if (!has(q, q->ofs->l3, 28) || !owns_mac(p, self, sha) || memcmp(sha, q->data + 6, 6))
 		return POLICY_SLOT_GUARD_ARP;
 	/* A probe has no sender (RFC 5227). */
-	return is_zero(spa, 4) || owns(p, self, 4, spa) ? POLICY_SLOT_NONE : POLICY_SLOT_GUARD_ARP;
+	return is_zero(spa, 4) || policy_owns_address(p, self, 4, spa) ? POLICY_SLOT_NONE
+								       : POLICY_SLOT_GUARD_ARP;
 }
 
 /* ---- neighbour discovery ---- */
@@ -174,18 +175,19 @@ static enum policy_slot_id guard_nd(const struct policy *p, const struct policy_
 	options = type == ND_ROUTER_SOLICIT ? at + 8 : at + 24;
 	if (!has(q, at, options - at))
 		return POLICY_SLOT_GUARD_ND;
-	if (type == ND_NEIGHBOUR_ADVERT && !owns(p, self, 6, q->data + at + 8))
+	if (type == ND_NEIGHBOUR_ADVERT && !policy_owns_address(p, self, 6, q->data + at + 8))
 		return POLICY_SLOT_GUARD_ND;
 	return options_are_own(p, self, q, options) ? POLICY_SLOT_NONE : POLICY_SLOT_GUARD_ND;
 }
 
 /* ---- UDP ports ---- */
+/* src 0: from any port. */
 static bool udp_is(const struct policy_packet *q, uint8_t version, uint16_t src, uint16_t dst)
 {
 	const struct flow_offsets *o = q->ofs;
 
 	return o->ip_version == version && o->ip_proto == IPPROTO_UDP && o->l4 &&
-	       has(q, o->l4, 4) && load_be16(q->data + o->l4) == src &&
+	       has(q, o->l4, 4) && (!src || load_be16(q->data + o->l4) == src) &&
 	       load_be16(q->data + o->l4 + 2) == dst;
 }
 
@@ -198,13 +200,13 @@ static bool source_is_own(const struct policy *p, const struct policy_endpoint *
 	if (q->ofs->ip_version == 4) {
 		if (is_zero(ip + 12, 4) && udp_is(q, 4, DHCP_CLIENT, DHCP_SERVER))
 			return true;
-		return owns(p, self, 4, ip + 12);
+		return policy_owns_address(p, self, 4, ip + 12);
 	}
 	/* Before it has an address: detection of duplicates, reports of the groups for it. */
 	if (is_zero(ip + 8, 16) &&
 	    (type == ND_NEIGHBOUR_SOLICIT || type == ND_ROUTER_SOLICIT || is_mld(type)))
 		return true;
-	return owns(p, self, 6, ip + 8);
+	return policy_owns_address(p, self, 6, ip + 8);
 }
 
 /* A first fragment without the ports that rules ask for, or one that would overwrite them. */
@@ -245,8 +247,9 @@ enum policy_slot_id policy_guard(const struct policy *p, const struct policy_end
 		return is_nd(type) ? POLICY_SLOT_GUARD_ND : POLICY_SLOT_GUARD_ADDRESS;
 	if (is_nd(type))
 		return guard_nd(p, self, q, type);
+	/* Clients look at their own port only: a server may send from any. */
 	if (!(self && self->flags & POLICY_MAY_SERVE_DHCP) &&
-	    (udp_is(q, 4, DHCP_SERVER, DHCP_CLIENT) || udp_is(q, 6, DHCPV6_SERVER, DHCPV6_CLIENT)))
+	    (udp_is(q, 4, 0, DHCP_CLIENT) || udp_is(q, 6, 0, DHCPV6_CLIENT)))
 		return POLICY_SLOT_GUARD_DHCP_SERVER;
 	return POLICY_SLOT_NONE;
 }

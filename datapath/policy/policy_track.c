@@ -294,6 +294,9 @@ enum drop_reason policy_edge(const struct policy_packet *q, uint32_t port_id, bo
 		return not_ip(p, q, port_id, egress);
 	if (q->len < q->ofs->l3 + header)
 		return count(q, POLICY_SLOT_GUARD_FRAGMENT, false);
+	/* RFC 7113: what is behind headers that we do not read might be anything. */
+	if (!q->ofs->ip_payload)
+		return count(q, POLICY_SLOT_GUARD_HEADERS, false);
 	if (policy_is_granted(p, granting_network(p, q, port_id, egress), q))
 		return count(q, POLICY_SLOT_NETWORK, false);
 	return track(p, q, port_id, egress);

@@ -6,7 +6,8 @@ import struct
 import pytest
 from scapy.all import ARP, BOOTP, DHCP, IP, TCP, UDP, Dot1Q, Ether, ICMPv6ND_NA, ICMPv6ND_NS
 from scapy.all import ICMPv6ND_RA, ICMPv6ND_Redirect, ICMPv6NDOptDstLLAddr, ICMPv6NDOptSrcLLAddr
-from scapy.all import IPv6, IPv6ExtHdrDestOpt, Raw
+from scapy.all import LLC, SNAP, STP, Dot1AD, Dot3, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment
+from scapy.all import IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, PadN, Raw
 
 import dpapi
 import policylab
@@ -14,6 +15,7 @@ from datapath_process import wait_until
 from policylab import (EGRESS, INGRESS, MAY_TAG, PROTECTED, Rules, endpoints, lab,  # noqa: F401
                        policy_op, service, tcp, udp)
 from test_datapath_rules import output, rule
+import flowbits
 
 ALL = "ff:ff:ff:ff:ff:ff"
 NORMAL, FLOOD, CONTROLLER, IN_PORT = 0xFFFFFFFA, 0xFFFFFFFB, 0xFFFFFFFD, 0xFFFFFFF8
@@ -27,7 +29,42 @@ def spoofs(lab):
 
     def nd(msg, src=None, eth=eth, dst=None):
         return eth / IPv6(src=src or g1.ip6, dst=dst or g2.ip6, hlim=255) / msg
+    ra = ICMPv6ND_RA()
+    advert = ICMPv6ND_NA(tgt=g2.ip6) / ICMPv6NDOptDstLLAddr(lladdr=g1.mac)
+    dest, hop, route = IPv6ExtHdrDestOpt(options=[PadN(optdata=bytes(4))]), IPv6ExtHdrHopByHop(), IPv6ExtHdrRouting()
+    long = IPv6ExtHdrDestOpt(options=[PadN(optdata=bytes(250))])
+    ip6 = eth / IPv6(src=g1.ip6, dst=g2.ip6, hlim=255)
+    many = ip6.copy()
+    for _ in range(9):
+        many /= IPv6ExtHdrDestOpt(options=[PadN(optdata=bytes(4))])
     return [
+        # neighbour discovery hidden behind extension headers (RFC 6980, 7113)
+        ("policy_guard_nd", ip6 / hop / advert),
+        ("policy_guard_nd", ip6 / route / advert),
+        ("policy_guard_nd", ip6 / dest / ra),
+        ("policy_guard_nd", ip6 / IPv6ExtHdrFragment(id=1) / ra),
+        ("policy_guard_nd", ip6 / IPv6ExtHdrFragment(id=2, m=1) / ra),
+        ("policy_guard_headers", many / ra),
+        ("policy_guard_headers", ip6 / long / ra),
+        ("policy_guard_headers", ip6 / IPv6ExtHdrFragment(id=3, m=1, nh=60) / Raw(b"\x3a\x05" + bytes(14))),
+        ("policy_guard_fragment", ip6 / IPv6ExtHdrFragment(id=4, m=1, nh=60) / Raw(b"\x3a\x00" + bytes(6))),
+        ("policy_guard_fragment", ip6 / IPv6ExtHdrFragment(id=4, offset=1, nh=60) / Raw(bytes(ra))),
+        ("policy_guard_fragment", ip6 / IPv6ExtHdrFragment(id=5, m=1, nh=6) / Raw(bytes(8))),
+        # tags: priority tag, double tag, provider tag; what is in them does not matter
+        ("policy_guard_vlan", eth / Dot1Q(vlan=0) / IP(src=g1.ip, dst=g2.ip) / udp(1, 2)),
+        ("policy_guard_vlan", eth / Dot1Q(vlan=7) / Dot1Q(vlan=8) / IP(src=g1.ip, dst=g2.ip) / udp(1, 2)),
+        ("policy_guard_vlan", eth / Dot1AD(vlan=7) / Dot1Q(vlan=8) / IP(src=g1.ip, dst=g2.ip) / udp(1, 2)),
+        ("policy_guard_vlan", Ether(dst=ALL, src=g1.mac) / Dot1Q(vlan=0) /
+         ARP(op=2, hwsrc=g1.mac, psrc=g2.ip, pdst=g2.ip)),
+        # other ways to say IP and ARP, and protocols of bridges
+        ("policy_guard_ethertype", Dot3(dst=g2.mac, src=g1.mac) / LLC(dsap=0xaa, ssap=0xaa, ctrl=3) /
+         SNAP(OUI=1, code=0x800) / IP(src=g1.ip, dst=g2.ip)),
+        ("policy_guard_ethertype", Dot3(dst=g2.mac, src=g1.mac) / LLC(dsap=0x42, ssap=0x42, ctrl=3) / STP()),
+        ("policy_guard_ethertype", Ether(dst=g2.mac, src=g1.mac, type=0x0800) / Raw(bytes(IPv6(src=g1.ip6, dst=g2.ip6)))),
+        ("policy_guard_ethertype", Ether(dst=ALL, src=g1.mac) / ARP(op=2, hwlen=8, hwsrc=g1.mac, psrc=g2.ip)),
+        ("policy_guard_dhcp_server", eth / IP(src=g1.ip, dst="255.255.255.255") / UDP(sport=1067, dport=68) /
+         BOOTP(op=2) / DHCP(options=[("message-type", "offer"), "end"])),
+        ("policy_guard_dhcp_server", eth / IPv6(src=g1.ip6, dst=g2.ip6) / udp(1547, 546)),
         ("policy_guard_mac", Ether(dst=g2.mac, src="02:00:00:00:00:09") / IP(src=g1.ip, dst=g2.ip) / udp(1, 2)),
         ("policy_guard_mac", Ether(dst=g2.mac, src=g2.mac) / IP(src=g1.ip, dst=g2.ip) / udp(1, 2)),
         ("policy_guard_vlan", eth / Dot1Q(vlan=7) / IP(src=g1.ip, dst=g2.ip) / udp(1, 2)),
@@ -51,7 +88,7 @@ def spoofs(lab):
         ("policy_guard_dhcp_server", eth / IPv6(src=g1.ip6, dst=g2.ip6) / udp(547, 546)),
         ("policy_guard_ra", nd(ICMPv6ND_RA(), src=g1.link_local, eth=all_nodes, dst="ff02::1")),
         ("policy_guard_ra", nd(ICMPv6ND_Redirect(tgt=g1.ip6, dst="2001:db8::1"), src=g1.link_local)),
-        ("policy_guard_ethertype", eth.copy() / Raw(bytes(46))),
+        ("policy_guard_ethertype", Ether(dst=g2.mac, src=g1.mac, type=0x88B6) / Raw(bytes(46))),
         ("policy_guard_fragment", eth / IP(src=g1.ip, dst=g2.ip, flags="MF", proto=6) / Raw(bytes(8))),
         ("policy_guard_fragment", eth / IP(src=g1.ip, dst=g2.ip, frag=1, proto=6) / Raw(bytes(40))),
         ("policy_guard_fragment", eth / IP(src=g1.ip, dst=g2.ip, frag=100, proto=17, id=9) / Raw(bytes(40))),
@@ -62,8 +99,6 @@ def check_spoofs(lab):
     before = lab.drops()
     wanted = {}
     for reason, frame in spoofs(lab):
-        if reason == "policy_guard_ethertype":
-            frame.type = 0x88B6
         assert lab.drop_of("p1", frame) == reason, frame.summary()
         wanted[reason] = wanted.get(reason, 0) + 1
     after = lab.drops()
@@ -108,10 +143,32 @@ def test_no_rule_of_a_controller_opens_what_policy_closes(lab):
                 for a, b, l4, _ in cases]
     wanted = [c[3] for c in cases]
     assert verdicts() == wanted
-    for actions in (output(FLOOD), output(NORMAL), output(1) + output(2) + output(3) + output(100)):
-        lab.set(rule(priority=1, actions=actions))
-        assert verdicts() == wanted
+    bucket = [dict(weight=0, watch_port=0xFFFFFFFF, actions=output(p)) for p in (1, 2, 3, 100, 200)]
+    lab.set(("group_mod", dict(bridge="br0", command=0, group_type=0, group_id=1, bucket=bucket)))
+    everywhere = "output:1,output:2,output:3,output:100,output:200"
+    for rules in (["actions=flood"], ["actions=normal"], [f"actions={everywhere}"], ["actions=group:1"],
+                  ["actions=clone(output:2),clone(output:100),normal"],
+                  [f"actions=resubmit(,1),{everywhere}", "table=1 actions=normal"],
+                  ["ip actions=ct(commit,zone=5,table=1)", "ipv6 actions=ct(commit,zone=5,table=1)", "actions=flood",
+                   f"table=1 actions={everywhere}"],
+                  ["ip actions=ct(zone=6,nat,table=1)", "actions=flood",
+                   f"table=1,ip actions=ct(commit,zone=6,nat),{everywhere}", "table=1,priority=1 actions=flood"],
+                  ["ip actions=ct_clear,normal", "actions=normal"]):
+        lab.set(("rule_mod", dict(bridge="br0", command=3)))
+        lab.set(*[flowbits.rule(r if r.startswith(("actions", "table")) else f"priority={i + 40000},{r}")
+                  for i, r in enumerate(rules)])
+        assert verdicts() == wanted, rules
         check_spoofs(lab)
+    # Rules that write addresses make nobody somebody else.
+    for field in (f"mod_nw_src:{lab.guests[1].ip}", f"mod_nw_src:{policylab.HOST_IP}", "mod_nw_src:192.0.2.7"):
+        lab.set(("rule_mod", dict(bridge="br0", command=3)))
+        lab.set(flowbits.rule(f"ip actions={field},output:2"))
+        before = lab.hits()["default/isolated"]["packets"]
+        assert not lab.send("p3", lab.frame(3, 2, tcp(5, 80))), field
+        assert lab.hits()["default/isolated"]["packets"] == before + 1
+    lab.set(("rule_mod", dict(bridge="br0", command=3)))
+    lab.set(flowbits.rule(f"ip,nw_src={lab.guests[3].ip} actions=ct(commit,zone=7,nat(src={lab.guests[1].ip})),output:2"))
+    assert not lab.send("p3", lab.frame(3, 2, tcp(6, 80)))
     # A packet-out is no way round either.
     for in_port in (1, CONTROLLER):
         lab.drain()
