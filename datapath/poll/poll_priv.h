@@ -65,6 +65,8 @@ struct miss_queue { /* packets of one port that wait for their resolution */
 	struct rte_mbuf *pkt[MISS_QUEUE_PKTS];
 };
 
+enum { PACED_MAX = 256 }; /* ports of a thread that wait for their rate at a time */
+struct pace_queue;
 enum poll_command_kind { COMMAND_FLUSH, COMMAND_FORGET_PORT, COMMAND_OBSERVE };
 struct poll_command {
 	enum poll_command_kind kind;
@@ -119,6 +121,8 @@ struct poll_thread {
 	struct miss_queue *miss[PORT_ID_MAX];
 	uint32_t miss_list[PORT_ID_MAX]; /* ports with packets waiting, round robin */
 	unsigned n_miss_list;
+	struct pace_queue *paced[PACED_MAX]; /* pace.h: ports with packets waiting for their rate */
+	unsigned n_paced;
 	bool measure;
 	uint64_t now_tsc, last_sweep_tsc, last_event_tsc, last_work_tsc;
 	uint32_t now_ms;

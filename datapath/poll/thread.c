@@ -6,6 +6,7 @@
  * Fairness: deficit round robin on cycles. A queue earns a quantum per round and pays what its
  * packets really cost, misses included; in debt it sits out, so that one port's expensive packets
  * do not take another's time. */
+#include "datapath/poll/pace.h"
 #include "datapath/poll/poll_priv.h"
 
 #include <stdio.h>
@@ -138,7 +139,10 @@ static unsigned poll_queue(struct poll_thread *t, struct rxq *r)
 		return 0;
 	}
 	account(t, STAGE_RX, &since);
-	process(t, r->port->id, n);
+	if (SL_UNLIKELY(pace_any && pace_is_limited(r->port->id)))
+		pace_take(t, r->port->id, n);
+	else
+		process(t, r->port->id, n);
 	t->now_tsc = rte_rdtsc();
 	r->last_pkt_tsc = t->now_tsc;
 	uint64_t cost = t->now_tsc - start;
@@ -270,6 +274,7 @@ static void run_commands(struct poll_thread *t)
 		switch ((enum poll_command_kind)(v & 3)) {
 		case COMMAND_FORGET_PORT:
 			flow_cache_port_forget(t->cache, (uint32_t)(v >> 3));
+			pace_forget(t, (uint32_t)(v >> 3));
 			break;
 		case COMMAND_FLUSH:
 			flow_cache_flush(t->cache);
@@ -318,6 +323,8 @@ static bool iterate(struct poll_thread *t)
 		inject_run(t);
 		worked = true;
 	}
+	if (SL_UNLIKELY(t->n_paced) && pace_serve(t, process))
+		worked = true;
 	if (SL_UNLIKELY(t->n_miss_list)) {
 		miss_serve_queues(t);
 		worked = true;
@@ -373,6 +380,7 @@ void *poll_thread_main(void *arg)
 	}
 	version_burst_begin(t->idx);
 	miss_drop_all(t);
+	pace_drop_all(t);
 	inject_drop_all(t);
 	exec_flush(t->exec);
 	version_idle(t->idx);

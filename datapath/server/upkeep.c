@@ -7,6 +7,7 @@
 #include "datapath/base/log.h"
 #include "datapath/conntrack/conntrack.h"
 #include "datapath/exec/fragments.h"
+#include "datapath/policy/policy_live.h"
 #include "datapath/poll/poll.h"
 #include "datapath/resolve/frozen.h"
 #include "datapath/server/conn.h"
@@ -146,8 +147,25 @@ static void every_second(uint64_t now_ms)
 	port_watch_refresh();
 }
 
+/* The policy's rates of what endpoints send, to where it can wait for its turn. */
+static void set_rates(void)
+{
+	const struct policy *p = policy_now();
+
+	for (uint32_t i = 1; i < PORT_ID_MAX; i++) {
+		uint32_t ep = __atomic_load_n(&p->port[i].endpoint, __ATOMIC_RELAXED);
+		const struct policy_limits *l = ep == POLICY_NONE ? NULL : &p->endpoints[ep].limits;
+
+		poll_port_set_rate(i, l ? l->out_kbps * 1000 : 0, l ? l->burst_ms : 0);
+	}
+}
+
 static void every_10_ms(uint64_t now_ms)
 {
+	static unsigned n;
+
+	if (n++ % 10 == 0)
+		set_rates();
 	poll_upkeep(now_ms);
 	conntrack_upkeep((uint32_t)now_ms);
 	fragments_expire((uint32_t)now_ms);
