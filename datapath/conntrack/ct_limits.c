@@ -187,6 +187,20 @@ enum drop_reason ct_limits_book(uint32_t context, uint32_t port_id, struct ct_co
 	return DROP_NONE;
 }
 
+enum drop_reason ct_limits_would_refuse(uint32_t context, uint32_t port_id)
+{
+	const struct port_share *s = share_of(port_id);
+	uint32_t max = LOAD(max_conns), own = LOAD(s->n_half);
+
+	if (!zone_has_room(context))
+		return DROP_CT_ZONE_LIMIT;
+	if (LOAD(s->n) >= SL_MAX(max / 4 * 3, 1u))
+		return own ? DROP_NONE : DROP_CT_PORT_QUOTA;
+	/* Whoever has half-open ones makes room. */
+	return LOAD(n_conns) >= max && !own && !LOAD(ports[LOAD(biggest)].n_half) ? DROP_CT_FULL
+										  : DROP_NONE;
+}
+
 void ct_limits_unbook(uint32_t context, uint32_t port_id)
 {
 	SUB(n_conns, 1);

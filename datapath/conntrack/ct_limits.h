@@ -29,6 +29,8 @@ void ct_limits_rank(void);
 /* DROP_NONE: booked; *victim (NULL: none) is to be removed. Else why not. */
 enum drop_reason ct_limits_book(uint32_t context, uint32_t port_id, struct ct_conn **victim);
 void ct_limits_unbook(uint32_t context, uint32_t port_id);
+/* What booking would say now, with nobody evicted; for traces. Any thread. */
+enum drop_reason ct_limits_would_refuse(uint32_t context, uint32_t port_id);
 /* A booked connection exists now; it waits for an answer. */
 void ct_limits_add_half_open(struct ct_conn *c);
 void ct_limits_answered(struct ct_conn *c); /* under conn.lock, or when nobody else has it */

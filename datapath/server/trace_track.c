@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "datapath/base/clock.h"
+#include "datapath/conntrack/ct_limits.h"
 #include "datapath/conntrack/ct_packet.h"
 #include "datapath/conntrack/ct_peek.h"
 #include "datapath/exec/exec_ct.h"
@@ -89,11 +90,15 @@ static bool packet_of(const struct trace_bytes *b, const struct flow_key *k, uin
 }
 
 /* What a commit of a connection that begins would do more. */
-static enum drop_reason commit(const struct ct_tuple *tuple, const struct ct_nat *nat,
-			       struct conntrack_meta *m, struct ct_rewrite *rw)
+static enum drop_reason commit(const struct ct_tuple *tuple, uint32_t port_id,
+			       const struct ct_nat *nat, struct conntrack_meta *m,
+			       struct ct_rewrite *rw)
 {
 	struct ct_tuple reply = ct_tuple_reverse(tuple);
+	enum drop_reason why = ct_limits_would_refuse(tuple->context, port_id);
 
+	if (why != DROP_NONE)
+		return why;
 	if (nat && nat->flags & (NAT_SRC | NAT_DST))
 		return ct_peek_translation(tuple, nat, m, rw) ? DROP_NONE : DROP_CT_NAT_EXHAUSTED;
 	return ct_tuple_equal(tuple, &reply) ? DROP_CT_TUPLE_TAKEN : DROP_NONE;
@@ -125,7 +130,7 @@ enum drop_reason trace_track(const struct trace_bytes *b, struct flow *f, const 
 	if (!known && !bytes && ip) /* protocols whose identifier is not in the key */
 		m.state = CT_STATE_TRK | CT_STATE_NEW;
 	if (!found && known && m.state & CT_STATE_NEW && flags & PROG_CT_COMMIT && !assume)
-		why = commit(&tuple, translated ? NULL : n, &m, rw);
+		why = commit(&tuple, k->in_port, translated ? NULL : n, &m, rw);
 	if (translated)
 		m.state |= before & (CT_STATE_SNAT | CT_STATE_DNAT);
 	if (assume)

@@ -606,6 +606,8 @@ static void put_outcome(struct walker *t, const struct flow *flow, const struct 
 		msg_put_str(t->w->m, ATTR_REASON, drop_infos[t->ended].name);
 		if (t->ended_slot)
 			msg_put_str(t->w->m, ATTR_DENIED_BY, policy_slot_name(t->ended_slot - 1));
+		else
+			msg_put_u64(t->w->m, ATTR_COOKIE, r->origin.cookie);
 	} else if (r->drop != DROP_NONE) {
 		msg_put_str(t->w->m, ATTR_REASON, drop_infos[r->drop].name);
 		msg_put_u64(t->w->m, ATTR_COOKIE, r->drop_cookie);
