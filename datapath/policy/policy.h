@@ -10,7 +10,7 @@
 #include "datapath/base/err.h"
 #include "datapath/core/drop.h"
 #include "datapath/core/limits.h"
-#include "datapath/policy/policy_limit.h"
+#include "datapath/core/rate_limiter.h"
 #include "datapath/policy/policy_lpm.h"
 #include "datapath/policy/policy_stats.h"
 
@@ -137,7 +137,7 @@ struct policy_endpoint {
 	uint8_t own4[4], own6[16];         /* one per family; 0: it has none */
 	const struct policy_list *list[2]; /* by enum policy_direction; NULL: no rule */
 	struct policy_limits limits;
-	struct policy_limiter in_bits, out_bits, in_pkts, out_pkts, broadcasts, multicasts, unknown,
+	struct rate_limiter in_bits, out_bits, in_pkts, out_pkts, broadcasts, multicasts, unknown,
 		new_conns;
 };
 
@@ -161,7 +161,7 @@ struct policy_rule {
 	size_t n_services; /* 0: everything */
 	uint64_t valid_from_ms, valid_until_ms;
 	struct policy_limits limits;
-	struct policy_limiter bits, pkts, new_conns;
+	struct rate_limiter bits, pkts, new_conns;
 };
 
 enum policy_port_flag { POLICY_PORT_LIMITED_IN = 1, POLICY_PORT_LIMITED_OUT = 2 };

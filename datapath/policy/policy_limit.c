@@ -7,10 +7,10 @@
 
 #include "datapath/base/clock.h"
 
-static bool exceeds(bool dry, struct policy_limiter *l, uint64_t units, uint64_t now_ns)
+static bool exceeds(bool dry, struct rate_limiter *l, uint64_t units, uint64_t now_ns)
 {
-	return dry ? policy_limiter_would_exceed(l, units, now_ns)
-		   : policy_limiter_exceeds(l, units, now_ns);
+	return dry ? rate_limiter_would_exceed(l, units, now_ns)
+		   : rate_limiter_exceeds(l, units, now_ns);
 }
 
 enum policy_slot_id edge_check_rates(struct policy_endpoint *ep, const struct policy_packet *q,

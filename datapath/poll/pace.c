@@ -6,7 +6,7 @@
 
 #include "datapath/base/clock.h"
 #include "datapath/core/pool.h"
-#include "datapath/policy/policy_limit.h"
+#include "datapath/core/rate_limiter.h"
 
 enum {
 	QUEUE_PKTS = 1024,
@@ -23,9 +23,9 @@ struct pace_queue { /* of one thread */
 	struct rte_mbuf *pkt[QUEUE_PKTS];
 };
 
-/* W: main  R: any; full_at_ns as policy_limit.h says */
+/* W: main  R: any; full_at_ns as rate_limiter.h says */
 static struct {
-	struct policy_limiter bits;
+	struct rate_limiter bits;
 	uint64_t max_bytes;
 } SL_CACHE_ALIGNED rate[PORT_ID_MAX];
 bool pace_any;
@@ -35,9 +35,9 @@ static uint32_t buffers_max; /* W: main, once  R: any */
 
 void poll_port_set_rate(uint32_t port_id, uint64_t bps, uint32_t burst_ms)
 {
-	struct policy_limiter l, *at = &rate[port_id % PORT_ID_MAX].bits;
+	struct rate_limiter l, *at = &rate[port_id % PORT_ID_MAX].bits;
 
-	policy_limiter_init(&l, bps, burst_ms, LARGEST_BITS);
+	rate_limiter_init(&l, bps, burst_ms, LARGEST_BITS);
 	/* A little less than the policy's own, which then never has to refuse what waited here. */
 	l.depth_ns -= l.depth_ns / 16;
 	if (l.cost_ps == at->cost_ps && l.depth_ns == at->depth_ns)
@@ -133,7 +133,7 @@ bool pace_serve(struct poll_thread *t,
 
 	for (unsigned i = 0; i < t->n_paced; i++) {
 		struct pace_queue *q = t->paced[i];
-		struct policy_limiter *l = &rate[q->port_id].bits;
+		struct rate_limiter *l = &rate[q->port_id].bits;
 		unsigned n = 0;
 
 		if (!q->n)
@@ -141,7 +141,7 @@ bool pace_serve(struct poll_thread *t,
 		if (!now_ns)
 			now_ns = clock_mono_ns();
 		while (q->n && n < BURST_MAX &&
-		       !policy_limiter_exceeds(l, q->pkt[q->head]->pkt_len * 8ull, now_ns))
+		       !rate_limiter_exceeds(l, q->pkt[q->head]->pkt_len * 8ull, now_ns))
 			t->burst.pkt[n++] = pop(q);
 		if (n)
 			process(t, q->port_id, n);

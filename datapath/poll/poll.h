@@ -46,7 +46,7 @@ void poll_port_remove(struct port *p);
 void poll_port_requeue(struct port *p);
 
 /* What comes by the port waits for its turn at so many bits per second (pace.h), but for a
- * burst (0: the default of policy_limit.h); bps 0: no rate. */
+ * burst (0: the default of rate_limiter.h); bps 0: no rate. */
 void poll_port_set_rate(uint32_t port_id, uint64_t bps, uint32_t burst_ms);
 
 /* ---- packets from the main thread ---- */

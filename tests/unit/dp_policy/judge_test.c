@@ -409,15 +409,15 @@ static void test_counts_stay_with_the_name(void **state)
 
 static void test_rates(void **state)
 {
-	struct policy_limiter l;
+	struct rate_limiter l;
 	unsigned passed = 0;
 
-	policy_limiter_init(&l, 1000, 100, 1);
+	rate_limiter_init(&l, 1000, 100, 1);
 	for (uint64_t ns = 1000000000; ns < 2000000000; ns += 100000)
-		passed += !policy_limiter_exceeds(&l, 1, ns);
+		passed += !rate_limiter_exceeds(&l, 1, ns);
 	assert_in_range(passed, 1095, 1102); /* 1,000 a second and a burst of 100 */
-	policy_limiter_init(&l, 0, 0, 1);
-	assert_false(policy_limiter_exceeds(&l, 1 << 30, 5));
+	rate_limiter_init(&l, 0, 0, 1);
+	assert_false(rate_limiter_exceeds(&l, 1 << 30, 5));
 }
 
 int main(void)

@@ -4,29 +4,29 @@
 #pragma once
 #include "datapath/base/util.h"
 
-enum { POLICY_BURST_MS_DEFAULT = 100 };
+enum { RATE_BURST_MS_DEFAULT = 100 };
 
-struct policy_limiter {
+struct rate_limiter {
 	uint64_t cost_ps;    /* of one bit, packet or connection; 0: no limit. Constant */
 	uint64_t depth_ns;   /* how far the stamp may run ahead. Constant */
 	uint64_t full_at_ns; /* W: any (CAS)  R: any */
 };
 
 /* `least`: units that must be able to pass at once, however low the rate. */
-static inline void policy_limiter_init(struct policy_limiter *l, uint64_t units_per_s,
-				       uint32_t burst_ms, uint64_t least)
+static inline void rate_limiter_init(struct rate_limiter *l, uint64_t units_per_s,
+				     uint32_t burst_ms, uint64_t least)
 {
-	*l = (struct policy_limiter){0};
+	*l = (struct rate_limiter){0};
 	if (!units_per_s)
 		return;
 	l->cost_ps = SL_MAX(1000000000000ull / units_per_s, 1ull);
-	l->depth_ns = SL_MAX((burst_ms ? burst_ms : POLICY_BURST_MS_DEFAULT) * 1000000ull,
+	l->depth_ns = SL_MAX((burst_ms ? burst_ms : RATE_BURST_MS_DEFAULT) * 1000000ull,
 			     least * l->cost_ps / 1000);
 }
 
 /* Would it be over the rate? Takes nothing. */
-static inline bool policy_limiter_would_exceed(const struct policy_limiter *l, uint64_t units,
-					       uint64_t now_ns)
+static inline bool rate_limiter_would_exceed(const struct rate_limiter *l, uint64_t units,
+					     uint64_t now_ns)
 {
 	uint64_t stamp = __atomic_load_n(&l->full_at_ns, __ATOMIC_RELAXED);
 
@@ -35,7 +35,7 @@ static inline bool policy_limiter_would_exceed(const struct policy_limiter *l, u
 }
 
 /* True: over the rate, nothing was taken. */
-static inline bool policy_limiter_exceeds(struct policy_limiter *l, uint64_t units, uint64_t now_ns)
+static inline bool rate_limiter_exceeds(struct rate_limiter *l, uint64_t units, uint64_t now_ns)
 {
 	uint64_t stamp = __atomic_load_n(&l->full_at_ns, __ATOMIC_RELAXED), next;
 
