@@ -159,8 +159,12 @@ void packet_in_event(struct ofswitch *sw, struct attrs a)
 	pi.userdata = attrs_bytes(a, ATTR_USERDATA, &pi.userdata_len);
 	pi.continuation = attrs_bytes(a, ATTR_CONTINUATION, &pi.continuation_len);
 	uint16_t id = (uint16_t)attrs_u64(a, ATTR_CONTROLLER_ID, 0);
+	bool implicit = pi.reason == OFPR_IMPLICIT_MISS;
+	if (implicit)
+		pi.reason = OFPR_NO_MATCH;
 	LIST_FOR_EACH_SAFE (c, struct ofconn, node, &sw->conns)
-		if (c->controller_id == id && ofconn_wants(c, ASYNC_PACKET_IN, pi.reason))
+		if (c->controller_id == id && !(implicit && c->version >= OFP13) &&
+		    ofconn_wants(c, ASYNC_PACKET_IN, pi.reason))
 			deliver(c, &pi);
 	free(flow);
 }

@@ -157,6 +157,7 @@ static void take_hello(struct ofconn *c, const uint8_t *p, size_t len)
 	}
 	c->version = (uint8_t)(31 - __builtin_clz(common));
 	set_defaults(c);
+	misses_run(c->sw);
 	if (c->remote)
 		remote_on_connected(c->remote);
 }
@@ -280,6 +281,8 @@ static void take_message(struct ofconn *c, const uint8_t *p, size_t len)
 	err = ofmsg_parse(whole ? c->parts.data : p, whole ? c->parts.len : len, &m);
 	if (!err)
 		err = ofconn_handle(c, &m);
+	if (c->version < OFP13)
+		misses_run(c->sw);
 	if (err && m.type != OFPT_ERROR)
 		ofconn_send_error(c, &m, err);
 	if (whole)
@@ -496,6 +499,7 @@ void ofconn_destroy(struct ofconn *c)
 	op_batch_free(&c->batch);
 	ofbuf_free(&c->parts);
 	list_remove(&c->node);
+	misses_run(c->sw);
 	if (c->timer)
 		event_free(c->timer);
 	if (c->flush)

@@ -87,6 +87,7 @@ int ofswitch_create(struct ofswitch **out, struct event_base *base, struct api_c
 	list_init(&sw->requests);
 	sw->shadow = shadow_create();
 	fail_open_start(sw);
+	misses_start(sw);
 	int rc = listen_unix(sw, "mgmt", on_mgmt, &sw->mgmt, e);
 	if (!rc)
 		rc = listen_unix(sw, "snoop", on_snoop, &sw->snoop, e);
@@ -125,6 +126,7 @@ void ofswitch_destroy(struct ofswitch *sw)
 	table_states_destroy(sw->tables);
 	shadow_destroy(sw->shadow);
 	fail_open_stop(sw);
+	misses_stop(sw);
 	if (sw->refresh)
 		event_free(sw->refresh);
 	SSL_CTX_free(sw->tls);
@@ -231,8 +233,10 @@ int ofswitch_configure(struct ofswitch *sw, const struct ofswitch_config *config
 void ofswitch_set_client(struct ofswitch *sw, struct api_client *client)
 {
 	sw->client = client;
+	sw->misses_told = false;
 	if (!client)
 		return;
+	misses_run(sw);
 	uint64_t boot_id = api_boot_id(client);
 	bool other = sw->boot_id && sw->boot_id != boot_id;
 	sw->boot_id = boot_id;

@@ -165,6 +165,8 @@ struct ofswitch {
 	uint16_t frag_mode;     /* OFPC_FRAG_* */
 	VEC(struct tlv_map) tlv;
 	struct fail_open *fail_open;
+	bool misses_told; /* the datapath sends up what no rule matches */
+	struct event *misses_retry;
 	struct event *refresh;       /* groups and meters changed: ask again soon */
 	struct table_states *tables; /* table_state.c; NULL until configured */
 	struct shadow *shadow;       /* what the datapath holds, for replay and monitors */
@@ -261,6 +263,11 @@ void fail_open_start(struct ofswitch *sw);
 void fail_open_stop(struct ofswitch *sw);
 void fail_open_saw(struct ofswitch *sw, struct attrs rule); /* a rule that is adopted */
 void fail_open_run(struct ofswitch *sw); /* a connection came, or the configuration changed */
+
+/* ---- misses.c: packets without a rule, for controllers of OpenFlow 1.0 to 1.2 ---- */
+void misses_start(struct ofswitch *sw);
+void misses_stop(struct ofswitch *sw);
+void misses_run(struct ofswitch *sw); /* a connection came, went, or asked for something else */
 
 /* ---- batches of operations (op_batch.c) ---- */
 /* Adds the message's operation to the connection's batch. */

@@ -72,6 +72,10 @@ struct action_group {
 	uint32_t group_id;
 	uint32_t pad;
 };
+/* Beside OpenFlow's reasons of a packet-in: no rule matched, and none asked for it. Controllers of
+ * OpenFlow 1.0 to 1.2 get that as "no match" (1.0 §5.4.1), later ones not at all. */
+enum { OFPR_IMPLICIT_MISS = 31 };
+
 struct action_controller {
 	struct action a;
 	uint16_t max_len, controller_id;

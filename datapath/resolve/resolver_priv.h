@@ -243,7 +243,7 @@ void resolve_normal(struct resolver *r);
 /* ---- controller.c ---- */
 struct controller_args {
 	uint16_t max_len, controller_id;
-	uint8_t reason; /* OFPR_* of OpenFlow 1.3: 0 no match, 1 action */
+	uint8_t reason; /* OFPR_* of OpenFlow 1.3: 0 no match, 1 action; OFPR_IMPLICIT_MISS */
 	uint32_t meter_id;
 	const uint8_t *userdata;
 	uint16_t userdata_len;

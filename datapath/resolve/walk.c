@@ -159,6 +159,13 @@ static const struct rule *look_up(struct resolver *r, uint8_t table)
 	return rule;
 }
 
+static void miss_upcall(struct resolver *r, uint8_t reason)
+{
+	resolve_controller(r, &(struct controller_args){.max_len = UINT16_MAX,
+							.reason = reason,
+							.meter_id = 0xffffffff});
+}
+
 /* No rule matched: what the table's settings say. Returns the table to go on in, or -1. */
 static int miss(struct resolver *r, uint8_t table)
 {
@@ -166,16 +173,19 @@ static int miss(struct resolver *r, uint8_t table)
 
 	switch (ft ? (enum table_miss)ft->config.miss : TABLE_MISS_DEFAULT) {
 	case TABLE_MISS_CONTROLLER:
-		r->rule_is_miss = true;
-		resolve_controller(
-			r, &(struct controller_args){.max_len = 128, .meter_id = 0xffffffff});
+		miss_upcall(r, 0);
 		return -1;
 	case TABLE_MISS_CONTINUE:
 		if (table + 1 < TABLE_ALL)
 			return table + 1;
 		break;
-	case TABLE_MISS_DROP:
 	case TABLE_MISS_DEFAULT:
+		if (__atomic_load_n(&r->bridge->miss_upcalls, __ATOMIC_RELAXED)) {
+			miss_upcall(r, OFPR_IMPLICIT_MISS);
+			return -1;
+		}
+		break;
+	case TABLE_MISS_DROP:
 		break;
 	}
 	note_drop(r, DROP_TABLE_MISS);

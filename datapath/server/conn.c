@@ -78,6 +78,7 @@ static void kill_conn(struct conn *c)
 	c->dead = true;
 	if (writer == c) {
 		writer = NULL;
+		request_miss_upcalls_end();
 		log_info("%s[%d]: gave up the writer's lease", c->program, (int)c->pid);
 	}
 	if (c->transaction)

@@ -20,5 +20,7 @@ const struct request_info *request_info(unsigned type); /* < API_MESSAGE_N */
 #include "datapath/api/messages.def"
 #undef MESSAGE
 
+/* The writer is gone: nobody is there for what missed. */
+void request_miss_upcalls_end(void);
 /* Versions, capabilities, boot id, pid: what HELLO and STATUS share. */
 void request_put_identity(struct msg *m);

@@ -231,6 +231,36 @@ void request_CLOCK(struct conn *c, struct attrs a)
 
 /* ---- packet-ins ---- */
 
+void request_MISS_UPCALLS(struct conn *c, struct attrs a)
+{
+	const char *name = attrs_str(a, ATTR_BRIDGE, ""), *state = attrs_str(a, ATTR_STATE, "");
+	struct bridge *b = bridge_find(name);
+	bool on = !strcmp(state, "on");
+	struct err e = {0};
+	int rc = 0;
+
+	if (!b)
+		rc = err_set(&e, ENOENT, "bridge %s: not found", name);
+	else if (!on && strcmp(state, "off"))
+		rc = err_set(&e, EINVAL, "miss_upcalls: state is on or off");
+	if (rc) {
+		conn_reply_error(c, &e, NULL, NULL);
+		return;
+	}
+	bridge_miss_upcalls(b, on);
+	conn_reply_ok(c);
+}
+
+static void forget_misses(struct bridge *b, void *aux)
+{
+	bridge_miss_upcalls(b, false);
+}
+
+void request_miss_upcalls_end(void)
+{
+	bridge_for_each(forget_misses, NULL);
+}
+
 static void put_packet_in(struct msg *m, const struct bridge *b, const struct poll_upcall *u)
 {
 	msg_put_str(m, ATTR_BRIDGE, b->name);

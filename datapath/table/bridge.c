@@ -453,6 +453,18 @@ void bridge_port_link(uint32_t port_id, bool up)
 	txn_commit(&t);
 }
 
+void bridge_miss_upcalls(struct bridge *b, bool on)
+{
+	struct txn t;
+
+	if (b->miss_upcalls == on)
+		return;
+	txn_begin(&t);
+	__atomic_store_n(&b->miss_upcalls, (uint8_t)on, __ATOMIC_RELAXED);
+	txn_change(&t, CHANGE_BRIDGE, b->id, 0, NULL);
+	txn_commit(&t);
+}
+
 void bridge_destroy_all(void)
 {
 	struct txn t;

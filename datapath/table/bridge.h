@@ -87,6 +87,7 @@ struct bridge {
 
 	const struct bridge_config *config; /* W: commit (release)  R: any (acquire), RCU */
 	const struct bridge_ports *ports;   /* W: commit (release)  R: any (acquire), RCU */
+	uint8_t miss_upcalls; /* bridge_miss_upcalls()  W: main  R: any (relaxed) */
 	/* Constant pointers, freed with the bridge. */
 	struct mac_table *macs;
 	struct flow_tables *tables;
@@ -151,6 +152,10 @@ void bridge_for_each(void (*fn)(struct bridge *b, void *aux), void *aux);
 
 /* Main thread, no txn open: the device's link changed. Publishes a version when that matters. */
 void bridge_port_link(uint32_t port_id, bool up);
+
+/* Main thread, no txn open: do packets that no rule matches go to controllers, where a table has no
+ * setting of its own (OpenFlow 1.0 §3.4)? Publishes a version when that changes. */
+void bridge_miss_upcalls(struct bridge *b, bool on);
 
 /* Called within the publish step of a port that comes, changes or goes (old, new: NULL when there
  * is none): before packets see the change. Set at start. */
