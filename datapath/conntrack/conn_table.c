@@ -250,6 +250,16 @@ static void end_deal(struct shard *s, struct dealer *d)
 	}
 }
 
+/* The next split comes some hundred connections later: time enough for its lines to come. */
+static void prefetch_split(struct shard *s)
+{
+	uint32_t n = buckets(s), mask = UINT32_MAX >> __builtin_clz(n);
+
+	__builtin_prefetch(bucket_at(s, n & (mask >> 1)), 1);
+	if (n < BUCKETS_MAX && s->segment[32u - FIRST_BUCKETS_LOG - (unsigned)__builtin_clz(n)])
+		__builtin_prefetch(bucket_at(s, n), 1);
+}
+
 /* One more bucket: the entries of the one whose hashes it shares are dealt out anew. */
 static void split(struct shard *s)
 {
@@ -277,6 +287,7 @@ static void split(struct shard *s)
 	end_deal(s, &go);
 	__atomic_store_n(&s->n_buckets, n + 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&s->splits, s->splits + 1, __ATOMIC_RELEASE);
+	prefetch_split(s);
 }
 
 /* ---- nodes, under the shard's lock ---- */

@@ -3,6 +3,7 @@
  * may belong to one port. */
 #include "datapath/conntrack/ct_limits.h"
 
+#include "datapath/conntrack/conn_table.h"
 #include "datapath/core/limits.h"
 
 struct port_share {
@@ -92,6 +93,20 @@ static void drop_from_list(struct port_share *s, struct ct_conn *c)
 	SUB(n_half_open, 1);
 }
 
+/* In a flood each new connection takes the oldest one's place: what removing the next ones will
+ * touch is asked for one and two of them ahead. */
+static void prefetch_oldest(const struct port_share *s)
+{
+	const struct ct_conn *next, *after;
+
+	if (s->n_half < 2)
+		return;
+	next = LIST_ITEM(s->half.next, const struct ct_conn, half_link);
+	after = LIST_ITEM(next->half_link.next, const struct ct_conn, half_link);
+	conn_table_prefetch_remove(after);
+	conn_table_prefetch_remove_bucket(next);
+}
+
 static struct ct_conn *oldest_of(uint32_t port_id)
 {
 	struct port_share *s = share_of(port_id);
@@ -101,6 +116,7 @@ static struct ct_conn *oldest_of(uint32_t port_id)
 	if (s->n_half) {
 		c = LIST_ITEM(s->half.next, struct ct_conn, half_link);
 		drop_from_list(s, c);
+		prefetch_oldest(s);
 	}
 	rte_spinlock_unlock(&s->lock);
 	return c;
