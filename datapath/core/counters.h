@@ -21,6 +21,7 @@ struct port_counters {              /* W: one thread  R: any, relaxed */
 	uint64_t cache_hits;    /* found a megaflow … */
 	uint64_t megaflow_hits; /* … of those, by probing masks and not by a signature */
 	uint64_t misses, miss_queued;
+	uint64_t over_quota; /* of misses: the port had its share of entries or of their rate */
 	/* Attributed to the port named by the reason's family: RX, SWITCH, POLICY: ingress port;
 	 * TX: output port */
 	uint64_t drop[DROP_N];

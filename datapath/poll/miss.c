@@ -84,6 +84,8 @@ static void resolve_one(struct poll_thread *t, struct port_cache *pc, struct bur
 	}
 	/* Uncached: run from the builder's memory, and credit at once by a short-lived entry. */
 	struct program *prog = program_scratch(&r->prog);
+	if (c && r->cacheable)
+		counter_add(&c->over_quota, 1);
 	flow_cache_credit_once(t->cache, r, p->m->pkt_len, t->now_ms);
 	if (SL_UNLIKELY(t->observing != NULL))
 		watch_resolved(t, p, &b->key[i], r, prog, LEVEL_UNCACHED);

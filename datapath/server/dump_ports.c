@@ -239,6 +239,7 @@ static void put_stats(struct msg *m, struct port_object *p)
 	msg_put_u64(m, ATTR_MEGAFLOW_HITS, k.megaflow_hits);
 	msg_put_u64(m, ATTR_MISSES, k.misses);
 	msg_put_u64(m, ATTR_MISS_QUEUED, k.miss_queued);
+	msg_put_u64(m, ATTR_OVER_QUOTA, k.over_quota);
 	msg_put_u64(m, ATTR_DURATION_MS, clock_mono_ms() - p->created_ms);
 	put_drops(m, &k);
 	msg_nest_end(m, at);

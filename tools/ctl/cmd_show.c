@@ -263,6 +263,7 @@ static const struct {
 	{{"HITS", "cache_hits", TABLE_NUMBER}, ATTR_CACHE_HITS},
 	{{"MEGAFLOW HITS", "megaflow_hits", TABLE_NUMBER}, ATTR_MEGAFLOW_HITS},
 	{{"MISSES", "misses", TABLE_NUMBER}, ATTR_MISSES},
+	{{"OVER QUOTA", "over_quota", TABLE_NUMBER}, ATTR_OVER_QUOTA},
 };
 
 static void put_stats(struct attrs a, void *aux)
