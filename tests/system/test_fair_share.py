@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Poll time is shared by cycles: beside a port whose every packet is a miss, one with cheap packets
+keeps half of the thread, as `sluice poll show` tells it."""
+import os
+import sys
+import time
+
+import pytest
+
+import flowbits
+from datapath_process import BUILD, DatapathProcess, wait_until
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "perf"))
+from harness import shm  # noqa: E402
+
+PLUGIN = os.path.join(BUILD, "lib", "libsluice_bench.so")
+pytestmark = pytest.mark.skipif(not os.path.exists(PLUGIN), reason="net_bench was not built")
+
+
+def cycles(dp):
+    """Of each port's queue so far."""
+    return {q["port"]: q["packets"] * q.get("cycles_per_packet", 0) for t in dp.dump("poll") for q in t["rxq"]}
+
+
+def stats(dp, port):
+    return next(s for s in dp.dump("port_stats") if s["port"] == port)
+
+
+def test_a_flood_of_misses_takes_half_of_the_time():
+    tag = f"fs{os.getpid() % 10000}"
+    devices = {"in": "net_bench0,set=l2,flows=100", "out": "net_bench1", "flood": "net_bench2,set=macflood,gate=0"}
+    with DatapathProcess("--eal", f"-d {os.path.abspath(PLUGIN)}", memory="128") as process:
+        dp = process.connect(writer=True)
+        dp.transaction([("bridge_set", dict(name="br0", open=1, fail_secure=1))] + [
+            ("port_set", dict(name=name, type="dpdk", bridge="br0", ofport=n + 1, option=[
+                dict(key="dpdk-devargs", value=f"{args},shm={tag}{n}")])) for n, (name, args) in enumerate(devices.items())])
+        dp.transaction([flowbits.rule(r) for r in ("priority=1,in_port=1 actions=output:2",
+                                                   "priority=1,in_port=3 actions=NORMAL")])
+        wait_until(lambda: stats(dp, "in")["tx_packets"] == 0 and stats(dp, "out")["tx_packets"] > 100000, 30)
+        flood = shm.Port(f"{tag}2")
+        flood.open_gate(limit=0)
+        wait_until(lambda: stats(dp, "flood")["misses"] > 20000, 60)
+        before, dropped, began = cycles(dp), stats(dp, "in")["dropped"], time.monotonic()
+        wait_until(lambda: sum(cycles(dp).values()) - sum(before.values()) > 4e9, 90)
+        after = cycles(dp)
+        flood.close_gate()
+        took = {p: after[p] - before[p] for p in before}
+        share = took["in"] / (took["in"] + took["flood"])
+        seen = stats(dp, "flood")
+        print(f"{share:.2f} of the cycles in {time.monotonic() - began:.1f} s; flood: {seen['misses']} misses, "
+              f"{seen['miss_queued']} waited, {seen['over_quota']} over the quota")
+        assert 0.47 < share < 0.6
+        assert stats(dp, "in")["dropped"] == dropped
