@@ -128,7 +128,7 @@ void server_update_database_row(struct ovsdb_server *s, struct served_db *d)
 		set(t, row, "schema", ovsdb_datum_from_string(str_cstr(&schema)));
 		str_free(&schema);
 	}
-	ovsdb_error_free(txn_commit(s->server_db, t, NULL, &changed));
+	ovsdb_error_free(txn_commit(s->server_db, t, NULL, NULL, &changed));
 }
 
 struct served_db *server_install_db(struct ovsdb_server *s, struct ovsdb_db *db,
@@ -312,6 +312,17 @@ struct ovsdb_server *ovsdb_server_create(struct event_base *base,
 	return s;
 }
 
+void ovsdb_server_watch(struct ovsdb_server *s, const char *db, const char *table,
+			ovsdb_server_watch_fn fn, void *aux)
+{
+	free(s->watch.db);
+	free(s->watch.table);
+	s->watch.db = fn ? xstrdup(db) : NULL;
+	s->watch.table = fn ? xstrdup(table) : NULL;
+	s->watch.fn = fn;
+	s->watch.aux = aux;
+}
+
 unsigned ovsdb_server_n_sessions(const struct ovsdb_server *s)
 {
 	return s->n_sessions;
@@ -334,6 +345,8 @@ void ovsdb_server_destroy(struct ovsdb_server *s)
 	event_free(s->deferred);
 	stream_hub_destroy(&s->hub);
 	tls_config_free(&s->tls);
+	free(s->watch.db);
+	free(s->watch.table);
 	free(s);
 }
 

@@ -58,6 +58,19 @@ void ovsdb_server_set_tls(struct ovsdb_server *s, const char *private_key, const
 /* Serves a connected socket (takes it). The embedded client uses one end of a socket pair. */
 void ovsdb_server_attach(struct ovsdb_server *s, int fd, const char *name);
 
+/* Who is at the other end of a session. */
+struct ovsdb_peer {
+	bool is_local; /* by a socket of this machine: then pid and uid */
+	int pid;
+	unsigned uid;
+	char address[64]; /* "192.0.2.1:4711"; "" when local */
+};
+/* fn is called for each transaction of a session that changes a table of a database, before the
+ * session gets its answer. One watch a server; NULL fn: none. */
+typedef void (*ovsdb_server_watch_fn)(const struct ovsdb_peer *by, void *aux);
+void ovsdb_server_watch(struct ovsdb_server *s, const char *db, const char *table,
+			ovsdb_server_watch_fn fn, void *aux);
+
 unsigned ovsdb_server_n_sessions(const struct ovsdb_server *s);
 
 /* Registers ovsdb-server/… and memory/show on a control socket. */

@@ -36,8 +36,9 @@ struct session {
 	struct stream *stream;
 	char *name;            /* "unix#3" */
 	struct remote *remote; /* where it came in; NULL: attached */
-	struct hmap monitors;  /* session_monitor by id text */
-	struct list locks;     /* lock_waiter.session_node */
+	struct ovsdb_peer peer;
+	struct hmap monitors; /* session_monitor by id text */
+	struct list locks;    /* lock_waiter.session_node */
 	struct list transactions;
 	unsigned n_waiting;
 	uint64_t probe_ms; /* 0 = do not probe */
@@ -84,6 +85,11 @@ struct ovsdb_server {
 	bool remotes_stale;
 	struct tls_config tls;
 	unsigned n_transactions, n_probes_failed; /* coverage/show */
+	struct {
+		char *db, *table;
+		ovsdb_server_watch_fn fn;
+		void *aux;
+	} watch;
 };
 
 /* server.c */
@@ -112,9 +118,10 @@ bool txn_cancel(struct session *c, const json_t *id);
 void txn_session_gone(struct session *c);
 void txn_run_waiting(struct served_db *d); /* after a commit that came from no session */
 void txn_db_gone(struct served_db *d);
-/* Checks, logs, publishes and applies, or aborts. *changed says whether monitors heard of it. */
+/* Checks, logs, publishes and applies, or aborts. *changed says whether monitors heard of it. by:
+ * whose transaction it is; NULL: the server's own. */
 struct ovsdb_error *txn_commit(struct served_db *d, struct ovsdb_txn *t, const char *comment,
-			       bool *changed);
+			       const struct session *by, bool *changed);
 void txn_convert(struct session *c, struct served_db *d, const json_t *id, const json_t *params);
 int txn_convert_db(struct served_db *d, struct ovsdb_schema *schema, struct err *e);
 

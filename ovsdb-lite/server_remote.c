@@ -501,7 +501,7 @@ static void write_status(struct remote *db_remote)
 		if (row)
 			put_status(txn, row, r);
 	}
-	ovsdb_error_free(txn_commit(d, txn, NULL, &changed));
+	ovsdb_error_free(txn_commit(d, txn, NULL, NULL, &changed));
 	txn_run_waiting(d);
 }
 

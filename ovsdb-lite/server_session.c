@@ -2,8 +2,10 @@
 /* A peer: its messages, replies and probes. A session that goes wrong is marked and freed from the
  * loop, never under the feet of the code that noticed. */
 #include <inttypes.h>
+#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "datapath/base/clock.h"
 #include "datapath/base/log.h"
@@ -293,6 +295,28 @@ static void on_dead(void *aux, const char *why)
 	session_doom(aux, why);
 }
 
+static struct ovsdb_peer peer_of(int fd)
+{
+	struct ovsdb_peer p = {0};
+	struct sockaddr_storage a = {0};
+	socklen_t len = sizeof a;
+	struct ucred cred;
+	char host[48], port[8];
+
+	if (getpeername(fd, (struct sockaddr *)&a, &len))
+		return p;
+	if (a.ss_family != AF_UNIX) {
+		if (!getnameinfo((struct sockaddr *)&a, len, host, sizeof host, port, sizeof port,
+				 NI_NUMERICHOST | NI_NUMERICSERV))
+			snprintf(p.address, sizeof p.address, "%s:%s", host, port);
+		return p;
+	}
+	len = sizeof cred;
+	if (!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
+		p = (struct ovsdb_peer){.is_local = true, .pid = cred.pid, .uid = cred.uid};
+	return p;
+}
+
 struct session *session_create(struct ovsdb_server *s, int fd, SSL *ssl, const char *name,
 			       struct remote *remote, uint64_t probe_ms)
 {
@@ -307,6 +331,7 @@ struct session *session_create(struct ovsdb_server *s, int fd, SSL *ssl, const c
 	c->server = s;
 	c->name = xasprintf("%s#%u", name, s->next_session++);
 	c->remote = remote;
+	c->peer = peer_of(fd);
 	c->probe_ms = probe_ms;
 	list_init(&c->locks);
 	list_init(&c->transactions);

@@ -45,8 +45,22 @@ static struct ovsdb_error *io_error(const struct err *e)
 	return ovsdb_error("I/O error", "%s", e->text);
 }
 
+static void tell_watch(const struct served_db *d, const struct ovsdb_txn *t,
+		       const struct session *by)
+{
+	const struct ovsdb_server *s = d->server;
+
+	if (!s->watch.fn || !by || strcmp(d->name, s->watch.db))
+		return;
+	VEC_FOR_EACH (row, &t->rows)
+		if (!strcmp((*row)->row->table->schema->name, s->watch.table)) {
+			s->watch.fn(&by->peer, s->watch.aux);
+			return;
+		}
+}
+
 struct ovsdb_error *txn_commit(struct served_db *d, struct ovsdb_txn *t, const char *comment,
-			       bool *changed)
+			       const struct session *by, bool *changed)
 {
 	struct ovsdb_error *e = ovsdb_txn_check(t);
 	struct err err = {0};
@@ -67,6 +81,7 @@ struct ovsdb_error *txn_commit(struct served_db *d, struct ovsdb_txn *t, const c
 		server_defer(d->server);
 	}
 	monitor_publish(d, t);
+	tell_watch(d, t, by);
 	ovsdb_txn_apply(t);
 	d->rerun = !list_is_empty(&d->waiting);
 	d->server->n_transactions++;
@@ -131,7 +146,7 @@ static bool execute(struct session *c, struct served_db *d, const json_t *id, co
 	bool changed = false;
 
 	if (status == OVSDB_EXEC_OK) {
-		struct ovsdb_error *e = txn_commit(d, x.txn, str_cstr(&x.comment), &changed);
+		struct ovsdb_error *e = txn_commit(d, x.txn, str_cstr(&x.comment), c, &changed);
 
 		if (e)
 			ovsdb_exec_add_error(&x, e);

@@ -87,26 +87,37 @@ static void put_login(json_t *who, pid_t pid)
 	json_object_set_new(who, "login", pw ? json_string(pw->pw_name) : json_string(text));
 }
 
-static json_t *who_asks(const struct unixctl_call *call)
+static json_t *process(pid_t pid, uid_t uid)
 {
-	struct unixctl_peer peer = call ? unixctl_peer_of(call) : (struct unixctl_peer){0};
+	const struct passwd *pw = getpwuid(uid);
 	json_t *who = json_object();
-	const struct passwd *pw;
 	char comm[32];
-	if (!call) {
-		json_object_set_new(who, "user", json_string("sluiced"));
-		return who;
-	}
-	pw = getpwuid(peer.uid);
 	json_object_set_new(who, "user", json_string(pw ? pw->pw_name : "?"));
-	json_object_set_new(who, "uid", json_integer(peer.uid));
-	json_object_set_new(who, "pid", json_integer(peer.pid));
-	read_proc(peer.pid, "comm", comm, sizeof comm);
+	json_object_set_new(who, "uid", json_integer(uid));
+	json_object_set_new(who, "pid", json_integer(pid));
+	read_proc(pid, "comm", comm, sizeof comm);
 	comm[strcspn(comm, "\n")] = '\0';
 	json_object_set_new(who, "program", json_string(comm));
-	put_sudo_user(who, peer.pid);
-	put_login(who, peer.pid);
+	put_sudo_user(who, pid);
+	put_login(who, pid);
 	return who;
+}
+
+char *audit_who(int pid, unsigned uid)
+{
+	json_t *who = process(pid, uid);
+	char *text = json_dumps(who, JSON_COMPACT);
+	json_decref(who);
+	return text;
+}
+
+static json_t *who_asks(const struct unixctl_call *call, const struct audit_record *r)
+{
+	struct unixctl_peer peer;
+	if (!call)
+		return r->who ? json_loads(r->who, 0, NULL) : json_pack("{s:s}", "user", "sluiced");
+	peer = unixctl_peer_of(call);
+	return process(peer.pid, peer.uid);
 }
 
 static void set_text(json_t *o, const char *key, const char *text)
@@ -136,7 +147,7 @@ int audit_write(struct audit *a, const struct unixctl_call *call, const struct a
 	policy_format_time(clock_wall_ms(), &time);
 	set_text(o, "time", str_cstr(&time));
 	set_text(o, "action", r->action);
-	json_object_set_new(o, "who", who_asks(call));
+	json_object_set_new(o, "who", who_asks(call, r));
 	set_text(o, "what", r->what);
 	set_text(o, "reason", r->reason);
 	set_text(o, "result", r->result);

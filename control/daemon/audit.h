@@ -18,8 +18,11 @@ struct audit_record {
 	const char *reason; /* the person's words; NULL or "" */
 	const char *result; /* "requested", "in force", "rejected: …" */
 	const char *detail; /* a hash, a JSON text …; NULL */
+	const char *who;    /* JSON text of audit_who(), instead of `call`; NULL */
 };
-/* `call`: whose command it is; NULL: the switch itself, or a client of the database. -errno with e:
+/* A process of this machine as the log names it; it must still be there. Caller frees. */
+char *audit_who(int pid, unsigned uid);
+/* `call`: whose command it is; NULL: r->who, or the switch itself. -errno with e:
  * it is not on disk, and the change must not be made. */
 int audit_write(struct audit *a, const struct unixctl_call *call, const struct audit_record *r,
 		struct err *e);

@@ -22,7 +22,11 @@
 static bool log_request(struct policy_run *r, struct unixctl_call *call, const char *action,
 			const char *what, const char *reason, const char *detail)
 {
-	struct audit_record record = {action, what, reason, "requested", detail};
+	struct audit_record record = {.action = action,
+				      .what = what,
+				      .reason = reason,
+				      .result = "requested",
+				      .detail = detail};
 	struct err e = {0};
 	if (!audit_write(policy_run_audit(r), call, &record, &e))
 		return true;

@@ -14,6 +14,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "control/daemon/audit.h"
 #include "control/daemon/grants.h"
@@ -24,6 +25,7 @@
 #include "datapath/base/clock.h"
 #include "datapath/base/log.h"
 #include "datapath/base/str.h"
+#include "ovsdb-lite/server.h"
 #include "ovsdb-lite/unixctl.h"
 
 LOG_MODULE(policy);
@@ -53,6 +55,7 @@ struct version {
 struct policy_run {
 	struct sluiced *d;
 	struct audit *audit;
+	char *writer;        /* JSON text: the last client that wrote a document; NULL */
 	struct event *timer; /* a grant ends, a confirmation is overdue */
 	struct list waiters;
 
@@ -195,12 +198,29 @@ static void start_timer(struct policy_run *r)
 	evtimer_add(r->timer, &tv);
 }
 
-void policy_run_note(struct policy_run *r, const char *action, const char *what, const char *result)
+static void note(struct policy_run *r, const char *who, const char *action, const char *what,
+		 const char *result)
 {
 	struct err e = {0};
-	struct audit_record record = {.action = action, .what = what, .result = result};
+	struct audit_record record = {.action = action, .what = what, .result = result, .who = who};
 	if (audit_write(r->audit, NULL, &record, &e))
 		LOG_LIMIT(log_err, 6, "audit log: %s", e.text);
+}
+
+void policy_run_note(struct policy_run *r, const char *action, const char *what, const char *result)
+{
+	note(r, NULL, action, what, result);
+}
+
+/* A session has written, and waits for its answer: it can still be asked who it is. */
+static void somebody_writes(const struct ovsdb_peer *by, void *aux)
+{
+	struct policy_run *r = aux;
+	if (by->is_local && by->pid == getpid())
+		return;
+	free(r->writer);
+	r->writer = by->is_local ? audit_who(by->pid, by->uid)
+				 : xasprintf("{\"user\":\"?\",\"address\":\"%s\"}", by->address);
 }
 
 static void go_back(struct policy_run *r)
@@ -277,9 +297,9 @@ static void note_strangers(struct policy_run *r)
 		if (!r->judged || is_ours(r, i, generation_of(r, policy_doc_names[i])) ||
 		    (r->seen[i] && !strcmp(r->seen[i], text)))
 			continue;
-		policy_run_note(r, "database", policy_doc_names[i],
-				text[0] ? "written by a client of the database"
-					: "removed by a client of the database");
+		note(r, r->writer, "database", policy_doc_names[i],
+		     text[0] ? "written by a client of the database"
+			     : "removed by a client of the database");
 	}
 }
 
@@ -615,6 +635,7 @@ int policy_run_start(struct policy_run *r, struct err *e)
 	if (rc)
 		return rc;
 	policy_store_listen(r->d->policies, changed, r);
+	ovsdb_server_watch(r->d->server, "Sluice", "Policy", somebody_writes, r);
 	return 0;
 }
 
@@ -624,6 +645,8 @@ void policy_run_destroy(struct policy_run *r)
 		return;
 	if (r->d->policies)
 		policy_store_listen(r->d->policies, NULL, NULL);
+	if (r->d->server)
+		ovsdb_server_watch(r->d->server, NULL, NULL, NULL, NULL);
 	LIST_FOR_EACH_SAFE (w, struct waiter, link, &r->waiters)
 		answer(w, "sluiced is stopping", NULL);
 	event_free(r->timer);
@@ -634,5 +657,6 @@ void policy_run_destroy(struct policy_run *r)
 		str_free(&r->reason[i]);
 	}
 	audit_close(r->audit);
+	free(r->writer);
 	free(r);
 }

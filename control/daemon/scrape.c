@@ -18,8 +18,10 @@
 struct rule_hits {
 	char *rule;
 	uint64_t verdict;
-	double pkts, conns;
+	double pkts, bytes, conns;
 };
+
+enum { POLICY_LABELS_MAX = 2000 };
 
 struct scrape {
 	struct metric_set set;
@@ -145,36 +147,67 @@ static void take_policy(struct scrape *s, struct attrs a, const char *bridge)
 	vec_push(&s->rules, (struct rule_hits){.rule = xstrdup(attrs_str(a, ATTR_NAME, "")),
 					       .verdict = attrs_u64(a, ATTR_VERDICT, 0),
 					       .pkts = (double)attrs_u64(a, ATTR_PKTS, 0),
+					       .bytes = (double)attrs_u64(a, ATTR_BYTES_COUNT, 0),
 					       .conns = (double)attrs_u64(a, ATTR_CONNS, 0)});
 }
 
+static bool is_builtin(const char *rule)
+{
+	return !strncmp(rule, "default/", 8) || !strncmp(rule, "guard/", 6) ||
+	       !strncmp(rule, "limit/", 6);
+}
+
+/* What is there with every policy comes first. */
 static int by_rule(const void *pa, const void *pb)
 {
 	const struct rule_hits *a = pa, *b = pb;
-	int c = strcmp(a->rule, b->rule);
+	int c = is_builtin(b->rule) - is_builtin(a->rule);
+
+	c = c ? c : strcmp(a->rule, b->rule);
 	return c ? c : a->verdict < b->verdict ? -1 : a->verdict > b->verdict;
 }
 
-/* One sample per name and verdict: a rule may be there for several directions. */
-static void put_policy(struct scrape *s)
+static void put_rule(struct scrape *s, const char *rule, const struct rule_hits *h)
 {
 	static const char *const verdicts[] = {"allow", "deny", "pass"};
+	const char *verdict = h->verdict < SL_ARRAY_SIZE(verdicts) ? verdicts[h->verdict] : "";
+
+	metric_set_add(&s->set, METRIC_POLICY_PKTS, h->pkts, "rule", rule, "verdict", verdict,
+		       NULL);
+	metric_set_add(&s->set, METRIC_POLICY_BYTES, h->bytes, "rule", rule, "verdict", verdict,
+		       NULL);
+	metric_set_add(&s->set, METRIC_POLICY_CONNS, h->conns, "rule", rule, "verdict", verdict,
+		       NULL);
+}
+
+static void add_hits(struct rule_hits *to, const struct rule_hits *h)
+{
+	to->pkts += h->pkts;
+	to->bytes += h->bytes;
+	to->conns += h->conns;
+}
+
+/* One sample per name and verdict: a rule may be there for several directions. Names come from the
+ * policy; those beyond POLICY_LABELS_MAX share the label "more". */
+static void put_policy(struct scrape *s)
+{
+	struct rule_hits more[] = {{.verdict = 0}, {.verdict = 1}, {.verdict = 2}};
+	size_t shown = 0;
+
 	if (s->rules.len)
 		qsort(s->rules.at, s->rules.len, sizeof *s->rules.at, by_rule);
 	for (size_t i = 0; i < s->rules.len;) {
-		const struct rule_hits *first = &s->rules.at[i];
-		const char *verdict =
-			first->verdict < SL_ARRAY_SIZE(verdicts) ? verdicts[first->verdict] : "";
-		double pkts = 0, conns = 0;
-		for (; i < s->rules.len && !by_rule(first, &s->rules.at[i]); i++) {
-			pkts += s->rules.at[i].pkts;
-			conns += s->rules.at[i].conns;
-		}
-		metric_set_add(&s->set, METRIC_POLICY_PKTS, pkts, "rule", first->rule, "verdict",
-			       verdict, NULL);
-		metric_set_add(&s->set, METRIC_POLICY_CONNS, conns, "rule", first->rule, "verdict",
-			       verdict, NULL);
+		struct rule_hits sum = s->rules.at[i];
+
+		for (i++; i < s->rules.len && !by_rule(&sum, &s->rules.at[i]); i++)
+			add_hits(&sum, &s->rules.at[i]);
+		if (shown++ < POLICY_LABELS_MAX)
+			put_rule(s, sum.rule, &sum);
+		else if (sum.verdict < SL_ARRAY_SIZE(more))
+			add_hits(&more[sum.verdict], &sum);
 	}
+	for (size_t i = 0; i < SL_ARRAY_SIZE(more) && shown > POLICY_LABELS_MAX; i++)
+		put_rule(s, "more", &more[i]);
 	VEC_FOR_EACH (r, &s->rules)
 		free(r->rule);
 	vec_free(&s->rules);

@@ -4,6 +4,7 @@ grants, the audit log. Verdicts on packets are in test_policy_matrix.py."""
 import json
 import os
 import re
+import socket
 import subprocess
 import tempfile
 import time
@@ -131,7 +132,41 @@ def test_programs_write_through_ovsdb():
         rows = lambda: sw.run("ovsdb-client", "dump", f"unix:{sw.dir}/db.sock", "Sluice",
                               "Policy", "status").stdout
         wait_until(lambda: 'only the documents' in rows())
-        assert [a["what"] for a in audit(sw) if a["action"] == "database"] == ["policy"] * 3
+        strangers = [a for a in audit(sw) if a["action"] == "database"]
+        assert [a["what"] for a in strangers] == ["policy"] * 3
+        for a in strangers:
+            assert a["who"]["program"] == "ovsdb-client" and a["who"]["uid"] == os.getuid() and a["who"]["pid"] > 0
+        assert len({a["who"]["pid"] for a in strangers}) == 3
+        # By the network the address is known, and no more than that.
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            port = s.getsockname()[1]
+        sw.vsctl("set-manager", f"ptcp:{port}:127.0.0.1")
+        operations = ["Sluice", {"op": "update", "table": "Policy", "where": where, "row": {"document": POLICY}}]
+        sw.run("ovsdb-client", "transact", f"tcp:127.0.0.1:{port}", json.dumps(operations))
+        wait_until(lambda: audit(sw)[-1]["who"].get("address", "").startswith("127.0.0.1:"))
+
+
+def test_metrics_of_rules():
+    """Packets, bytes and connections under each name; a policy of thousands of rules has a bounded number of labels."""
+    with Switch() as sw:
+        apply(sw, POLICY)
+        sw.vsctl("set", "Open_vSwitch", ".", "other_config:sluice-metrics=unix:" + sw.dir + "/metrics.sock")
+
+        def scrape():
+            with socket.socket(socket.AF_UNIX) as s:
+                s.connect(os.path.join(sw.dir, "metrics.sock"))
+                s.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+                return b"".join(iter(lambda: s.recv(65536), b"")).decode()
+        wait_until(lambda: os.path.exists(os.path.join(sw.dir, "metrics.sock")))
+        text = scrape()
+        for kind in ("packets", "bytes", "connections"):
+            for rule, what in (("db/ingress[0]", "allow"), ("default/host-deny", "deny"), ("guard/headers", "deny")):
+                assert f'sluice_policy_rule_{kind}_total{{rule="{rule}",verdict="{what}"}} 0' in text
+        many = "".join(f"      - {{from: [web1], ports: [tcp/{p}]}}\n" for p in range(6000, 8500))
+        apply(sw, POLICY + many)
+        names = set(re.findall(r'sluice_policy_rule_bytes_total{rule="([^"]*)"', scrape()))
+        assert 2000 <= len(names) <= 2001 and {"more", "default/isolated", "limit/rule"} <= names
 
 
 def test_an_apply_reads_once_and_writes_once():

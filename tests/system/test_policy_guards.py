@@ -2,6 +2,7 @@
 """What a guest cannot pretend, whatever rules a controller installs: each spoofed packet arrives nowhere and
 is counted under its own reason. Limits of endpoints and rules."""
 import struct
+import time
 
 import pytest
 from scapy.all import ARP, BOOTP, DHCP, IP, TCP, UDP, Dot1Q, Ether, ICMPv6ND_NA, ICMPv6ND_NS
@@ -307,6 +308,33 @@ def test_connections_of_an_endpoint_and_of_a_rule(lab):
     wait_until(lambda: {e.get("name"): e for e in lab.dp.dump("policy")}["g2"]["conns"] == 0)
     lab.set(policy_op(endpoints(lab, g2=dict(isolated=1)), r, digest=3))
     assert lab.passes(1, 2, udp(4000, 53))
+
+
+def test_new_connections_a_second(lab):
+    """With a burst, in either direction, and established ones go on."""
+    lab.set(policy_op(endpoints(lab, g1=dict(limit_conns_per_s=10, limit_burst_ms=500))))
+    for i in range(40):
+        lab.receive("p1", lab.frame(1, 2, udp(1000 + i, 53)))
+        lab.receive("p3", lab.frame(3, 1, udp(1000 + i, 53)))
+    lab.settle()
+    passed = len(lab.dp.frames_sent("p2")) + len(lab.dp.frames_sent("p1"))
+    assert 5 <= passed <= 40 and lab.drops()["policy_limit_conns_per_s"] == 80 - passed
+    assert lab.hits()["limit/conns-per-s"]["packets"] == 80 - passed
+    assert lab.passes(1, 2, udp(1000, 53)), "the first is there, and goes on"
+
+
+@pytest.mark.parametrize("limit, port, size, rate", [
+    (dict(limit_out_pps=20), "p1", 100, 20), (dict(limit_out_kbps=2000), "p1", 958, 250),
+    (dict(limit_in_pps=20), "p2", 100, 20), (dict(limit_in_kbps=2000), "p2", 958, 250)])
+def test_the_burst_of_a_rate(lab, limit, port, size, rate):
+    """Half a second of the rate passes at once, in bits as in packets, out as in; the rest as the rate says. (A
+    segment of 64 KB passes however small burst and rate are.)"""
+    guest = {"p1": "g1", "p2": "g2"}[port]
+    lab.set(policy_op(endpoints(lab, **{guest: dict(limit_burst_ms=500, **limit)})))
+    start = time.monotonic()
+    burst(lab, "p1", [lab.frame(1, 2, udp(1, 2, bytes(size)))] * (rate + 20))
+    more = rate * (time.monotonic() - start)
+    assert rate / 2 - 2 <= len(lab.dp.frames_sent("p2")) <= min(rate / 2 + 2 + more, rate + 19)
 
 
 def test_addresses_learnt_at_a_port(lab):

@@ -387,9 +387,6 @@ def test_measured_verdicts_are_those_of_check_and_of_an_independent_evaluator(la
     for (source, target, (_, port), family, _), *times in late:
         a, b = [(lab.v4, lab.v6)[family == 6](n) for n in (source, target)]
         assert not drops.of(a, b, port, *times), (source, target, port, family)
-    lost = [d for d in lab.sw.show("drops") if not d["reason"].startswith("policy_") and
-            d["reason"] not in ("tx_no_guest", "normal_no_port")]
-    assert not lost and not any(p["rx_missed"] for p in lab.sw.show("port", "stats")), lost
     print(f"{total} cases, {allowed} allowed, 0 differences, {len(late)} late")
     assert total / 10 < allowed < total * 9 / 10
 

@@ -190,6 +190,62 @@ def test_a_change_cuts_established_connections(lab):
     wait_until(lambda: {e.get("name"): e for e in lab.dp.dump("policy")}["g1"]["conns"] == 0)
 
 
+CONVERSATIONS = {  # (there, back) of a connection that 2 opens to 1, under a rule for this service
+    "tcp": (service(6, 80), False, [(2, 1, tcp(1, 80, seq=1)), (1, 2, tcp(80, 1, "SA", seq=9, ack=2)),
+                                    (2, 1, tcp(1, 80, "A", seq=2, ack=10))], tcp(1, 80, "A", seq=2, ack=10),
+            tcp(80, 1, "A", seq=10, ack=2)),
+    "udp": (service(17, 80), False, [(2, 1, udp(1, 80)), (1, 2, udp(80, 1))], udp(1, 80), udp(80, 1)),
+    "udp6": (service(17, 80), True, [(2, 1, udp(1, 80)), (1, 2, udp(80, 1))], udp(1, 80), udp(80, 1)),
+    "icmp": (icmp_type(8), False, [(2, 1, ICMP(type=8, id=7)), (1, 2, ICMP(type=0, id=7))], ICMP(type=8, id=7),
+             ICMP(type=0, id=7)),
+    "icmp6": (icmp_type(128, 58), True, [(2, 1, ICMPv6EchoRequest(id=7)), (1, 2, ICMPv6EchoReply(id=7))],
+              ICMPv6EchoRequest(id=7), ICMPv6EchoReply(id=7)),
+}
+
+
+@pytest.mark.parametrize("end", ["policy", "time", "time, others may finish", "revoked"])
+@pytest.mark.parametrize("what", CONVERSATIONS)
+def test_what_is_forbidden_is_cut_in_both_directions(lab, what, end):
+    """Neither end is heard any more, whichever speaks first, and nobody answers for the dead connection."""
+    services, v6, conversation, there, back = CONVERSATIONS[what]
+    until = int(time.time() * 1000) + 1200
+
+    def policy(digest, *rules, **more):
+        r = Rules()
+        for name, extra in rules:
+            r.add(name, INGRESS, [1], r.peer_set(2), services, **extra)
+        return policy_op(endpoints(lab, g1=dict(isolated=3), g2=dict(isolated=1)), r, digest=digest, **more)
+    rule = ("grant/x", dict(valid_until_ms=until) if "time" in end else {})
+    lab.set(policy(1, rule, keep_established=int("finish" in end)))
+    for first in ((1, 2, back), (2, 1, there)):
+        if first[0] == 2:
+            if "time" in end:
+                break
+            lab.set(policy(3, rule))
+        for a, b, packet in conversation:
+            assert lab.passes(a, b, packet, v6)
+        assert lab.passes(1, 2, back, v6) and lab.passes(2, 1, there, v6), "established"
+        if "time" in end:
+            time.sleep(max(0, until / 1000 - time.time()) + 0.1)
+        elif end == "policy":
+            lab.set(policy(2))
+        else:
+            lab.set(policy(2, ("other", dict(priority=1, tier=ADMIN, verdict=DENY))))
+        assert not lab.passes(*first, v6)
+        assert not lab.passes(2, 1, there, v6) and not lab.passes(1, 2, back, v6)
+        wait_until(lambda: {e.get("name"): e for e in lab.dp.dump("policy")}["g1"]["conns"] == 0)
+
+
+def test_what_can_begin_no_connection(lab):
+    lab.set(policy_op(endpoints(lab)))
+    g1, g2 = lab.guests[1], lab.guests[2]
+    error = ICMP(type=3, code=3) / IP(src=g2.ip, dst=g1.ip) / UDP(sport=10, dport=80)
+    for l4 in (ICMP(type=0, id=9), tcp(1, 80, "SF"), error):
+        assert lab.drop_of("p1", lab.frame(1, 2, l4)) == "policy_invalid", l4.summary()
+    assert lab.drop_of("p1", lab.frame(1, 2, ICMPv6EchoReply(id=9), True)) == "policy_invalid"
+    assert lab.hits()["default/invalid"]["packets"] == 4
+
+
 def test_a_rule_ends_on_time(lab):
     now = int(time.time() * 1000)
     r = Rules()
