@@ -62,7 +62,7 @@ enum exec_next exec_GROUP_SELECT(struct exec *x, struct packet *p, const union p
 				 bool last)
 {
 	const struct prog_select *s = (const struct prog_select *)&w[1];
-	const union prog_word *bucket = w + 1 + sizeof *s / 8, *end = w + 1 + w->op.b;
+	const union prog_word *at = w + 1 + sizeof *s / 8, *end = w + 1 + w->op.b;
 	struct rte_mbuf *m = p->m;
 	struct flow_key key;
 	struct flow_offsets ofs;
@@ -76,21 +76,23 @@ enum exec_next exec_GROUP_SELECT(struct exec *x, struct packet *p, const union p
 			memset((uint8_t *)&key + l * FLOW_LINE_BYTES, 0, FLOW_LINE_BYTES);
 	uint32_t point = select_point(s, &key, lines);
 
-	while (bucket < end) {
-		uint32_t n = (uint32_t)bucket->u64, until = (uint32_t)(bucket->u64 >> 32);
+	while (at < end) {
+		const struct prog_bucket *bucket = (const struct prog_bucket *)at;
+		const union prog_word *ops = at + sizeof *bucket / sizeof *at;
 
-		if (point >= until && bucket + 1 + n < end) {
-			bucket += 1 + n;
+		at = ops + bucket->n_words;
+		if (point >= bucket->upto && at < end)
 			continue;
-		}
+		__atomic_fetch_add(&bucket->counts[0], 1, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&bucket->counts[1], m->pkt_len, __ATOMIC_RELAXED);
 		struct packet copy;
 		if (last) {
-			exec_words(x, bucket + 1, n, p);
+			exec_words(x, ops, bucket->n_words, p);
 			return EXEC_GONE;
 		}
 		x->outputs++;
 		if (exec_copy(x, p, &copy))
-			exec_words(x, bucket + 1, n, &copy);
+			exec_words(x, ops, bucket->n_words, &copy);
 		return EXEC_ON;
 	}
 	return exec_dropped(x, p, DROP_GROUP_NO_BUCKET);

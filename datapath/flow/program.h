@@ -52,9 +52,14 @@ struct prog_controller {
 };
 _Static_assert(sizeof(struct prog_controller) % 8 == 0, "whole words");
 
-/* Data of OP_GROUP_SELECT. Then, for each bucket: a word with {u32 words of its ops, u32 cumulative
- * weight} followed by the ops. The bucket is chosen by the packet's symmetric L3/L4 hash (or the
- * fields in the match of `fields`, when the selection method names some) scaled to total_weight. */
+/* Data of OP_GROUP_SELECT. Then, for each bucket: a struct prog_bucket followed by its ops. The
+ * bucket is chosen by the packet's symmetric L3/L4 hash (or the fields in the match of `fields`,
+ * when the selection method names some) scaled to total_weight. */
+struct prog_bucket {
+	uint32_t n_words, upto; /* of its ops; upper end of its share of total_weight */
+	uint64_t *counts; /* packets and bytes that chose it: atomic, relaxed; pinned likewise */
+};
+
 struct prog_select {
 	uint32_t total_weight, basis;
 	const struct minimatch

@@ -233,12 +233,13 @@ static void format_select(const struct text *t, const struct prog_op *op, const 
 
 	str_puts(t->out, "select(");
 	for (unsigned i = 0; i < op->a && at < op->b; i++) {
-		uint32_t n = (uint32_t)w[1 + at].u64;
+		const struct prog_bucket *b = (const struct prog_bucket *)(w + 1 + at);
+		uint32_t head = (uint32_t)(sizeof *b / sizeof *w), n = b->n_words;
 
 		str_printf(t->out, "%sbucket(", i ? "," : "");
-		format_words(t, &w[2 + at], SL_MIN(n, op->b - at - 1));
+		format_words(t, &w[1 + at + head], SL_MIN(n, op->b - at - head));
 		str_putc(t->out, ')');
-		at += 1 + n;
+		at += head + n;
 	}
 	str_putc(t->out, ')');
 }

@@ -81,11 +81,12 @@ static uint32_t hash_basis(const struct resolver *r, const struct group *g)
 	return (uint32_t)(h ^ h >> 32) ^ g->id;
 }
 
-/* The ops of each bucket, one after the other, each behind a word with its length and the upper end
- * of its share. All start from the same packet; what comes after the group must not see any of
- * them, hence the scope around it. */
+/* The ops of each bucket, one after the other, each behind its struct prog_bucket. All start from
+ * the same packet; what comes after the group must not see any of them, hence the scope around it.
+ */
 static void choose_late(struct resolver *r, const struct group *g)
 {
+	enum { HEAD_WORDS = sizeof(struct prog_bucket) / sizeof(union prog_word) };
 	struct prog_builder *p = &r->out->prog;
 	uint32_t at = p->n_words, total = 0, upto = 0, live = 0, point = UINT32_MAX;
 	struct packet_state cur;
@@ -129,7 +130,8 @@ static void choose_late(struct resolver *r, const struct group *g)
 		struct resolve_tracer *tracer = r->tracer;
 		if (!chosen && point != UINT32_MAX)
 			r->tracer = NULL;
-		put_op(r, OP_COPY_END, 0, 0, 0); /* becomes the head */
+		for (unsigned w = 0; w < HEAD_WORDS; w++)
+			put_op(r, OP_COPY_END, 0, 0, 0); /* become the head */
 		bucket_actions(r, b);
 		if (r->n_effects == effects)
 			put_op(r, OP_DROP, (uint16_t)(r->why ? r->why : DROP_NO_ACTIONS), 0, 0);
@@ -137,7 +139,10 @@ static void choose_late(struct resolver *r, const struct group *g)
 		r->tracer = tracer;
 		if (p->overflow)
 			break;
-		p->word[head].u64 = (uint64_t)upto << 32 | (p->n_words - head - 1);
+		*(struct prog_bucket *)&p->word[head] =
+			(struct prog_bucket){.n_words = p->n_words - head - HEAD_WORDS,
+					     .upto = upto,
+					     .counts = b->stats->chosen};
 		r->cur = cur;
 		r->base = base;
 		r->dirty = false;

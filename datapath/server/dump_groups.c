@@ -33,17 +33,23 @@ static bool may_count(const struct group_dump *s, const struct bridge *b)
 	return s->id != UINT32_MAX || flow_tables_n_rules(b) <= REF_COUNT_RULES_MAX;
 }
 
-static void put_bucket(struct msg *m, const struct group_bucket *k)
+static void put_bucket(struct msg *m, const struct group_bucket *k, bool select)
 {
 	size_t at = msg_nest_begin(m, ATTR_BUCKET);
+	uint64_t pkts = k->stats->credit.pkts, bytes = k->stats->credit.bytes;
+
+	if (select) {
+		pkts = __atomic_load_n(&k->stats->chosen[0], __ATOMIC_RELAXED);
+		bytes = __atomic_load_n(&k->stats->chosen[1], __ATOMIC_RELAXED);
+	}
 
 	msg_put_u32(m, ATTR_BUCKET_ID, k->id);
 	msg_put_u16(m, ATTR_WEIGHT, k->weight);
 	msg_put_u32(m, ATTR_WATCH_PORT, k->watch_port);
 	msg_put_u32(m, ATTR_WATCH_GROUP, k->watch_group);
 	msg_put_bytes(m, ATTR_ACTIONS, k->actions, k->actions_len);
-	msg_put_u64(m, ATTR_PKTS, k->stats->credit.pkts);
-	msg_put_u64(m, ATTR_BYTES_COUNT, k->stats->credit.bytes);
+	msg_put_u64(m, ATTR_PKTS, pkts);
+	msg_put_u64(m, ATTR_BYTES_COUNT, bytes);
 	msg_nest_end(m, at);
 }
 
@@ -67,7 +73,7 @@ static bool put_group(struct group_dump *s, const struct bridge *b, struct msg *
 	if (g->fields)
 		msg_put_bytes(m, ATTR_SELECTION_FIELDS, g->fields, minimatch_size(g->fields));
 	for (uint32_t i = 0; i < g->n_buckets; i++)
-		put_bucket(m, &g->bucket[i]);
+		put_bucket(m, &g->bucket[i], g->type == GROUP_SELECT);
 	msg_put_bytes(m, ATTR_BLOB, g->blob, g->blob_len);
 	msg_put_u64(m, ATTR_PKTS, g->stats->credit.pkts);
 	msg_put_u64(m, ATTR_BYTES_COUNT, g->stats->credit.bytes);

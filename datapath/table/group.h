@@ -28,6 +28,10 @@ enum {
 
 struct group_stats {
 	struct credit_target credit;
+	/* Of a select group's bucket: packets, bytes. The credit has what passed the group then,
+	 * because one cache entry may take all buckets.  W: poll threads (atomic, relaxed)  R: any
+	 */
+	uint64_t chosen[2];
 };
 
 struct group_bucket {

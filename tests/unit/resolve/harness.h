@@ -264,14 +264,14 @@ static inline void run_ops(struct run *run, const union prog_word *w, uint32_t n
 			uint64_t point = (uint64_t)select * s->total_weight / 1000;
 
 			while (at < end) {
-				uint32_t words = (uint32_t)w[at].u64;
-				uint32_t upto = (uint32_t)(w[at].u64 >> 32);
+				const struct prog_bucket *b = (const void *)&w[at];
+				uint32_t head = sizeof *b / sizeof *w;
 
-				if (point < upto) {
-					run_ops(run, &w[at + 1], words, k, select);
+				if (point < b->upto) {
+					run_ops(run, &w[at + head], b->n_words, k, select);
 					break;
 				}
-				at += 1 + words;
+				at += head + b->n_words;
 			}
 			i = end;
 			break;
