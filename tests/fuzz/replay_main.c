@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* main() of a fuzz target without libFuzzer: runs the target over every file of the directories
  * (or files) given, then over a fixed number of seeded mutations of them, so that gcc-only machines
- * exercise the same code in every test run. Prints how many inputs it ran. */
+ * exercise the same code in every test run; SLUICE_FULL=1 in the environment makes it a hundred
+ * times as many. Prints how many inputs it ran. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -11,10 +12,11 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { INPUT_MAX = 1 << 20, MUTATIONS = 200 };
+enum { INPUT_MAX = 1 << 20, MUTATIONS = 200, MUTATIONS_FULL = 20000 };
 
 static uint64_t random_state = 88172645463325252ull;
 static unsigned long inputs;
+static int mutations = MUTATIONS;
 
 static uint64_t next_random(void) /* xorshift64: the same sequence in every run */
 {
@@ -39,7 +41,7 @@ static void run_one(const uint8_t *data, size_t size)
 
 static void mutate_and_run(uint8_t *data, size_t size)
 {
-	for (int i = 0; i < MUTATIONS && size; i++) {
+	for (int i = 0; i < mutations && size; i++) {
 		uint8_t *copy = malloc(size);
 		size_t cut = next_random() % 4 ? size : next_random() % size;
 
@@ -113,6 +115,8 @@ int main(int argc, char **argv)
 {
 	int rc = 0;
 
+	if (getenv("SLUICE_FULL"))
+		mutations = MUTATIONS_FULL;
 	for (int i = 1; i < argc; i++)
 		rc |= run_path(argv[i]);
 	printf("%lu inputs\n", inputs);
