@@ -79,6 +79,18 @@ static int end_of_service(const struct policy *p, const char *name, uint8_t fami
 
 static const char *const outside4 = "198.51.100.1", *const outside6 = "2001:db8:ffff::1";
 
+/* An address by itself may be somebody's. */
+static void find_whose(const struct policy *p, struct policy_end *end)
+{
+	int i = owner(p, -1, end->family, end->addr);
+	if (is_host_address(p, end->family, end->addr)) {
+		end->kind = POLICY_END_HOST;
+	} else if (i >= 0) {
+		end->kind = POLICY_END_ENDPOINT;
+		end->endpoint = i;
+	}
+}
+
 static int parse_end(const struct policy *p, const char *word, uint8_t family,
 		     struct policy_end *end, struct err *e)
 {
@@ -101,20 +113,16 @@ static int parse_end(const struct policy *p, const char *word, uint8_t family,
 	}
 	VEC_FOR_EACH (c, &p->cidrs)
 		if (!strcmp(c->name, word) &&
-		    take_address(end, c->prefixes.at, c->prefixes.len, family))
+		    take_address(end, c->prefixes.at, c->prefixes.len, family)) {
+			find_whose(p, end);
 			return 0;
+		}
 	if (!strcmp(word, "outside"))
 		word = family == 6 ? outside6 : outside4;
 	if (policy_parse_prefix(word, false, &prefix))
 		return unknown_end(p, word, e);
 	set_addr(end, &prefix);
-	i = owner(p, -1, prefix.family, prefix.addr);
-	if (is_host_address(p, prefix.family, prefix.addr)) {
-		end->kind = POLICY_END_HOST;
-	} else if (i >= 0) {
-		end->kind = POLICY_END_ENDPOINT;
-		end->endpoint = i;
-	}
+	find_whose(p, end);
 	return 0;
 }
 

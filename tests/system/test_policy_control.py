@@ -352,6 +352,15 @@ def test_examples_of_the_guide():
         assert full["web1", "host:metadata"] == "tcp/80"
 
 
+def test_a_prefix_that_is_the_host_is_the_host():
+    """A name for the host's address opens nothing in the matrix either."""
+    with Switch() as sw:
+        apply(sw, POLICY + "cidrs: {me: 10.0.0.1/32, other: 192.0.2.0/24}\n")
+        cells = {(c["from"], c["to"]): c["allowed"] for c in sw.show("policy", "matrix")}
+        assert cells["web1", "me"] == cells["web1", "host"] == "-" and cells["web1", "other"] == "all"
+        assert verdict(sw, "web1", "me", "--tcp", "22") == "deny"
+
+
 def test_the_policy_of_the_quickstart_is_good():
     top = os.path.join(os.path.dirname(__file__), "..", "..")
     r = subprocess.run([SLUICE, "policy", "matrix", "--file", os.path.join(top, "tools", "quickstart-policy.yaml")],
