@@ -125,8 +125,10 @@ static uint32_t candidates(const struct observer *o, uint32_t port_id, uint8_t w
 	return slots;
 }
 
-/* Of these, those that take this packet. *snap: bytes that the greediest of them keeps. */
-static uint32_t choose(struct observer *o, struct rte_mbuf *m, uint32_t of, uint32_t *snap)
+/* Of these, those that take this packet; `filtered`: as far as their filters go, all. *snap: bytes
+ * that the greediest of them keeps. */
+static uint32_t choose(struct observer *o, struct rte_mbuf *m, uint32_t of, bool filtered,
+		       uint32_t *snap)
 {
 	uint32_t slots = 0;
 
@@ -135,7 +137,7 @@ static uint32_t choose(struct observer *o, struct rte_mbuf *m, uint32_t of, uint
 		unsigned s = (unsigned)__builtin_ctz(of);
 		const struct probe *p = o->set->probe[s];
 
-		if (p->filter && !bpf_filter_matches(p->filter, m))
+		if (!filtered && p->filter && !bpf_filter_matches(p->filter, m))
 			continue;
 		counter_add(&o->seen[s], 1);
 		if (o->countdown[s]) {
@@ -206,9 +208,9 @@ static void copy_bytes(struct rte_mbuf *m, uint32_t n, uint8_t *to)
 }
 
 static void take_rx(struct observer *o, struct rte_mbuf *m, uint32_t port_id, uint64_t tsc,
-		    uint32_t of)
+		    uint32_t of, bool filtered)
 {
-	uint32_t snap, n, slots = choose(o, m, of, &snap);
+	uint32_t snap, n, slots = choose(o, m, of, filtered, &snap);
 
 	if (!slots)
 		return;
@@ -228,14 +230,22 @@ static void take_rx(struct observer *o, struct rte_mbuf *m, uint32_t port_id, ui
 	event_ring_commit(o->ring);
 }
 
+static const struct bpf_filter *only_filter(const struct observer *o, uint32_t of)
+{
+	return of && !(of & (of - 1)) ? o->set->probe[__builtin_ctz(of)]->filter : NULL;
+}
+
 void observer_rx(struct observer *o, struct rte_mbuf **pkts, unsigned n, uint32_t port_id,
 		 uint64_t tsc)
 {
 	uint32_t of = skip_whole(o, candidates(o, port_id, OBSERVE_IN | OBSERVE_TRACE), n);
 
 	o->cause = (struct packet_cause){.rx_tsc = tsc};
+	/* One filter, the common case, is run from here: most packets do not match. */
+	const struct bpf_filter *only = only_filter(o, of);
 	for (unsigned i = 0; of && i < n; i++)
-		take_rx(o, pkts[i], port_id, tsc, of);
+		if (!only || bpf_filter_matches(only, pkts[i]))
+			take_rx(o, pkts[i], port_id, tsc, of, only != NULL);
 }
 
 const struct packet_origin *observer_keep(struct observer *o, const struct packet_origin *origin)
@@ -298,7 +308,7 @@ static void take_out(struct observer *o, struct rte_mbuf *m, const struct packet
 		     uint32_t port_id, uint32_t of)
 {
 	struct packet_mark *mark = packet_mark_of(m);
-	uint32_t snap = 0, slots = of ? choose(o, m, of, &snap) : 0;
+	uint32_t snap = 0, slots = of ? choose(o, m, of, false, &snap) : 0;
 	uint32_t len = slots ? SL_MIN(m->pkt_len, snap) : 0;
 
 	if (!packet_is_marked(m)) {
@@ -371,7 +381,7 @@ void observer_drop(struct observer *o, struct rte_mbuf *m, uint32_t port_id, enu
 	uint32_t snap = 0, slots = 0, len, policy_slot = o->policy_slot;
 
 	o->policy_slot = 0;
-	slots = choose(o, m, candidates(o, port_id, OBSERVE_DROP), &snap);
+	slots = choose(o, m, candidates(o, port_id, OBSERVE_DROP), false, &snap);
 	if (!slots && !mark.token)
 		return;
 	len = slots ? SL_MIN(m->pkt_len, snap) : 0;
