@@ -65,6 +65,8 @@ struct config_port {
 	uint8_t role;
 	uint32_t port_flags; /* OFPPC_* bits, set by OpenFlow port mods */
 	uint32_t mac_limit;
+	uint32_t rate_burst_ms;   /* 0: the default */
+	uint64_t rate_kbps;       /* of what it sends; 0: no limit */
 	uint8_t *trunks, *cvlans; /* bitmap or NULL */
 	char *rxq_affinity;
 	VEC(struct config_option) options; /* sorted by key once config_sort() ran */

@@ -145,6 +145,22 @@ static void read_static_macs(const struct ovsdb_row *port, const struct config_p
 	free(copy);
 }
 
+/* ovs-vswitchd.conf.db(5): kbit/s, and what may come at once in kbit, 8,000 when nothing is said.
+ */
+static void read_rate(const struct ovsdb_row *iface, struct config_port *p)
+{
+	enum { BURST_KBIT = 8000, BURST_MS_MAX = 10000 };
+	int64_t kbps = ovsdb_row_int(iface, "ingress_policing_rate", 0);
+	int64_t burst = ovsdb_row_int(iface, "ingress_policing_burst", 0);
+
+	if (kbps <= 0)
+		return;
+	burst = burst > 0 ? SL_MIN(burst, (int64_t)UINT32_MAX) : BURST_KBIT;
+	p->rate_kbps = (uint64_t)kbps;
+	p->rate_burst_ms =
+		(uint32_t)SL_MAX(SL_MIN(burst * 1000 / kbps, (int64_t)BURST_MS_MAX), (int64_t)1);
+}
+
 static void read_iface(const struct ovsdb_row *bridge, const struct ovsdb_row *port,
 		       const struct ovsdb_row *iface, enum rows_dummy dummy, struct config *out,
 		       struct rows_notes *notes)
@@ -175,6 +191,7 @@ static void read_iface(const struct ovsdb_row *bridge, const struct ovsdb_row *p
 	p->ofport_last = ofport_from_db(ovsdb_row_int(iface, "ofport", 0));
 	p->is_protected = ovsdb_row_bool(port, "protected", false);
 	p->role = role_of(port, iface);
+	read_rate(iface, p);
 	p->mac_limit = (uint32_t)knob_number(port, KNOB_SLUICE_MAC_LIMIT);
 	config_set_str(&p->rxq_affinity, affinity);
 	if (mac && !knob_parse_mac(mac, p->mac))

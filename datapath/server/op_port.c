@@ -29,6 +29,8 @@ static const uint16_t port_attrs[] = {ATTR_BRIDGE,
 				      ATTR_PROTECTED,
 				      ATTR_PORT_FLAGS,
 				      ATTR_MAC_LIMIT,
+				      ATTR_LIMIT_OUT_KBPS,
+				      ATTR_LIMIT_BURST_MS,
 				      ATTR_PORT_ROLE,
 				      ATTR_RXQ_AFFINITY,
 				      ATTR_OPTION,
@@ -50,6 +52,8 @@ static const struct {
 	{ATTR_PROTECTED, 0, 1},
 	{ATTR_PORT_FLAGS, 0, 127},
 	{ATTR_MAC_LIMIT, 0, MAC_TABLE_SIZE_MAX},
+	{ATTR_LIMIT_OUT_KBPS, 0, 4000000000},
+	{ATTR_LIMIT_BURST_MS, 0, 10000},
 	{ATTR_PORT_ROLE, 0, PORT_ROLE_UPLINK},
 };
 

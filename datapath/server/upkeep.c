@@ -147,16 +147,26 @@ static void every_second(uint64_t now_ms)
 	port_watch_refresh();
 }
 
-/* The policy's rates of what endpoints send, to where it can wait for its turn. */
+/* The rates of what ports send, the policy's or the port's own, whichever is lower, to where it
+ * can wait for its turn. */
 static void set_rates(void)
 {
-	const struct policy *p = policy_now();
+	const struct policy *policy = policy_now();
 
-	for (uint32_t i = 1; i < PORT_ID_MAX; i++) {
-		uint32_t ep = __atomic_load_n(&p->port[i].endpoint, __ATOMIC_RELAXED);
-		const struct policy_limits *l = ep == POLICY_NONE ? NULL : &p->endpoints[ep].limits;
+	for (struct port_object *p = registry_port_after(0); p; p = registry_port_after(p->id)) {
+		uint32_t ep = __atomic_load_n(&policy->port[p->id].endpoint, __ATOMIC_RELAXED);
+		uint64_t kbps = attrs_u64(p->o.config->attrs, ATTR_LIMIT_OUT_KBPS, 0);
+		uint32_t burst_ms = (uint32_t)attrs_u64(p->o.config->attrs, ATTR_LIMIT_BURST_MS, 0);
 
-		poll_port_set_rate(i, l ? l->out_kbps * 1000 : 0, l ? l->burst_ms : 0);
+		if (ep != POLICY_NONE) {
+			const struct policy_limits *l = &policy->endpoints[ep].limits;
+
+			if (l->out_kbps && (!kbps || l->out_kbps <= kbps)) {
+				kbps = l->out_kbps;
+				burst_ms = l->burst_ms;
+			}
+		}
+		poll_port_set_rate(p->id, kbps * 1000, burst_ms);
 	}
 }
 

@@ -226,7 +226,7 @@ def test_vlan_limit(sw):
 
 def test_columns_that_are_not_acted_on_are_reported(sw):
     sw.dummies("p1")
-    sw.vsctl("set", "Interface", "p1", "ingress_policing_rate=1000", "--",
+    sw.vsctl("set", "Interface", "p1", "ingress_policing_kpkts_rate=1000", "--",
              "set", "Bridge", "br0", "stp_enable=true")
     assert "not supported yet" in sw.get("Interface", "p1", "status")
     assert "STP is not supported yet" in sw.get("Bridge", "br0", "status")

@@ -51,10 +51,13 @@ def switch():
         sh(f"ip netns del {n}; ip link del {n}", check=False)
 
 
-@pytest.mark.parametrize("rate,mbit", [("100mbit", 100), ("300mbit", 300)])
+@pytest.mark.parametrize("rate,mbit", [("100mbit", 100), ("300mbit", 300), ("20gbit", 200)])
 def test_tcp_gets_its_rate_and_no_more(switch, rate, mbit):
+    """Of the policy, or, when that is higher, of the interface."""
     seconds = 4
     switch.sluice("policy", "apply", switch.write("rate.yaml", POLICY % rate))
+    if rate == "20gbit":
+        switch.vsctl("set", "Interface", "rt1", "ingress_policing_rate=200000")
     time.sleep(.3)  # ports learn their rate every 100 ms
     run = ["ip", "netns", "exec"]
     with subprocess.Popen([*run, "rt2", "/usr/bin/python3", "-c", RECEIVE], text=True,
