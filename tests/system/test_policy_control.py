@@ -3,6 +3,7 @@
 grants, the audit log. Verdicts on packets are in test_policy_matrix.py."""
 import json
 import os
+import random
 import re
 import socket
 import subprocess
@@ -185,6 +186,39 @@ def test_an_apply_reads_once_and_writes_once():
         sw.sluice("policy", "confirm")
         sw.sluice("policy", "rollback", "--reason", "x")
         assert status(sw)["compiled"] == before["compiled"] + 2
+
+
+def test_whatever_a_program_writes_gets_a_verdict():
+    """The fuzzer's corpus and damaged documents, written as "policy" and as "grants": each is applied, or rejected with
+    one line; what was good stays in force meanwhile, and sluiced lives."""
+    rng = random.Random(int(os.environ.get("SLUICE_SEED", "5")))
+    corpus = os.path.join(os.path.dirname(__file__), "..", "fuzz", "corpus", "policy_yaml")
+    texts = [open(os.path.join(corpus, n), "rb").read() for n in sorted(os.listdir(corpus))]
+    texts += [POLICY.encode(), b'{"grants": {"g": {"from": "host", "to": "web1", "validUntil": 7}}}', b'{"grants": [1]}',
+              b'{"grants": {"g": {"from": ["host"], "to": {}, "ports": 1, "validUntil": "2099-01-01T00:00:00Z"}}}']
+    with Switch() as sw:
+        apply(sw, POLICY)
+        for i in range(120 if os.environ.get("SLUICE_FULL") == "1" else 30):
+            text = bytearray(rng.choice(texts))
+            for _ in range(rng.randint(0, 4) if text else 0):
+                at = rng.randrange(len(text))
+                text[at:at + rng.randint(0, 3)] = bytes(rng.choice(b"{}[]:,-&*!'\"\n 09az#|>%@") for _ in range(rng.randint(0, 2)))
+                text = text or bytearray(b"x")
+            name = rng.choice(["policy", "grants"])
+            row = {"document": text.decode("utf-8", "ignore").replace("\0", "")}
+            where = [["name", "==", name]]
+            transact(sw, {"op": "delete", "table": "Policy", "where": [["name", "==", "grants"]]},
+                     {"op": "insert", "table": "Policy", "row": {"name": "grants", "document": "{}"}})
+            transact(sw, {"op": "update", "table": "Policy", "where": where, "row": row})
+            verdict_of = lambda: status(sw)[name]["status"]
+            wait_until(lambda: verdict_of() == "applied" or verdict_of().startswith("rejected: "))
+            assert "\n" not in verdict_of(), verdict_of()
+            if verdict_of() != "applied" and name == "policy":
+                assert sw.sluice("policy", "show", "--document")
+        transact(sw, {"op": "delete", "table": "Policy", "where": [["name", "==", "grants"]]})
+        apply(sw, POLICY)
+        wait_until(lambda: status(sw)["in_force"])
+        assert verdict(sw, "web1", "db1", "--tcp", "5432") == "allow"
 
 
 def test_confirm_and_rollback():
