@@ -132,7 +132,6 @@ struct poll_thread {
 	uint64_t event_gen;  /* list, and when, that has_event_queues was found out for */
 	uint32_t event_ms;
 	bool has_event_queues;
-	bool contended;    /* a queue sat out the last round, in debt */
 	bool events_seen;  /* a descriptor made a queue ready since */
 	int64_t audit_in;  /* hits until the next audit */
 	uint32_t audit_at; /* slot looked at last */
