@@ -619,12 +619,12 @@ bool flow_cache_entry_is_whole(const struct flow_cache *c, const struct megaflow
 }
 
 bool flow_cache_mask_covers(const struct flow_cache *c, const struct megaflow *mf,
-			    const struct resolve_result *r)
+			    const struct resolve_result *r, uint32_t version)
 {
 	const struct mf_info *info = mf->info;
 	unsigned n = (unsigned)__builtin_popcount(info->mask_lines), at = n;
 
-	if (info->installed_version != mf->version)
+	if (info->installed_version != version)
 		return true; /* what was read then may be another set of bits */
 	for (unsigned l = 0; l < FLOW_KEY_LINES; l++) {
 		const uint8_t *need = (const uint8_t *)&r->mask + l * FLOW_LINE_BYTES;

@@ -156,9 +156,9 @@ void flow_cache_dump(struct flow_cache *c,
 		     void *aux);
 /* Audit: do the entry's parts agree with each other (key, masks, program and its short form)? */
 bool flow_cache_entry_is_whole(const struct flow_cache *c, const struct megaflow *mf);
-/* Has the entry's mask all bits that this resolution of one of its packets read? */
+/* Has the entry's mask all bits that this resolution, at `version`, of one of its packets read? */
 bool flow_cache_mask_covers(const struct flow_cache *c, const struct megaflow *mf,
-			    const struct resolve_result *r);
+			    const struct resolve_result *r, uint32_t version);
 /* An entry that may be damaged: a look at every chain, some milliseconds. */
 void flow_cache_remove_suspect(struct flow_cache *c, struct megaflow *mf);
 /* Every invariant; aborts on violation. For tests. */

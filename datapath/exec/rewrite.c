@@ -234,17 +234,39 @@ static void fix_l4(struct packet *p, uint64_t change, bool in_pseudo_header)
 	rewrite_fix_sum(c, change, partial, proto == IPPROTO_UDP);
 }
 
-static void resum_sctp(struct packet *p)
+/* The checksum that the packet should have, or 0 when it has none to keep true. */
+static uint32_t sctp_sum(struct packet *p)
 {
 	struct headers h;
+	uint32_t was, sum = 0;
+	uint8_t *field = bytes(p) + p->ofs.l4 + 8;
 
-	if (!p->ofs.l4 || offload_pending(p->m))
-		return;
+	if (!p->ofs.l4 || p->m->data_len < p->ofs.l4 + 12u || offload_pending(p->m))
+		return 0;
 	headers_parse(p->m, &h);
-	if (h.l4_ok)
+	if (h.l4_ok) {
+		memcpy(&was, field, sizeof was);
 		checksum_l4(p->m, &h, false);
+		memcpy(&sum, field, sizeof sum);
+		memcpy(field, &was, sizeof was);
+	}
+	return sum;
 }
 
+/* A packet that was damaged stays damaged. */
+static void resum_sctp(struct packet *p, uint32_t before)
+{
+	uint32_t after = sctp_sum(p), sum;
+
+	if (!before && !after)
+		return;
+	memcpy(&sum, bytes(p) + p->ofs.l4 + 8, sizeof sum);
+	sum ^= before ^ after;
+	memcpy(bytes(p) + p->ofs.l4 + 8, &sum, sizeof sum);
+}
+
+/* false: the packet does not have such a header, or it is not sound (then its key has no fields of
+ * it either). */
 static bool anchor(struct packet *p, uint8_t which, unsigned *at)
 {
 	switch ((enum field_anchor)which) {
@@ -261,10 +283,13 @@ static bool anchor(struct packet *p, uint8_t which, unsigned *at)
 		*at = l2_bytes(p);
 		return true;
 	case HDR_L3:
+		rewrite_parse(p);
+		*at = p->ofs.l3;
+		return p->ofs.ip_version;
 	case HDR_ARP:
 		rewrite_parse(p);
 		*at = p->ofs.l3;
-		return p->ofs.l3;
+		return p->ofs.is_arp;
 	case HDR_L4:
 	case HDR_ND:
 		rewrite_parse(p);
@@ -338,14 +363,13 @@ bool rewrite_set(struct packet *p, const struct prog_set *s)
 
 	if (s->n_bytes > sizeof old)
 		return false;
-	/* An ND message may come without the option: there is nothing to set then, as in Open
-	 * vSwitch. */
 	if (!anchor(p, s->anchor, &at))
-		return s->anchor == HDR_ND_SLL || s->anchor == HDR_ND_TLL;
+		return true; /* what is not there is not written; the packet goes on */
 	at += s->ofs;
 	if (p->m->data_len < at + s->n_bytes)
 		return false;
 	uint8_t *d = bytes(p) + at;
+	uint32_t sctp = s->csum == CSUM_SCTP ? sctp_sum(p) : 0;
 	p->key = NULL;
 	blend(d, s, old);
 	switch ((enum field_csum)s->csum) {
@@ -373,7 +397,7 @@ bool rewrite_set(struct packet *p, const struct prog_set *s)
 		fix_l4(p, sum_change(old, d, s->n_bytes, at - p->ofs.l4), false);
 		break;
 	case CSUM_SCTP:
-		resum_sctp(p);
+		resum_sctp(p, sctp);
 		break;
 	}
 	return true;

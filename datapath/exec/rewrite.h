@@ -11,6 +11,7 @@ bool rewrite_parse(struct packet *p); /* fills ofs when missing */
 /* Likewise, with the front that headers may lie in brought together first: for who reads further
  * than the last parse had to. */
 void rewrite_parse_front(struct packet *p);
+/* A field of a header that is not there, or not sound, is not written; that is true, too. */
 bool rewrite_set(struct packet *p, const struct prog_set *s);
 bool rewrite_push_vlan(struct packet *p, be16_t tpid, be16_t tci);
 bool rewrite_pop_vlan(struct packet *p);

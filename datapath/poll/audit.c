@@ -53,7 +53,7 @@ static bool differs(struct poll_thread *t, const struct megaflow *mf, const stru
 		return false;
 	return prog->n_words != t->result.prog.n_words ||
 	       memcmp(prog->word, t->result.prog.word, prog->n_words * sizeof prog->word[0]) ||
-	       !flow_cache_mask_covers(t->cache, mf, &t->result);
+	       !flow_cache_mask_covers(t->cache, mf, &t->result, (uint32_t)t->version);
 }
 
 static void tell(struct poll_thread *t, const struct megaflow *mf, const struct flow_key *key)

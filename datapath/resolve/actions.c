@@ -321,7 +321,7 @@ static void dec_mpls_ttl(struct resolver *r)
 /* ---- flow of control ---- */
 static void resubmit(struct resolver *r, const struct action_resubmit *a)
 {
-	be32_t saved = r->cur.flow.regs.in_port;
+	be32_t in_port = r->cur.flow.regs.in_port;
 	uint8_t table = a->table == 255 ? r->table : a->table;
 	bool backward = table <= r->table;
 	struct frame *frame = r->frame;
@@ -332,15 +332,15 @@ static void resubmit(struct resolver *r, const struct action_resubmit *a)
 	}
 	r->depth += backward;
 	if (a->in_port != OFP_PORT_IN_PORT)
-		r->cur.flow.regs.in_port = cpu_to_be32(a->in_port);
-	TRACE(r, resubmit, table, be32_to_cpu(r->cur.flow.regs.in_port));
-	resolve_table(r, table, true);
-	if (a->in_port != OFP_PORT_IN_PORT)
-		r->cur.flow.regs.in_port = saved;
+		in_port = cpu_to_be32(a->in_port);
+	TRACE(r, resubmit, table, be32_to_cpu(in_port));
+	resolve_resubmit(r, table, in_port);
 	r->depth -= backward;
 	r->frame = frame;
 }
 
+/* As Open vSwitch does it, the packet of the clone meets the action set that is there at its end;
+ * what follows the clone has the set, stack and packet as they were before it. */
 static void clone(struct resolver *r, const struct action_nested *a)
 {
 	struct scope s;
@@ -349,13 +349,21 @@ static void clone(struct resolver *r, const struct action_nested *a)
 	uint32_t stack_len = r->stack_len;
 	uint8_t *stack = stack_len ? xmemdup(r->stack, stack_len) : NULL;
 	size_t set_len = r->action_set.len;
+	uint8_t *set = set_len ? xmemdup(r->action_set.data, set_len) : NULL;
 
 	if (resolve_scope_begin(r, &s)) {
-		resolve_list(r, list, len, r->table, true);
-		r->exit = r->exit_all;
+		bool exit_all;
+
+		resolve_list(r, list, len, r->table, BOUNDARY_CLONE);
+		exit_all = r->exit_all;
+		resolve_run_action_set(r);
+		r->exit = r->exit_all = exit_all;
 		resolve_scope_end(r, &s);
-		r->action_set.len = set_len; /* inside, only tables may have appended to it */
+		r->action_set.len = 0;
+		if (set)
+			resolve_write_actions(r, set, set_len);
 	}
+	free(set);
 	r->stack_len = stack_len;
 	if (stack)
 		memcpy(r->stack, stack, stack_len);

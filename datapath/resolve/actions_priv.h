@@ -12,8 +12,10 @@ void resolve_stack_load(struct resolver *r, const uint8_t *data, size_t len);
 
 /* walk.c. boundary: a continuation taken inside does not reach beyond this list. */
 void resolve_list(struct resolver *r, const uint8_t *list, size_t len, uint8_t table,
-		  bool boundary);
-void resolve_action_set(struct resolver *r, const uint8_t *set, size_t len, bool boundary);
+		  enum boundary boundary);
+void resolve_action_set(struct resolver *r, const uint8_t *set, size_t len, enum boundary boundary);
+/* The resolver's own set: at the end of the pipeline, or of a clone. Empty afterwards. */
+void resolve_run_action_set(struct resolver *r);
 void resolve_write_actions(struct resolver *r, const uint8_t *list, size_t len);
 void resolve_clear_actions(struct resolver *r);
 void resolve_thaw(struct resolver *r, const struct frozen_state *s);

@@ -305,6 +305,37 @@ static struct flow_vlan exact_tag(struct resolver *r, unsigned i)
 	return r->cur.v.hidden[r->cur.v.n_hidden - (i - 1)];
 }
 
+/* The packet's tag i, as base has it, is looked at: its bits that are no constants are recorded at
+ * the place that the tag had in the packet that came. */
+static struct flow_vlan base_tag(struct resolver *r, unsigned i)
+{
+	const struct flow_vlan *cst = &r->base.cst.vlan[i];
+	unsigned place = i - r->base.v.n_pushed + r->base.v.popped;
+
+	if (i >= r->base.v.n_pushed && place < 2) {
+		r->wc.key.vlan[place].tpid |= (be16_t)~cst->tpid;
+		r->wc.key.vlan[place].tci |= (be16_t)~cst->tci;
+	}
+	return r->base.key.vlan[i];
+}
+
+/* How many of the tags below the new ones must be replaced, too, because they were written before
+ * the new ones came on top. */
+static unsigned changed_below(struct resolver *r, unsigned pops, unsigned pushes)
+{
+	unsigned n = 0;
+
+	for (unsigned i = pushes, was = pops; i < 2 && was < 2; i++, was++) {
+		const struct flow_vlan *is = &r->cur.flow.key.vlan[i];
+		struct flow_vlan b = base_tag(r, was);
+
+		if ((is->tci & b.tci & cpu_to_be16(VLAN_CFI)) &&
+		    (is->tci != b.tci || is->tpid != b.tpid))
+			n = i - pushes + 1;
+	}
+	return n;
+}
+
 /* Pops and pushes until base has the tags of cur. */
 static void commit_vlan_structure(struct resolver *r)
 {
@@ -316,6 +347,10 @@ static void commit_vlan_structure(struct resolver *r)
 		pops += v->popped - b->popped;
 	else
 		pushes += b->popped - v->popped; /* original tags come back, behind the new ones */
+	unsigned below = changed_below(r, pops, pushes);
+
+	pops += below;
+	pushes += below;
 	for (unsigned i = 0; i < pops; i++)
 		put_op(r, OP_POP_VLAN, 0, 0, 0);
 	for (unsigned i = pushes; i-- > 0;) {
@@ -348,11 +383,22 @@ static void commit_tci(struct resolver *r, unsigned i)
 	memcpy(set->value, &tci, 2);
 }
 
+/* As many tags, but of another type: NORMAL may have pushed one before. */
+static bool types_differ(const struct resolver *r)
+{
+	const struct flow_vlan *is = r->cur.flow.key.vlan, *b = r->base.key.vlan;
+
+	for (unsigned i = 0; i < r->cur.v.n_pushed && i < 2; i++)
+		if (is[i].tpid != b[i].tpid)
+			return true;
+	return false;
+}
+
 static void commit_vlan(struct resolver *r)
 {
 	const struct vlan_state *v = &r->cur.v, *b = &r->base.v;
 
-	if (v->n_pushed != b->n_pushed || v->popped != b->popped)
+	if (v->n_pushed != b->n_pushed || v->popped != b->popped || types_differ(r))
 		commit_vlan_structure(r);
 	for (unsigned i = 0; i < 2; i++) {
 		const struct flow_vlan *c = &r->cur.cst.key.vlan[i], *bc = &r->base.cst.vlan[i];
@@ -378,9 +424,9 @@ void resolve_commit(struct resolver *r)
 {
 	if (!r->dirty)
 		return;
+	commit_upper(r); /* first: behind a third tag they would not be found */
 	commit_vlan(r);
 	COMMIT_PLACES(r, eth_places);
 	commit_mpls(r);
-	commit_upper(r);
 	r->dirty = false;
 }

@@ -16,7 +16,7 @@ static bool put(struct frozen_state *s, const void *p, size_t n)
 	return true;
 }
 
-/* The rest of every list up to the boundary. *whole: no boundary, so the action set is due too. */
+/* The rest of every list up to the boundary. *whole: the action set is due, too. */
 static bool put_lists(struct resolver *r, struct frozen_state *s, bool *whole)
 {
 	unsigned n = 0;
@@ -32,7 +32,7 @@ static bool put_lists(struct resolver *r, struct frozen_state *s, bool *whole)
 			s->lists_len += (uint32_t)sizeof l + l.len;
 		}
 		if (f->boundary) {
-			*whole = false;
+			*whole = f->boundary == BOUNDARY_CLONE;
 			break;
 		}
 	}

@@ -11,7 +11,7 @@ static void bucket_actions(struct resolver *r, const struct group_bucket *b)
 
 	resolve_credit(r, &b->stats->credit);
 	r->in_bucket = true;
-	resolve_action_set(r, b->actions, b->actions_len, true);
+	resolve_action_set(r, b->actions, b->actions_len, BOUNDARY_BUCKET);
 	r->in_bucket = saved;
 	r->exit = r->exit_all = false; /* ends the bucket only (ovs-actions(7), exit) */
 }

@@ -10,6 +10,7 @@ struct normal {
 	uint16_t vlan; /* of the frame */
 	bool has_tag;  /* the packet's outer tag is that VLAN's (or a priority tag) */
 	uint16_t pcp;  /* PCP bits in place, 0 without a tag */
+	bool learns;   /* the source address will be known at the ingress port */
 	be16_t tpid;   /* of the tag, or to be pushed */
 	const struct packet_state *start;
 };
@@ -223,7 +224,7 @@ static bool is_gratuitous_arp(struct resolver *r)
 }
 
 /* false: the source address is pinned elsewhere. */
-static bool learn(struct resolver *r, const struct normal *n, const struct bridge_port *in)
+static bool learn(struct resolver *r, struct normal *n, const struct bridge_port *in)
 {
 	const uint8_t *src = READ_ARRAY(r, key.eth_src);
 	struct mac_entry *e;
@@ -246,6 +247,7 @@ static bool learn(struct resolver *r, const struct normal *n, const struct bridg
 		/* Learning it publishes a change, after which the entry is resolved again. Should
 		 * the learn be dropped, or not be allowed yet, then it is tried again. */
 		limit_age(r, 1000);
+		n->learns = true;
 		TRACE(r, learn, src, n->vlan, in);
 		if (r->req->side_effects)
 			mac_table_learn(r->bridge->id, src, n->vlan, in->c.port_id, gratuitous);
@@ -265,6 +267,10 @@ static void forward(struct resolver *r, const struct normal *n, const struct bri
 
 	if (dst[0] & 1) {
 		flood(r, n, in);
+		return;
+	}
+	if (n->learns && !memcmp(dst, READ_ARRAY(r, key.eth_src), 6)) {
+		note_drop(r, DROP_NORMAL_SAME_PORT); /* it is where it has just come from */
 		return;
 	}
 	r->out->deps |= mac_table_dep(r->bridge->id, dst, n->vlan);

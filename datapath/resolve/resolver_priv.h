@@ -54,13 +54,20 @@ struct base_state {
 	struct vlan_state v;
 };
 
+/* Does what comes above a list belong to a continuation taken inside it? */
+enum boundary {
+	BOUNDARY_NONE,   /* it does */
+	BOUNDARY_CLONE,  /* no, but for the action set, which a clone runs at its end */
+	BOUNDARY_BUCKET, /* no */
+};
+
 /* One action list being run; on the C stack. */
 struct frame {
 	struct frame *up;
 	const uint8_t *pos, *end; /* what is left after the current action */
 	uint8_t table;
-	bool boundary; /* what comes above does not belong to a continuation */
-	bool ended;    /* the list is left early */
+	uint8_t boundary; /* enum boundary */
+	bool ended;       /* the list is left early */
 };
 
 struct resolver {
@@ -260,3 +267,5 @@ void resolve_packet_out(struct resolver *r);
 void resolve_resume(struct resolver *r);
 /* Looks up `table` of the current bridge and runs what it finds, and where that leads. */
 void resolve_table(struct resolver *r, uint8_t table, bool in_resubmit);
+/* … as a resubmit does: the look-up in `table` is that of a packet from in_port. */
+void resolve_resubmit(struct resolver *r, uint8_t table, be32_t in_port);

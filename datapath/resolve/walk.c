@@ -7,7 +7,8 @@
 
 /* ---- lists ---- */
 /* Runs the actions of a list until one ends it. */
-void resolve_list(struct resolver *r, const uint8_t *list, size_t len, uint8_t table, bool boundary)
+void resolve_list(struct resolver *r, const uint8_t *list, size_t len, uint8_t table,
+		  enum boundary boundary)
 {
 	struct frame f = {.up = r->frame, .end = list + len, .table = table, .boundary = boundary};
 
@@ -79,7 +80,7 @@ static size_t order_set(const uint8_t *set, size_t len, uint8_t *out)
 	return at;
 }
 
-void resolve_action_set(struct resolver *r, const uint8_t *set, size_t len, bool boundary)
+void resolve_action_set(struct resolver *r, const uint8_t *set, size_t len, enum boundary boundary)
 {
 	enum { LOCAL_BYTES = 1024 };
 	uint64_t local[LOCAL_BYTES / 8];
@@ -125,7 +126,7 @@ void resolve_clear_actions(struct resolver *r)
 }
 
 /* The set is run once; what it leads to (a group, a table) starts an empty one. */
-static void run_action_set(struct resolver *r)
+void resolve_run_action_set(struct resolver *r)
 {
 	struct action_buf set = r->action_set;
 
@@ -133,7 +134,7 @@ static void run_action_set(struct resolver *r)
 		return;
 	r->exit = r->exit_all = false;
 	r->action_set = (struct action_buf){0};
-	resolve_action_set(r, set.data, set.len, false);
+	resolve_action_set(r, set.data, set.len, BOUNDARY_NONE);
 	/* Whatever wrote a set meanwhile did so after the end of the pipeline. */
 	action_buf_free(&r->action_set);
 	set.len = 0;
@@ -141,6 +142,39 @@ static void run_action_set(struct resolver *r)
 }
 
 /* ---- tables ---- */
+static const struct rule *look_up_whole(struct resolver *r, const struct classifier *cls,
+					uint32_t *conj_id)
+{
+	const struct flow_key *cst = &r->cur.cst.key, *wc = &r->wc.key;
+	const struct rule *rule =
+		classifier_lookup(cls, r->req->version, &r->cur.flow, &r->wc, &r->cur.cst, conj_id);
+
+	/* A fragment with such ports would have been looked up without. */
+	if (wc->tp_src | wc->tp_dst | cst->tp_src | cst->tp_dst)
+		read_bytes(r, offsetof(struct flow, key.ip_frag), 1);
+	return rule;
+}
+
+/* The ports of fragments, and ICMP's type and code, are 0 to every rule, those of the first
+ * fragment, too (ovs-ofctl(8), set-frags, normal). */
+static const struct rule *look_up_fragment(struct resolver *r, const struct classifier *cls,
+					   uint32_t *conj_id)
+{
+	struct flow_key *k = &r->cur.flow.key, *cst = &r->cur.cst.key, *written = &r->written.key;
+	be16_t src = k->tp_src, dst = k->tp_dst, src_cst = cst->tp_src, dst_cst = cst->tp_dst;
+	const struct rule *rule;
+
+	(void)READ(r, key.ip_frag);
+	k->tp_src = k->tp_dst = 0;
+	cst->tp_src = cst->tp_dst = written->tp_src = written->tp_dst = 0xffff;
+	rule = classifier_lookup(cls, r->req->version, &r->cur.flow, &r->wc, &r->cur.cst, conj_id);
+	k->tp_src = src;
+	k->tp_dst = dst;
+	cst->tp_src = src_cst;
+	cst->tp_dst = dst_cst;
+	return rule;
+}
+
 static const struct rule *look_up(struct resolver *r, uint8_t table)
 {
 	const struct flow_table *ft = flow_table_get(r->bridge, table);
@@ -148,9 +182,10 @@ static const struct rule *look_up(struct resolver *r, uint8_t table)
 	uint32_t conj_id = 0;
 
 	depend(r, CHANGE_TABLE, r->bridge->id, table);
-	if (ft)
-		rule = classifier_lookup(&ft->cls, r->req->version, &r->cur.flow, &r->wc,
-					 &r->cur.cst, &conj_id);
+	if (ft && r->cur.flow.key.ip_frag)
+		rule = look_up_fragment(r, &ft->cls, &conj_id);
+	else if (ft)
+		rule = look_up_whole(r, &ft->cls, &conj_id);
 	if (rule)
 		resolve_credit(r, &rule->stats->credit);
 	else if (ft)
@@ -192,7 +227,20 @@ static int miss(struct resolver *r, uint8_t table)
 	return -1;
 }
 
-void resolve_table(struct resolver *r, uint8_t first, bool in_resubmit)
+/* The rule that the packet finds as if it had come in by in_port: what it does then happens to the
+ * packet of the real one. */
+static const struct rule *look_up_as(struct resolver *r, uint8_t table, be32_t in_port)
+{
+	be32_t saved = r->cur.flow.regs.in_port;
+	const struct rule *rule;
+
+	r->cur.flow.regs.in_port = in_port;
+	rule = look_up(r, table);
+	r->cur.flow.regs.in_port = saved;
+	return rule;
+}
+
+static void walk(struct resolver *r, uint8_t first, bool in_resubmit, be32_t in_port)
 {
 	uint8_t saved_table = r->table;
 	const struct rule *saved_rule = r->rule;
@@ -207,7 +255,8 @@ void resolve_table(struct resolver *r, uint8_t first, bool in_resubmit)
 			break;
 		}
 		r->table = (uint8_t)table;
-		r->rule = rule = look_up(r, (uint8_t)table);
+		r->rule = rule = look_up_as(r, (uint8_t)table, in_port);
+		in_port = r->cur.flow.regs.in_port;
 		r->goto_table = -1;
 		if (!rule) {
 			table = in_resubmit ? -1 : miss(r, (uint8_t)table);
@@ -219,13 +268,25 @@ void resolve_table(struct resolver *r, uint8_t first, bool in_resubmit)
 			r->out->origin.table = (uint8_t)table;
 		}
 		r->rule_is_miss = rule_is_table_miss(rule);
-		resolve_list(r, rule_actions(rule), rule->actions_len, (uint8_t)table, false);
+		resolve_list(r, rule_actions(rule), rule->actions_len, (uint8_t)table,
+			     BOUNDARY_NONE);
 		table = r->goto_table;
+		in_port = r->cur.flow.regs.in_port;
 	}
 	r->goto_table = -1;
 	r->table = saved_table;
 	r->rule = saved_rule;
 	r->rule_is_miss = saved_miss;
+}
+
+void resolve_table(struct resolver *r, uint8_t table, bool in_resubmit)
+{
+	walk(r, table, in_resubmit, r->cur.flow.regs.in_port);
+}
+
+void resolve_resubmit(struct resolver *r, uint8_t table, be32_t in_port)
+{
+	walk(r, table, true, in_port);
 }
 
 /* A bridge whose table 0 nobody ever touched is a plain switch, unless it is to fail closed. */
@@ -243,7 +304,7 @@ void resolve_pipeline(struct resolver *r)
 		resolve_normal(r);
 	else
 		resolve_table(r, 0, false);
-	run_action_set(r);
+	resolve_run_action_set(r);
 }
 
 /* ---- packet-outs ---- */
@@ -264,8 +325,8 @@ void resolve_packet_out(struct resolver *r)
 		r->cur.flow.regs = *q->regs;
 	r->cur.flow.regs.in_port = cpu_to_be32(q->of_in_port);
 	r->out->cacheable = false;
-	resolve_list(r, q->actions, q->actions_len, 0, false);
-	run_action_set(r);
+	resolve_list(r, q->actions, q->actions_len, 0, BOUNDARY_NONE);
+	resolve_run_action_set(r);
 }
 
 /* ---- coming back ---- */
@@ -306,7 +367,7 @@ static void run_lists(struct resolver *r, const struct frozen_state *s)
 		r->table = list[i]->table;
 		r->frame = i + 1 < n ? &waiting[i + 1] : NULL;
 		r->goto_table = -1;
-		resolve_list(r, list[i]->actions, list[i]->len, list[i]->table, false);
+		resolve_list(r, list[i]->actions, list[i]->len, list[i]->table, BOUNDARY_NONE);
 		if (r->goto_table >= 0 && !stopped(r))
 			resolve_table(r, (uint8_t)r->goto_table, false);
 	}
@@ -336,5 +397,5 @@ void resolve_thaw(struct resolver *r, const struct frozen_state *s)
 		resolve_table(r, s->table, false);
 	run_lists(r, s);
 	if (s->run_set)
-		run_action_set(r);
+		resolve_run_action_set(r);
 }

@@ -167,6 +167,12 @@ static inline uint8_t *byte_of(struct flow_key *k, uint8_t anchor, unsigned b)
 		       : b < 18 ? (uint8_t *)&k->ip_src + (b - 14)
 		       : b < 24 ? &k->arp_tha[b - 18]
 				: (uint8_t *)&k->ip_dst + (b - 24);
+	case HDR_ND:
+		return b >= 8 && b < 24 ? &k->nd_target[b - 8] : NULL;
+	case HDR_ND_SLL:
+		return b >= 2 && b < 8 ? &k->arp_sha[b - 2] : NULL;
+	case HDR_ND_TLL:
+		return b >= 2 && b < 8 ? &k->arp_tha[b - 2] : NULL;
 	}
 	return NULL;
 }

@@ -6,6 +6,7 @@
  *  - re-stamp: when version_affects() says that changes do not concern an entry, a fresh resolution
  *    gives the same. */
 #include "datapath/base/str.h"
+#include "tests/unit/resolve/flip.h"
 #include "tests/unit/resolve/rules.h"
 
 static uint64_t seed = 42;
@@ -207,45 +208,6 @@ static struct flow_key random_packet(void)
 	return k;
 }
 
-/* A packet of the same entry: bits outside the mask are random. Stays what a parser could give:
- * the TTL class follows the TTL, and a present bit without a tag does not occur. */
-static struct flow_key flip(const struct flow_key *k, const struct flow_key *mask)
-{
-	struct flow_key f = *k, donor = random_packet();
-	uint8_t *p = (uint8_t *)&f;
-	const uint8_t *m = (const uint8_t *)mask, *d = (const uint8_t *)&donor;
-
-	for (size_t i = 0; i < FLOW_LINE_BYTES * 2; i++) {
-		uint8_t bits = rnd(2) ? d[i] : (uint8_t)(p[i] ^ (rnd(256) & rnd(256)));
-
-		p[i] = (uint8_t)((p[i] & m[i]) | (bits & ~m[i]));
-	}
-	f.in_port = k->in_port;
-	f.recirc_id = k->recirc_id;
-	f.tun_id = k->tun_id;
-	f.ct_mark = k->ct_mark;
-	f.ct_zone = k->ct_zone;
-	f.ct_state = k->ct_state;
-	for (unsigned i = 0; i < 2; i++) {
-		if (!(f.vlan[i].tci & cpu_to_be16(VLAN_CFI))) {
-			/* No tag: only when the mask leaves the whole tag open. */
-			if ((mask->vlan[i].tci & (be16_t)~cpu_to_be16(VLAN_CFI)) ||
-			    mask->vlan[i].tpid)
-				f.vlan[i] = k->vlan[i];
-			else
-				f.vlan[i] = (struct flow_vlan){0, 0};
-		}
-	}
-	if (mask->ttl_class && !mask->ip_ttl) {
-		if (k->ttl_class < 15)
-			f.ip_ttl = k->ttl_class;
-		else if (f.ip_ttl < 15)
-			f.ip_ttl = (uint8_t)(f.ip_ttl + 100);
-	}
-	f.ttl_class = SL_MIN(f.ip_ttl, 15);
-	return f;
-}
-
 static char rules[64][2048];
 static unsigned n_rules;
 
@@ -294,10 +256,10 @@ static unsigned n_flips;
 /* The entry of k, used for a packet that only its mask makes equal. */
 static void check_flip(const struct flow_key *k)
 {
-	struct flow_key f;
+	struct flow_key f, donor = random_packet();
 
 	resolve_key(resolver, k, false, &result);
-	f = flip(k, &result.mask);
+	f = flip_outside(k, &result.mask, &donor, rnd);
 	run_program(&run_a, &result.prog, &f);
 	resolve_key(resolver, &f, false, &other_result);
 	assert_int_equal(result.drop, other_result.drop);
@@ -390,7 +352,7 @@ static void restamped_entries_equal_fresh_ones(void **state)
 		random_bridge();
 		for (unsigned i = 0; i < 60; i++) {
 			struct flow_key k = random_packet();
-			struct flow_key mask, written, f;
+			struct flow_key mask, written, f, donor;
 			struct version_subject s = {.key = &k, .mask = &mask, .written = &written};
 			uint64_t since;
 			static union prog_word prog[PROG_MAX_WORDS];
@@ -423,7 +385,8 @@ static void restamped_entries_equal_fresh_ones(void **state)
 				continue;
 			}
 			kept++;
-			f = flip(&k, &mask);
+			donor = random_packet();
+			f = flip_outside(&k, &mask, &donor, rnd);
 			run_a.n = 0;
 			run_program(&run_a, &p, &f);
 			resolve_key(resolver, &f, false, &other_result);
