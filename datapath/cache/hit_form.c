@@ -79,5 +79,7 @@ bool hit_form_is_right(const struct megaflow *mf, const uint8_t *mask0)
 		return flat_rewrite_compile(&flat, info->prog->word, info->prog->n_words,
 					    &out_port) &&
 		       !memcmp(&flat, info->flat, flat_rewrite_bytes(&flat));
-	return !memcmp(fresh.macs, mf->macs, sizeof mf->macs);
+	/* Addresses that are not set are whatever an earlier entry left there. */
+	return (!(mf->flags & MF_SET_DST) || !memcmp(fresh.macs, mf->macs, 6)) &&
+	       (!(mf->flags & MF_SET_SRC) || !memcmp(fresh.macs + 6, mf->macs + 6, 6));
 }
