@@ -18,6 +18,11 @@ void hash_set_key(const uint64_t key[2])
 	memcpy(process_key, key, sizeof process_key);
 }
 
+void hash_get_key(uint64_t key[2])
+{
+	memcpy(key, process_key, sizeof process_key);
+}
+
 static inline uint64_t rotl(uint64_t x, int b)
 {
 	return (x << b) | (x >> (64 - b));

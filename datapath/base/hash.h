@@ -12,6 +12,7 @@ uint64_t hash_pair(uint64_t a, uint64_t b, uint32_t tail);
 uint64_t hash_string(const char *s);
 /* Replaces the process key: only for reproducible tests and replay, before any table exists. */
 void hash_set_key(const uint64_t key[2]);
+void hash_get_key(uint64_t key[2]); /* for recordings; a secret against those who choose keys */
 
 static inline uint64_t hash_u64(uint64_t x)
 {

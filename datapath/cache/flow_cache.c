@@ -234,6 +234,20 @@ void flow_cache_flush(struct flow_cache *c)
 			remove_flow(c, &c->flow[i]);
 }
 
+void flow_cache_restart(struct flow_cache *c, const uint64_t key[4], uint32_t now_ms)
+{
+	for (uint32_t p = 0; p < PORT_ID_MAX; p++)
+		flow_cache_port_forget(c, p);
+	c->freed = c->flow_free = 0;
+	c->flow_top = 1;
+	c->sweep_at = 0;
+	c->rank_at_ms = now_ms;
+	c->sig_inserts = c->evicted = 0;
+	__atomic_store_n(&c->n_masks, 0, __ATOMIC_RELAXED);
+	memset(c->sig, 0, (c->sig_mask + 1) * sizeof *c->sig);
+	memmove(c->key, key, sizeof c->key);
+}
+
 static void free_pool(void *p)
 {
 	info_pool_destroy(p);
@@ -248,7 +262,7 @@ void flow_cache_destroy(struct flow_cache *c)
 			flow_cache_port_forget(c, p);
 	flow_cache_collect(c, 0);
 	if (c->infos)
-		rcu_defer(free_pool, c->infos); /* behind the infos that are still to come back */
+		rcu_defer_noted(free_pool, c->infos); /* behind the infos that are still to come back */
 	if (c->sig)
 		munmap(c->sig, (c->sig_mask + 1) * sizeof *c->sig);
 	if (c->head)

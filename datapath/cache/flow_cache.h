@@ -142,6 +142,10 @@ void flow_cache_recycle(struct flow_cache *c);
 void flow_cache_sweep(struct flow_cache *c, uint32_t now_ms);
 void flow_cache_flush(struct flow_cache *c);
 
+/* As a new one with this secret, but that nothing which was counted is lost. While the thread is at
+ * rest; then by any thread. */
+void flow_cache_restart(struct flow_cache *c, const uint64_t key[4], uint32_t now_ms);
+
 /* main: credits everything counted so far. */
 void flow_cache_collect(struct flow_cache *c, uint64_t now_ms);
 /* main, every few milliseconds: credits and frees what the thread has retired, and puts memory in

@@ -46,7 +46,7 @@ void flow_cache_drain(struct flow_cache *c, uint64_t now_ms)
 		credit(r, r->final_pkts, r->final_bytes, r->final_used_ms, r->final_tcp_flags,
 		       now_ms);
 	if (all)
-		rcu_defer(free_infos, all);
+		rcu_defer_noted(free_infos, all);
 }
 
 void flow_cache_collect(struct flow_cache *c, uint64_t now_ms)

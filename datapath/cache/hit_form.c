@@ -48,6 +48,7 @@ void hit_form_choose(struct megaflow *mf, const struct mf_info *info, const uint
 	const struct program *p = info->prog;
 
 	mf->out_port = 0;
+	memset(mf->macs, 0, sizeof mf->macs); /* of the slot's last user: the audit compares them */
 	if (p->n_words && p->word[0].op.code == OP_CT) {
 		mf->flags |= MF_CT;
 		mf->ct_zone = ((const struct prog_ct *)&p->word[1])->zone;

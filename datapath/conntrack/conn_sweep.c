@@ -13,6 +13,12 @@ enum {
 static struct conn_cursor sweep;
 static uint32_t ranked_ms;
 
+void conntrack_restart(void)
+{
+	sweep = (struct conn_cursor){0, 0};
+	ranked_ms = 0;
+}
+
 void conntrack_upkeep(uint32_t now_ms)
 {
 	struct ct_conn *c[CONN_CHUNK];

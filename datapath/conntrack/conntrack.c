@@ -233,6 +233,27 @@ void conntrack_remove(struct ct_conn *c)
 	tell(c, -1);
 }
 
+int conntrack_restore(const struct ct_tuple *orig, const struct ct_tuple *reply,
+		      const struct ct_conn *c)
+{
+	struct ct_conn *victim, *made;
+	int rc;
+
+	if (ct_limits_book(orig->context, c->port_id, &victim) != DROP_NONE)
+		return -ENOSPC;
+	if (victim)
+		conntrack_remove(victim);
+	rc = conn_table_insert(orig, ct_tuple_hash(orig), reply, c, &made);
+	if (rc) {
+		ct_limits_unbook(orig->context, c->port_id);
+		return rc;
+	}
+	if (c->half_open)
+		ct_limits_add_half_open(made);
+	tell(made, 1);
+	return 0;
+}
+
 static inline bool is_hint_for(const struct conntrack_request *q, const struct ct_packet *p)
 {
 	return q->hint && ct_tuple_equal(&q->hint->tuple, &p->tuple);

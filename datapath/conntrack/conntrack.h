@@ -91,6 +91,8 @@ struct conn_node *conntrack_lookup(unsigned thread_idx, const struct ct_tuple *k
 int conntrack_thread_create(unsigned thread_idx);
 /* Expiry: looks at a bounded number of connections. About every 10 ms. */
 void conntrack_upkeep(uint32_t now_ms);
+/* A recording begins: the next one looks at the first connections. */
+void conntrack_restart(void);
 /* Timeouts of a zone; zone < 0: of those without their own; t NULL: back to the default. */
 int conntrack_set_timeouts(int zone, const struct ct_timeouts *t);
 /* As set; NULL: none of its own. Until the next conntrack_set_timeouts(). */
@@ -110,6 +112,11 @@ struct conntrack_filter {
 bool conntrack_matches(const struct ct_conn *c, const struct conntrack_filter *f);
 uint32_t conntrack_flush(const struct conntrack_filter *f); /* how many went */
 void conntrack_remove(struct ct_conn *c);                   /* any thread that may read it */
+
+/* Replay: a connection as it was (state, mark, label, times from *c). -errno as
+ * conn_table_insert(), or -ENOSPC: the limits are reached. */
+int conntrack_restore(const struct ct_tuple *orig, const struct ct_tuple *reply,
+		      const struct ct_conn *c);
 
 struct conntrack_stats {
 	uint64_t created, expired, evicted, invalid, nat_exhausted, refused;

@@ -66,6 +66,75 @@ void rcu_defer(void (*fn)(void *), void *p)
 	pthread_mutex_unlock(&mutex);
 }
 
+/* ---- noted calls ---- */
+
+struct call {
+	struct call *next;
+	void (*fn)(void *);
+	void *p;
+};
+static enum { CALLS_FREE, CALLS_COUNTED, CALLS_HELD } calls; /* W: main  R: any */
+static uint64_t n_called;                                    /* main */
+static struct call *held, **held_last = &held;               /* main: a replay has one thread */
+
+static void call_counted(void *p)
+{
+	struct call *c = p;
+
+	n_called++;
+	c->fn(c->p);
+	free(c);
+}
+
+void rcu_defer_noted(void (*fn)(void *), void *p)
+{
+	struct call *c;
+
+	if (calls == CALLS_FREE) {
+		rcu_defer(fn, p);
+		return;
+	}
+	c = xmalloc(sizeof *c);
+	*c = (struct call){.fn = fn, .p = p};
+	if (calls == CALLS_COUNTED) {
+		rcu_defer(call_counted, c);
+		return;
+	}
+	*held_last = c;
+	held_last = &c->next;
+}
+
+void rcu_note_calls(bool on)
+{
+	calls = on ? CALLS_COUNTED : CALLS_FREE;
+	n_called = 0;
+}
+
+uint64_t rcu_take_calls(void)
+{
+	uint64_t n = n_called;
+
+	n_called = 0;
+	return n;
+}
+
+void rcu_hold_calls(void)
+{
+	calls = CALLS_HELD;
+}
+
+void rcu_run_held(uint64_t n)
+{
+	for (; n && held; n--) {
+		struct call *c = held;
+
+		held = c->next;
+		if (!held)
+			held_last = &held;
+		call_counted(c);
+	}
+}
+
 void rcu_free_later(void *p)
 {
 	if (p)
@@ -94,6 +163,14 @@ unsigned rcu_run(unsigned max_calls)
 		n++;
 	}
 	return n;
+}
+
+bool rcu_is_idle(void)
+{
+	pthread_mutex_lock(&mutex);
+	bool idle = !first;
+	pthread_mutex_unlock(&mutex);
+	return idle;
 }
 
 void rcu_synchronize(void)

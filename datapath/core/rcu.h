@@ -13,8 +13,16 @@ void rcu_quiescent(unsigned thread_idx);      /* poll thread: holds no reference
 void rcu_defer(void (*fn)(void *), void *p); /* any thread but poll threads in a burst: fn(p) on the
 						main thread after a grace period */
 void rcu_free_later(void *p);                /* rcu_defer(free, p) */
-unsigned rcu_run(unsigned max_calls);        /* main: run what is due; returns how many */
-void rcu_synchronize(void);                  /* not a poll thread; blocks for a grace period */
+/* The same for calls whose time can be seen in what packets meet: a rule that is still linked is in
+ * masks, a cache entry holds contexts. A recording has how many of them were made when. */
+void rcu_defer_noted(void (*fn)(void *), void *p);
+void rcu_note_calls(bool on);         /* main, live; on: while idle */
+uint64_t rcu_take_calls(void);        /* made since the last time */
+void rcu_hold_calls(void);            /* main, replay: from now on they wait … */
+void rcu_run_held(uint64_t n);        /* … for this, oldest first */
+unsigned rcu_run(unsigned max_calls); /* main: run what is due; returns how many */
+bool rcu_is_idle(void);               /* main: nothing is put off */
+void rcu_synchronize(void);           /* not a poll thread; blocks for a grace period */
 
 #define rcu_load(pp)     __atomic_load_n((pp), __ATOMIC_ACQUIRE)
 #define rcu_store(pp, v) __atomic_store_n((pp), (v), __ATOMIC_RELEASE)

@@ -9,6 +9,7 @@
 #include "datapath/exec/ops.h"
 #include "datapath/exec/rewrite.h"
 #include "datapath/observe/observer.h"
+#include "datapath/observe/record.h"
 
 typedef enum exec_next (*op_fn)(struct exec *x, struct packet *p, const union prog_word *w,
 				bool last);
@@ -48,6 +49,8 @@ bool exec_copy(struct exec *x, const struct packet *p, struct packet *copy)
 	struct port_counters *c = counters_of(x->thread_idx, p->s.in_port);
 	if (c)
 		counter_add(&c->drop[DROP_COPY_NO_MBUF], 1);
+	if (record_on())
+		record_drop(p->s.in_port, DROP_COPY_NO_MBUF, 1);
 	if (x->observer)
 		observer_drop(x->observer, p->m, p->s.in_port, DROP_COPY_NO_MBUF, false);
 	return false;
@@ -227,6 +230,8 @@ enum exec_next exec_CONTROLLER(struct exec *x, struct packet *p, const union pro
 		exec_created(x, p, 1);
 	if (ctr)
 		counter_add(taken ? &ctr->absorbed : &ctr->drop[DROP_CONTROLLER_QUEUE], 1);
+	if (record_on() && !taken)
+		record_drop(p->s.in_port, DROP_CONTROLLER_QUEUE, 1);
 	if (SL_UNLIKELY(x->observer != NULL)) {
 		if (taken)
 			observer_note(x->observer, p->m, p->s.in_port, EVENT_ABSORBED, w->op.b, 0);

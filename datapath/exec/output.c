@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "datapath/observe/observer.h"
+#include "datapath/observe/record.h"
 #include "datapath/offload/offload.h"
 
 struct exec *exec_create(unsigned thread_idx)
@@ -76,6 +77,8 @@ void exec_drop(struct exec *x, struct rte_mbuf *m, uint32_t port_id, enum drop_r
 
 	if (c)
 		counter_add(&c->drop[why], 1);
+	if (record_on())
+		record_drop(port_id, why, 1);
 	if (SL_UNLIKELY(x->observer != NULL))
 		observer_drop(x->observer, m, port_id, why,
 			      drop_infos[why].family == DROP_FAMILY_TX);
@@ -85,6 +88,8 @@ void exec_drop(struct exec *x, struct rte_mbuf *m, uint32_t port_id, enum drop_r
 static void watch_refused(struct exec *x, struct rte_mbuf **pkts, unsigned n, uint32_t port_id,
 			  enum drop_reason why)
 {
+	if (record_on())
+		record_drop(port_id, why, n);
 	for (unsigned i = 0; x->observer && i < n; i++)
 		observer_drop(x->observer, pkts[i], port_id, why, true);
 }
@@ -103,7 +108,11 @@ static void send(struct flush *f, struct rte_mbuf **pkts, unsigned n)
 
 	for (unsigned i = 0; i < n; i++)
 		bytes += pkts[i]->pkt_len;
+	if (record_on())
+		record_out(f->port->id, pkts, n);
 	sent = f->port->class->tx_burst(f->port, f->q, pkts, (uint16_t)n);
+	if (record_is_live())
+		record_sent(sent, n);
 	if (SL_UNLIKELY(sent < n)) {
 		for (unsigned i = sent; i < n; i++)
 			bytes -= pkts[i]->pkt_len;
@@ -134,6 +143,17 @@ static void segmented(void *aux, const struct rte_mbuf *original, unsigned n_seg
 	counter_add(&f->c->created, n_segments - 1);
 }
 
+static void record_state(const struct port *p)
+{
+	const struct record_port_state s = {
+		.tx_state = __atomic_load_n(&p->tx_state, __ATOMIC_RELAXED),
+		.max_frame = __atomic_load_n(&p->max_frame_bytes, __ATOMIC_RELAXED),
+		.tx_offloads = p->tx_offloads,
+	};
+
+	record_port_state(p->id, &s);
+}
+
 void exec_flush_port(struct exec *x, struct tx_stage *s)
 {
 	unsigned n = s->n;
@@ -156,6 +176,8 @@ void exec_flush_port(struct exec *x, struct tx_stage *s)
 		return;
 	}
 	counter_add(&f.c->handed, n);
+	if (record_is_live())
+		record_state(port);
 	uint8_t state = __atomic_load_n(&port->tx_state, __ATOMIC_RELAXED);
 	if (SL_UNLIKELY(state != DROP_NONE)) {
 		counter_add(&f.c->drop[state], n);

@@ -5,6 +5,7 @@
 #include "datapath/exec/ops.h"
 #include "datapath/exec/rewrite.h"
 #include "datapath/observe/observer.h"
+#include "datapath/observe/record.h"
 #include "datapath/offload/offload.h"
 #include "datapath/policy/policy_edge.h"
 
@@ -117,6 +118,8 @@ enum exec_next exec_POLICY_OUT(struct exec *x, struct packet *p, const union pro
 	c = counters_of(x->thread_idx, p->s.in_port);
 	if (c)
 		counter_add(&c->drop[why], 1);
+	if (record_on())
+		record_drop(p->s.in_port, why, 1);
 	if (SL_UNLIKELY(x->observer != NULL))
 		observer_drop(x->observer, p->m, p->s.in_port, why, false);
 	return EXEC_ON;

@@ -274,3 +274,51 @@ void policy_live_init(void)
 	if (!policy_current && !policy_create(&policy_current, &nobody, &e))
 		put_in_force(policy_current, 0);
 }
+
+/* ---- recording and replay ---- */
+
+static void refill(struct rate_limiter *l)
+{
+	__atomic_store_n(&l->full_at_ns, 0, __ATOMIC_RELAXED);
+}
+
+uint64_t policy_restart(void)
+{
+	struct policy *p = policy_current;
+
+	for (uint32_t i = 0; i < p->n_endpoints; i++) {
+		struct policy_endpoint *ep = &p->endpoints[i];
+
+		refill(&ep->in_bits);
+		refill(&ep->out_bits);
+		refill(&ep->in_pkts);
+		refill(&ep->out_pkts);
+		refill(&ep->broadcasts);
+		refill(&ep->multicasts);
+		refill(&ep->unknown);
+		refill(&ep->new_conns);
+	}
+	for (uint32_t i = 0; i < p->n_rules; i++) {
+		refill(&p->rules[i].bits);
+		refill(&p->rules[i].pkts);
+		refill(&p->rules[i].new_conns);
+	}
+	raise_generation(p);
+	return generation;
+}
+
+uint16_t policy_port_epoch(uint32_t port_id)
+{
+	return ports[port_id].epoch;
+}
+
+void policy_replay_epoch(uint32_t port_id, uint16_t epoch)
+{
+	ports[port_id].epoch = epoch;
+	bind(policy_current, port_id);
+}
+
+void policy_replay_generation(uint64_t g)
+{
+	generation = g - 1;
+}

@@ -38,3 +38,12 @@ void policy_set_sink(const struct policy_sink *s);
 /* Every 10 ms or so: confirmation, times, a bounded part of the sweep. */
 void policy_upkeep(uint64_t now_ms, uint64_t wall_ms);
 bool policy_sweep_is_done(void);
+
+/* A recording begins: rate limits have their bursts again, every connection is judged anew. Returns
+ * the generation from then on. */
+uint64_t policy_restart(void);
+uint16_t policy_port_epoch(uint32_t port_id);
+/* Replay: the numbers that connections of the recording carry; before policy_restart(), which then
+ * gives `generation`. */
+void policy_replay_epoch(uint32_t port_id, uint16_t epoch);
+void policy_replay_generation(uint64_t generation);

@@ -9,7 +9,9 @@
 
 #include <rte_cycles.h>
 
+#include "datapath/base/hash.h"
 #include "datapath/core/pool.h"
+#include "datapath/observe/record.h"
 
 static struct miss_queue *queue_of(struct poll_thread *t, uint32_t port_id)
 {
@@ -43,9 +45,29 @@ static void enqueue(struct poll_thread *t, uint32_t port_id, struct rte_mbuf *m,
 	}
 }
 
+void miss_enqueue(struct poll_thread *t, uint32_t port_id, struct rte_mbuf *m)
+{
+	enqueue(t, port_id, m, counters_of(t->idx, port_id), DROP_MISS_BUDGET);
+}
+
 static uint32_t linear_bytes(const struct rte_mbuf *m)
 {
 	return m->data_len;
+}
+
+/* What was decided: the bits that were read, and their values. Without what differs from process to
+ * process: numbers of contexts, and what lies in lines of the key that nobody has filled. */
+static void record_decision(const struct poll_thread *t, uint32_t port_id,
+			    const struct flow_key *key, bool cached)
+{
+	const struct resolve_result *r = &t->result;
+	const uint64_t *k = (const uint64_t *)key, *m = (const uint64_t *)&r->mask;
+	uint64_t h = r->prog.n_words;
+
+	for (unsigned i = 0; i < sizeof *key / 8; i++)
+		if (r->mask_lines >> (i * 8 / FLOW_LINE_BYTES) & 1)
+			h = hash_u64(h ^ m[i]) ^ (i ? k[i] & m[i] : 0); /* word 0: the context */
+	record_miss(port_id, cached, h);
 }
 
 /* Resolves and runs one packet whose key is b->key[i], whole. */
@@ -74,6 +96,8 @@ static void resolve_one(struct poll_thread *t, struct port_cache *pc, struct bur
 	}
 	struct megaflow *mf = flow_cache_install(t->cache, pc, &b->key[i], b->lines[i], r, stale,
 						 (uint32_t)t->version, t->now_ms);
+	if (record_on())
+		record_decision(t, pc->port_id, &b->key[i], mf);
 	if (mf) {
 		counter_add(&mf->pkts, 1);
 		counter_add(&mf->bytes, p->m->pkt_len);
@@ -126,6 +150,14 @@ static void settle_fresh(struct poll_thread *t, struct port_cache *pc, struct bu
 	miss_settle(t, pc, b, i, &p);
 }
 
+/* The budget of cycles: what a replay cannot know by itself. */
+static bool is_over(uint64_t at, uint64_t until)
+{
+	bool over = at >= until;
+
+	return record_on() ? record_is_over(over) : over;
+}
+
 void miss_handle(struct poll_thread *t, struct port_cache *pc, struct burst *b,
 		 const uint8_t *which, unsigned n)
 {
@@ -140,7 +172,7 @@ void miss_handle(struct poll_thread *t, struct port_cache *pc, struct burst *b,
 			continue;
 		}
 		settle_fresh(t, pc, b, which[k], true);
-		wait = rte_rdtsc() > until;
+		wait = is_over(rte_rdtsc(), until);
 	}
 }
 
@@ -149,7 +181,7 @@ void miss_serve_queues(struct poll_thread *t)
 	uint64_t at = rte_rdtsc(), until = at + MISS_BUDGET_TSC / 2;
 	struct burst *b = &t->burst;
 
-	while (t->n_miss_list && at < until) {
+	while (t->n_miss_list && !is_over(at, until)) {
 		uint32_t port_id = t->miss_list[0];
 		struct miss_queue *q = t->miss[port_id];
 		struct port_cache *pc = flow_cache_port(t->cache, port_id);

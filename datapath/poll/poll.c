@@ -17,11 +17,13 @@
 
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
+#include "datapath/base/hash.h"
 #include "datapath/base/log.h"
 #include "datapath/base/str.h"
 #include "datapath/base/vec.h"
 #include "datapath/core/rcu.h"
 #include "datapath/exec/fragments.h"
+#include "datapath/observe/record.h"
 
 LOG_MODULE(poll);
 
@@ -285,6 +287,9 @@ void poll_command_all(enum poll_command_kind kind, uint32_t port_id)
 			poll_wake(th);
 			sched_yield(); /* the thread takes them at its next iteration */
 		}
+		/* In a slot of ours no thread is in an iteration: now is when, for a replay too. */
+		if (record_on() && record_main_has_slot())
+			poll_run_commands(th);
 		poll_wake(th);
 	}
 }
@@ -335,16 +340,11 @@ static void destroy_thread(struct poll_thread *t)
 	free(t);
 }
 
-static int start_thread(uint16_t core, struct err *e)
+int poll_start_thread(unsigned idx, uint16_t core, struct err *e)
 {
 	struct poll_thread *t = NULL;
-	unsigned idx = 0;
 	char name[32];
 
-	while (idx < POLL_THREADS_MAX && poll_thread_at[idx])
-		idx++;
-	if (idx == POLL_THREADS_MAX)
-		return err_set(e, ENOSPC, "poll cores: at most %d", POLL_THREADS_MAX);
 	if (posix_memalign((void **)&t, SL_CACHE_LINE, sizeof *t) || !t)
 		return err_set(e, ENOMEM, "poll core %u: out of memory", core);
 	memset(t, 0, sizeof *t);
@@ -367,8 +367,17 @@ static int start_thread(uint16_t core, struct err *e)
 		return err_set(e, ENOMEM, "poll core %u: out of memory", core);
 	}
 	t->exec->packet_in = upcall_packet_in;
+	if (record_on()) { /* its secret must be had again in a replay */
+		uint64_t key[4];
+
+		for (unsigned i = 0; i < SL_ARRAY_SIZE(key); i++)
+			key[i] = hash_bytes((uint32_t[]){idx, i}, 8);
+		flow_cache_restart(t->cache, key, (uint32_t)clock_mono_ms());
+	}
 	watch_thread_join(t);
 	poll_thread_at[idx] = t;
+	if (record_is_replay())
+		return 0; /* replay.c is its loop */
 	int rc = pthread_create(&t->pthread, NULL, poll_thread_main, t);
 	while (!rc && !__atomic_load_n(&t->started, __ATOMIC_ACQUIRE))
 		sched_yield();
@@ -386,13 +395,27 @@ static int start_thread(uint16_t core, struct err *e)
 	return 0;
 }
 
+static int start_thread(uint16_t core, struct err *e)
+{
+	unsigned idx = 0;
+
+	while (idx < POLL_THREADS_MAX && poll_thread_at[idx])
+		idx++;
+	if (idx == POLL_THREADS_MAX)
+		return err_set(e, ENOSPC, "poll cores: at most %d", POLL_THREADS_MAX);
+	return poll_start_thread(idx, core, e);
+}
+
 static void stop_thread(unsigned idx)
 {
 	struct poll_thread *t = poll_thread_at[idx];
 
 	__atomic_store_n(&t->stop, true, __ATOMIC_SEQ_CST);
 	poll_wake(t);
-	pthread_join(t->pthread, NULL);
+	if (record_is_replay())
+		poll_thread_end(t);
+	else
+		pthread_join(t->pthread, NULL);
 	poll_thread_at[idx] = NULL;
 	log_info("no poll thread on core %u any more", t->core);
 	destroy_thread(t);
@@ -412,7 +435,8 @@ int poll_set_cores(const uint16_t *cores, unsigned n, struct err *e)
 	if (!n)
 		return err_set(e, EINVAL, "poll cores: at least one is needed");
 	for (unsigned i = 0; i < n; i++)
-		if (cores[i] >= CPU_SETSIZE || cores[i] >= sysconf(_SC_NPROCESSORS_CONF))
+		if (!record_is_replay() &&
+		    (cores[i] >= CPU_SETSIZE || cores[i] >= sysconf(_SC_NPROCESSORS_CONF)))
 			return err_set(e, EINVAL, "poll cores: this machine has no core %u",
 				       cores[i]);
 	for (unsigned i = 0; i < n; i++) {
@@ -675,6 +699,8 @@ void poll_credit_collect(void)
 {
 	uint64_t now_ms = clock_mono_ms();
 
+	if (record_is_live())
+		record_simple(REC_COLLECT);
 	for (unsigned t = 0; t < POLL_THREADS_MAX; t++)
 		if (poll_thread_at[t])
 			flow_cache_collect(poll_thread_at[t]->cache, now_ms);

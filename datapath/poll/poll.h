@@ -103,6 +103,24 @@ enum audit_fault { FAULT_PROGRAM, FAULT_OUT_PORT, FAULT_MASK, FAULT_KEY, FAULT_N
 bool poll_audit_fault(enum audit_fault what, unsigned bit);
 void poll_audit_counts(uint32_t *every, uint64_t *checked, uint64_t *different);
 
+/* ---- recording and replaying (observe/record.h) ---- */
+struct rec_in;
+struct recording;
+/* In main's slot: caches and clocks of all threads as if they had just begun. */
+void poll_record_restart(void);
+/* In main's slot, at the beginning: THREAD and HELD events. */
+void poll_record_threads(void);
+void poll_record_held(void);
+/* Replay; no thread runs. Makes the thread that THREAD tells of; the packet that HELD tells of
+ * waits again. -EINVAL: what the event says cannot be. */
+int poll_replay_thread(struct rec_in *in, struct err *e);
+int poll_replay_held(struct rec_in *in, struct err *e);
+/* One slot of a poll thread: begin, RX and SWEEP as they came, end. False: no such thread. */
+bool poll_replay_begin(unsigned thread_idx);
+int poll_replay_rx(struct rec_in *in, unsigned *n, struct err *e);
+void poll_replay_sweep(void);
+void poll_replay_end(void);
+
 /* ---- looking ---- */
 struct poll_rxq_info {
 	uint32_t port_id;

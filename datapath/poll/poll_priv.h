@@ -155,10 +155,16 @@ static inline uint64_t tsc_of_us(uint64_t us)
 
 /* poll.c, main: each thread runs it at its next iteration, before it looks at packets. */
 void poll_command_all(enum poll_command_kind kind, uint32_t port_id);
+int poll_start_thread(unsigned idx, uint16_t core, struct err *e); /* main; idx is free */
 /* thread.c */
 void *poll_thread_main(void *arg);
 /* Work outside a queue's turn that its port has caused. */
 void poll_charge(struct poll_thread *t, struct miss_queue *q, uint64_t cycles);
+void poll_thread_end(struct poll_thread *t);
+void poll_run_commands(struct poll_thread *t);
+void poll_every_ms(struct poll_thread *t);
+void poll_process(struct poll_thread *t, uint32_t in_port, unsigned n); /* t->burst.pkt */
+bool poll_finish_iteration(struct poll_thread *t);
 /* miss.c: the packets of a burst that the cache did not know; consumes them. */
 void miss_handle(struct poll_thread *t, struct port_cache *pc, struct burst *b,
 		 const uint8_t *which, unsigned n);
@@ -168,6 +174,8 @@ void miss_serve_queues(struct poll_thread *t);
 void miss_settle(struct poll_thread *t, struct port_cache *pc, struct burst *b, unsigned i,
 		 struct packet *p);
 void miss_drop_all(struct poll_thread *t);
+/* Puts it at the end of its port's queue. */
+void miss_enqueue(struct poll_thread *t, uint32_t port_id, struct rte_mbuf *m);
 uint64_t miss_held(const struct poll_thread *t, uint32_t port_id);
 /* audit.c */
 void audit_hits(struct poll_thread *t, struct burst *b, uint32_t in_port);

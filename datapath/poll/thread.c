@@ -20,6 +20,7 @@
 #include "datapath/core/pool.h"
 #include "datapath/core/rcu.h"
 #include "datapath/core/thread.h"
+#include "datapath/observe/record.h"
 
 const char *const poll_stage_names[STAGE_N] = {
 	[STAGE_RX] = "rx",           [STAGE_EXTRACT] = "extract", [STAGE_CACHE] = "cache",
@@ -63,7 +64,7 @@ static unsigned drop_runts(struct poll_thread *t, struct rte_mbuf **pkt, unsigne
 	return kept;
 }
 
-static void process(struct poll_thread *t, uint32_t in_port, unsigned n)
+void poll_process(struct poll_thread *t, uint32_t in_port, unsigned n)
 {
 	struct burst *b = &t->burst;
 	struct port_counters *c = counters_of(t->idx, in_port);
@@ -72,6 +73,8 @@ static void process(struct poll_thread *t, uint32_t in_port, unsigned n)
 	uint32_t shortest = UINT32_MAX;
 	uint8_t missed[BURST_MAX];
 
+	if (record_is_live())
+		record_rx(in_port, b->pkt, n);
 	if (SL_UNLIKELY(!c)) { /* the port and its counters went under our feet */
 		rte_pktmbuf_free_bulk(b->pkt, n);
 		return;
@@ -142,7 +145,7 @@ static unsigned poll_queue(struct poll_thread *t, struct rxq *r)
 	if (SL_UNLIKELY(pace_any && pace_is_limited(r->port->id)))
 		pace_take(t, r->port->id, n);
 	else
-		process(t, r->port->id, n);
+		poll_process(t, r->port->id, n);
 	t->now_tsc = rte_rdtsc();
 	r->last_pkt_tsc = t->now_tsc;
 	uint64_t cost = t->now_tsc - start;
@@ -262,7 +265,7 @@ static bool poll_queues(struct poll_thread *t, const struct rxq_list *l)
 	return n || waiting;
 }
 
-static void run_commands(struct poll_thread *t)
+void poll_run_commands(struct poll_thread *t)
 {
 	void *p;
 
@@ -285,9 +288,12 @@ static void run_commands(struct poll_thread *t)
 	}
 }
 
-static void every_ms(struct poll_thread *t)
+void poll_every_ms(struct poll_thread *t)
 {
 	uint64_t ms = clock_mono_ms();
+
+	if (record_on())
+		record_simple(REC_SWEEP);
 
 	t->now_ms = (uint32_t)ms;
 	t->exec->now_ms = ms;
@@ -298,32 +304,33 @@ static void every_ms(struct poll_thread *t)
 	t->last_sweep_tsc = t->now_tsc;
 }
 
-static bool iterate(struct poll_thread *t)
+/* While something is recorded, an iteration is one slot of its order. Between slots no version is
+ * held, so that the main thread in its own slot waits for nobody. */
+static bool slot_enter(struct poll_thread *t)
 {
-	const struct rxq_list *l;
-	uint64_t start = rte_rdtsc(), since;
-	bool worked;
+	version_idle(t->idx);
+	return record_enter(t->idx, &t->stop);
+}
 
-	t->now_tsc = start;
-	t->version = version_burst_begin(t->idx);
-	t->exec->version = t->version;
-	t->measure = t->iterations % MEASURE_EVERY == 0;
-	l = __atomic_load_n(&t->rxqs, __ATOMIC_ACQUIRE);
-	if (!rte_ring_empty(t->commands))
-		run_commands(t);
-	if (t->now_tsc - t->last_sweep_tsc > tsc_of_us(SWEEP_EVERY_US))
-		every_ms(t);
-	if (t->now_tsc - t->last_event_tsc > tsc_of_us(EVENT_POLL_US)) {
-		sleep_check_events(t, l, 0);
-		t->last_event_tsc = t->now_tsc;
-	}
-	worked = poll_queues(t, l);
+static void slot_leave(struct poll_thread *t)
+{
+	record_cache(t->idx, t->cache->n_flows, t->cache->n_masks, t->cache->evicted);
+	version_idle(t->idx);
+	record_leave();
+}
+
+/* What is left when all queues have had their turn. True: there was something. */
+bool poll_finish_iteration(struct poll_thread *t)
+{
+	bool worked = false;
+	uint64_t since;
+
+	if (record_on() && (t->n_miss_list || !rte_ring_empty(t->inject)))
+		record_open();
 	if (!rte_ring_empty(t->inject)) {
 		inject_run(t);
 		worked = true;
 	}
-	if (SL_UNLIKELY(t->n_paced) && pace_serve(t, process))
-		worked = true;
 	if (SL_UNLIKELY(t->n_miss_list)) {
 		miss_serve_queues(t);
 		worked = true;
@@ -336,6 +343,35 @@ static bool iterate(struct poll_thread *t)
 	if (SL_UNLIKELY(t->observing != NULL))
 		observer_end_iteration(t->observing);
 	flow_cache_recycle(t->cache);
+	return worked;
+}
+
+static bool iterate(struct poll_thread *t)
+{
+	const struct rxq_list *l;
+	uint64_t start = rte_rdtsc();
+	bool worked, in_slot = false;
+
+	if (record_on() && !(in_slot = slot_enter(t)) &&
+	    __atomic_load_n(&t->stop, __ATOMIC_ACQUIRE))
+		return false;
+	t->now_tsc = start;
+	t->version = version_burst_begin(t->idx);
+	t->exec->version = t->version;
+	t->measure = t->iterations % MEASURE_EVERY == 0;
+	l = __atomic_load_n(&t->rxqs, __ATOMIC_ACQUIRE);
+	if (!rte_ring_empty(t->commands))
+		poll_run_commands(t);
+	if (t->now_tsc - t->last_sweep_tsc > tsc_of_us(SWEEP_EVERY_US))
+		poll_every_ms(t);
+	if (t->now_tsc - t->last_event_tsc > tsc_of_us(EVENT_POLL_US)) {
+		sleep_check_events(t, l, 0);
+		t->last_event_tsc = t->now_tsc;
+	}
+	worked = poll_queues(t, l);
+	if (SL_UNLIKELY(t->n_paced) && pace_serve(t, poll_process))
+		worked = true;
+	worked |= poll_finish_iteration(t);
 	counter_add(&t->iterations, 1);
 	if (t->iterations % RCU_EVERY == 0)
 		rcu_quiescent(t->idx);
@@ -346,7 +382,20 @@ static bool iterate(struct poll_thread *t)
 		t->last_work_tsc = end;
 	}
 	t->now_tsc = end;
+	if (SL_UNLIKELY(in_slot))
+		slot_leave(t);
 	return worked;
+}
+
+/* Nothing stays behind. While something is recorded this is part of main's slot, who waits. */
+void poll_thread_end(struct poll_thread *t)
+{
+	version_burst_begin(t->idx);
+	miss_drop_all(t);
+	pace_drop_all(t);
+	inject_drop_all(t);
+	exec_flush(t->exec);
+	version_idle(t->idx);
 }
 
 void *poll_thread_main(void *arg)
@@ -367,8 +416,7 @@ void *poll_thread_main(void *arg)
 	if (t->failed)
 		return NULL;
 	rcu_thread_online(t->idx);
-	t->now_tsc = t->last_work_tsc = rte_rdtsc();
-	every_ms(t);
+	t->now_tsc = t->last_work_tsc = rte_rdtsc(); /* the first iteration takes the time */
 	while (!__atomic_load_n(&t->stop, __ATOMIC_ACQUIRE)) {
 		if (iterate(t))
 			continue;
@@ -377,12 +425,7 @@ void *poll_thread_main(void *arg)
 		if (max_us && t->now_tsc - t->last_work_tsc > tsc_of_us(SLEEP_AFTER_US))
 			sleep_until_work(t, __atomic_load_n(&t->rxqs, __ATOMIC_ACQUIRE));
 	}
-	version_burst_begin(t->idx);
-	miss_drop_all(t);
-	pace_drop_all(t);
-	inject_drop_all(t);
-	exec_flush(t->exec);
-	version_idle(t->idx);
+	poll_thread_end(t);
 	rcu_thread_offline(t->idx);
 	rte_thread_unregister();
 	return NULL;

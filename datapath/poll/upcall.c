@@ -9,6 +9,7 @@
 
 #include "datapath/core/pool.h"
 #include "datapath/flow/action.h"
+#include "datapath/observe/record.h"
 #include "datapath/poll/poll_priv.h"
 
 enum { UPCALLS = 4096 };
@@ -83,8 +84,11 @@ bool upcall_packet_in(struct exec *x, const struct packet *p, uint8_t reason,
 	u->flow.key.ct_state = p->s.ct_state;
 	u->flow.key.ct_zone = cpu_to_be16(p->s.ct_zone);
 	u->flow.key.ct_mark = cpu_to_be32(p->s.ct_mark);
-	if (upcall_post(u))
+	if (upcall_post(u)) {
+		if (record_on())
+			record_out(RECORD_CONTROLLER, &p->m, 1);
 		return true;
+	}
 	free(u);
 	return false;
 }

@@ -30,8 +30,12 @@ static const struct {
 #undef PORT_CLASS
 };
 
+const struct port_class *port_class_for_all;
+
 const struct port_class *port_class_find(const char *type)
 {
+	if (port_class_for_all && strcmp(type, "patch"))
+		return port_class_for_all;
 	for (size_t i = 0; i < SL_ARRAY_SIZE(classes); i++)
 		if (!strcmp(classes[i].type, type))
 			return classes[i].class;

@@ -146,6 +146,8 @@ int port_set(struct port *p, const struct port_config *c, struct err *e);
 void port_close(struct port *p);
 /* Any thread: the class of a type name, NULL when unknown ("" and "system" are kernel netdevs). */
 const struct port_class *port_class_find(const char *type);
+/* Not NULL: the class of all types that have queues. Only for replay, set before any port opens. */
+extern const struct port_class *port_class_for_all;
 /* Checks type and options only. Any thread. */
 int port_config_check(const struct port_config *c, struct err *e);
 

@@ -96,6 +96,22 @@ const struct frozen *frozen_lookup(uint32_t id)
 	return f && f->id == id ? f : NULL;
 }
 
+uint32_t frozen_restart(void)
+{
+	rte_spinlock_lock(&lock);
+	uint32_t id = last_id;
+	for (unsigned i = 0; i < BUCKETS && n_frozen; i++)
+		for (struct frozen *f = buckets[i]; f; f = f->next)
+			f->hash = ~f->hash; /* still there by number, and until it is idle */
+	rte_spinlock_unlock(&lock);
+	return id;
+}
+
+void frozen_replay_last_id(uint32_t id)
+{
+	last_id = id;
+}
+
 uint32_t frozen_count(void)
 {
 	return __atomic_load_n(&n_frozen, __ATOMIC_RELAXED);
@@ -136,7 +152,7 @@ void frozen_expire(uint64_t now_ms)
 			rte_spinlock_unlock(&lock);
 			/* A poll thread may hold it in this burst, and pin it yet. */
 			if (f)
-				rcu_defer(put, f);
+				rcu_defer_noted(put, f);
 		} while (f);
 	}
 }

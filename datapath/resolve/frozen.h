@@ -59,3 +59,8 @@ uint32_t frozen_count(void);
 void frozen_expire(uint64_t now_ms);
 /* A state from outside (a continuation): is it consistent and within `len`? */
 bool frozen_state_is_valid(const void *data, size_t len);
+
+/* A recording begins: states that are frozen from now on are new ones, whatever there was before.
+ * The number that was given last, which replay sets: numbers decide places in caches. Main. */
+uint32_t frozen_restart(void);
+void frozen_replay_last_id(uint32_t id);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "datapath/base/err.h"
+#include "datapath/observe/record.h"
 
 static pthread_t thread;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -20,6 +21,8 @@ static void finish(struct loop_post *p)
 	struct device_job *j = SL_CONTAINER_OF(p, struct device_job, post);
 
 	pending--;
+	if (record_on())
+		record_simple(REC_DEVICE);
 	j->done(j);
 }
 
@@ -62,9 +65,20 @@ void device_submit(struct device_job *j)
 {
 	pending++;
 	pthread_mutex_lock(&lock);
-	list_push_back(&queue, &j->link);
+	list_push_back(&queue, &j->link); /* replay: where device_replay_one() finds it */
 	pthread_cond_signal(&wake);
 	pthread_mutex_unlock(&lock);
+}
+
+bool device_replay_one(void)
+{
+	if (list_is_empty(&queue))
+		return false;
+	struct device_job *j = LIST_ITEM(list_pop_front(&queue), struct device_job, link);
+
+	j->run(j);
+	finish(&j->post);
+	return true;
 }
 
 size_t device_pending(void)

@@ -19,5 +19,7 @@ struct device_job { /* embedded in its owner; untouched by the main thread betwe
 int device_start(struct err *e);
 void device_submit(struct device_job *j); /* main thread */
 size_t device_pending(void);              /* main thread: submitted and not yet done */
+/* Replay, where there is no such thread: runs the oldest job whole. False: there is none. */
+bool device_replay_one(void);
 /* Main thread, at exit: runs what is queued, ends the thread. `done` of the last jobs runs here. */
 void device_stop(void);

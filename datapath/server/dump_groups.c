@@ -8,6 +8,7 @@
 #include "datapath/flow/action.h"
 #include "datapath/poll/poll.h"
 #include "datapath/server/dump.h"
+#include "datapath/server/group_attrs.h"
 #include "datapath/server/request.h"
 #include "datapath/table/bridge.h"
 #include "datapath/table/flow_table.h"
@@ -53,19 +54,14 @@ static void put_bucket(struct msg *m, const struct group_bucket *k, bool select)
 	msg_nest_end(m, at);
 }
 
-static bool put_group(struct group_dump *s, const struct bridge *b, struct msg *m)
+void group_attrs_put(struct msg *m, const struct group *g)
 {
 	static const char *const methods[] = {
 		[GROUP_METHOD_DEFAULT] = "",
 		[GROUP_METHOD_DP_HASH] = "dp_hash",
 		[GROUP_METHOD_HASH] = "hash",
 	};
-	const struct group *g = s->id != UINT32_MAX ? group_next(b, s->id) : group_iter(b, &s->pos);
 
-	s->done = s->id != UINT32_MAX;
-	if (!g)
-		return false;
-	size_t at = msg_nest_begin(m, ATTR_OBJECT);
 	msg_put_u32(m, ATTR_GROUP_ID, g->id);
 	msg_put_u8(m, ATTR_GROUP_TYPE, g->type);
 	msg_put_str(m, ATTR_SELECTION_METHOD, methods[g->method]);
@@ -75,6 +71,17 @@ static bool put_group(struct group_dump *s, const struct bridge *b, struct msg *
 	for (uint32_t i = 0; i < g->n_buckets; i++)
 		put_bucket(m, &g->bucket[i], g->type == GROUP_SELECT);
 	msg_put_bytes(m, ATTR_BLOB, g->blob, g->blob_len);
+}
+
+static bool put_group(struct group_dump *s, const struct bridge *b, struct msg *m)
+{
+	const struct group *g = s->id != UINT32_MAX ? group_next(b, s->id) : group_iter(b, &s->pos);
+
+	s->done = s->id != UINT32_MAX;
+	if (!g)
+		return false;
+	size_t at = msg_nest_begin(m, ATTR_OBJECT);
+	group_attrs_put(m, g);
 	msg_put_u64(m, ATTR_PKTS, g->stats->credit.pkts);
 	msg_put_u64(m, ATTR_BYTES_COUNT, g->stats->credit.bytes);
 	msg_put_u64(m, ATTR_DURATION_MS, clock_mono_ms() - g->created_ms);
@@ -97,6 +104,15 @@ static void put_band(struct msg *m, const struct meter_band *k)
 	msg_nest_end(m, at);
 }
 
+void meter_attrs_put(struct msg *m, const struct meter *k)
+{
+	msg_put_u32(m, ATTR_METER_ID, k->id);
+	msg_put_u16(m, ATTR_METER_FLAGS, k->flags);
+	for (unsigned i = 0; i < k->n_bands; i++)
+		put_band(m, &k->band[i]);
+	msg_put_bytes(m, ATTR_BLOB, k->blob, k->blob_len);
+}
+
 static bool put_meter(struct group_dump *s, const struct bridge *b, struct msg *m)
 {
 	const struct meter *k = s->id != UINT32_MAX ? meter_find(b, s->id) : meter_iter(b, &s->pos);
@@ -105,11 +121,7 @@ static bool put_meter(struct group_dump *s, const struct bridge *b, struct msg *
 	if (!k)
 		return false;
 	size_t at = msg_nest_begin(m, ATTR_OBJECT);
-	msg_put_u32(m, ATTR_METER_ID, k->id);
-	msg_put_u16(m, ATTR_METER_FLAGS, k->flags);
-	for (unsigned i = 0; i < k->n_bands; i++)
-		put_band(m, &k->band[i]);
-	msg_put_bytes(m, ATTR_BLOB, k->blob, k->blob_len);
+	meter_attrs_put(m, k);
 	msg_put_u64(m, ATTR_PKTS, __atomic_load_n(&k->pkts, __ATOMIC_RELAXED));
 	msg_put_u64(m, ATTR_BYTES_COUNT, __atomic_load_n(&k->bytes, __ATOMIC_RELAXED));
 	msg_put_u64(m, ATTR_DURATION_MS, clock_mono_ms() - k->created_ms);

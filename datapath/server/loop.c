@@ -10,8 +10,10 @@
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
 #include "datapath/core/rcu.h"
+#include "datapath/observe/record.h"
 
 enum { BATCH = 64, HURRY_MS = 1, WAIT_MAX_MS = 10, RCU_CALLS = 64, RCU_SLICE_US = 2000 };
+enum { RCU_ROUNDS_MAX = 64 /* while something is recorded, time stands still */ };
 
 static int epoll_fd = -1;
 static bool running;
@@ -134,10 +136,15 @@ static int next_timeout_ms(void)
 static void run_timers(void)
 {
 	uint64_t now = clock_mono_ms();
+	unsigned i = 0;
 
 	LIST_FOR_EACH_SAFE (t, struct loop_timer, link, &timers) {
+		unsigned number = i++;
+
 		if (t->due_ms > now)
 			continue;
+		if (record_on())
+			record_number(REC_TIMER, number);
 		/* After a stall one run is enough: no catching up. */
 		t->due_ms = now + t->period_ms;
 		t->fn(now);
@@ -149,10 +156,33 @@ static void run_timers(void)
 static void reclaim(void)
 {
 	uint64_t until = clock_mono_us() + RCU_SLICE_US;
+	unsigned rounds = 0;
 
 	do
 		rcu_has_more = rcu_run(RCU_CALLS) == RCU_CALLS;
-	while (rcu_has_more && clock_mono_us() < until);
+	while (rcu_has_more && clock_mono_us() < until && ++rounds < RCU_ROUNDS_MAX);
+	if (record_is_live()) {
+		uint64_t n = rcu_take_calls();
+
+		if (n)
+			record_number(REC_RECLAIM, n);
+	}
+}
+
+bool loop_replay_timer(uint64_t number)
+{
+	LIST_FOR_EACH_SAFE (t, struct loop_timer, link, &timers) {
+		if (number--)
+			continue;
+		t->fn(clock_mono_ms());
+		return true;
+	}
+	return false;
+}
+
+void loop_replay_each(void)
+{
+	each(clock_mono_ms());
 }
 
 void loop_run(void)
@@ -160,6 +190,7 @@ void loop_run(void)
 	running = true;
 	while (running) {
 		batch_len = epoll_wait(epoll_fd, batch, BATCH, next_timeout_ms());
+		record_main_begin();
 		for (int i = 0; i < batch_len; i++) {
 			struct loop_fd *w = batch[i].data.ptr;
 
@@ -168,8 +199,11 @@ void loop_run(void)
 		}
 		batch_len = 0;
 		run_timers();
+		if (record_on())
+			record_simple(REC_EACH);
 		each_has_more = each && each(clock_mono_ms());
 		reclaim();
+		record_main_end();
 	}
 }
 

@@ -45,6 +45,11 @@ void loop_post(struct loop_post *p);
 /* Runs in every iteration, at least every 10 ms; true: again at once, there is more to do. */
 void loop_each(bool (*fn)(uint64_t now_ms));
 
+/* Replay, where no loop runs: the timer that was started as the number-th (false: there is none),
+ * and what runs in every iteration. */
+bool loop_replay_timer(uint64_t number);
+void loop_replay_each(void);
+
 /* While held, the loop wakes every millisecond, because somebody waits for a grace period. */
 void loop_hurry_begin(void);
 void loop_hurry_end(void);

@@ -29,6 +29,7 @@
 #include "datapath/server/port_change.h"
 #include "datapath/server/port_watch.h"
 #include "datapath/server/process.h"
+#include "datapath/server/replay.h"
 #include "datapath/server/server.h"
 #include "datapath/server/upkeep.h"
 #include "datapath/table/bridge.h"
@@ -177,12 +178,18 @@ int main(int argc, char **argv)
 
 	if (rc == OPTIONS_EXIT)
 		return 0;
+	if (!rc && o.replay) {
+		rc = replay_main(&o, argv, &e);
+		if (rc < 0)
+			fprintf(stderr, "error: %s\n", e.text);
+		return rc < 0 ? 2 : rc;
+	}
 	if (!rc && o.detach)
 		rc = process_detach(&e);
 	if (!rc)
 		rc = start(&o, argv, &e);
 	if (rc) {
-		fprintf(stderr, "sluice-datapath: %s\n", e.text);
+		fprintf(stderr, "%s: %s\n", o.replay ? "error" : "sluice-datapath", e.text);
 		process_remove_pidfiles();
 		return e.code == EINVAL || e.code == E2BIG ? 2 : 1;
 	}

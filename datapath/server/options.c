@@ -24,6 +24,11 @@ enum { CORE_MAX = 1023, MEMORY_MB_MIN = 16, MEMORY_MB_MAX = 1 << 20, MEMORY_MB_D
 	OPTION("pidfile", 0, optional, "FILE", "write the process id")                             \
 	OPTION("log-file", 0, optional, "FILE", "log to a file as well")                           \
 	OPTION("verbose", 'v', optional, "SPEC", "log levels, such as api:dbg")                    \
+	OPTION("replay", 0, required, "FILE", "play a recording again; no ports, no sockets")      \
+	OPTION("write", 0, required, "FILE", "with --replay: what it sends, as pcapng")            \
+	OPTION("until", 0, required, "N", "with --replay: stop after N slots")                     \
+	OPTION("repeat", 0, required, "N", "with --replay: so many runs, which must be the same")  \
+	OPTION("json", 0, no, "", "with --replay: the outcome as JSON")                            \
 	OPTION("version", 'V', no, "", "print the version")                                        \
 	OPTION("help", 'h', no, "", "print this")
 
@@ -134,7 +139,19 @@ static int take(const char *name, const char *arg, struct options *o, struct err
 		o->logfile = arg ? arg : "";
 	else if (!strcmp(name, "verbose"))
 		return log_set_levels(arg, e);
-	else if (!strcmp(name, "version")) {
+	else if (!strcmp(name, "replay"))
+		o->replay = arg;
+	else if (!strcmp(name, "write"))
+		o->write = arg;
+	else if (!strcmp(name, "json"))
+		o->json = true;
+	else if (!strcmp(name, "until"))
+		return parse_number(name, arg, 1, INT64_MAX, &o->until, e);
+	else if (!strcmp(name, "repeat")) {
+		if (parse_number(name, arg, 1, 10000, &v, e))
+			return -EINVAL;
+		o->repeat = (unsigned)v;
+	} else if (!strcmp(name, "version")) {
 		printf("sluice-datapath %s\n", SLUICE_VERSION);
 		return OPTIONS_EXIT;
 	} else if (!strcmp(name, "help")) {
@@ -153,7 +170,8 @@ int options_parse(int argc, char **argv, struct options *o, struct err *e)
 
 	*o = (struct options){.rundir = env && *env ? env : "/run/sluice",
 			      .main_core = -1,
-			      .memory_mb = MEMORY_MB_DEFAULT};
+			      .memory_mb = MEMORY_MB_DEFAULT,
+			      .repeat = 1};
 	for (size_t i = 0; i < SL_ARRAY_SIZE(table); i++) {
 		/* The index is the value, above every letter. */
 		longs[i] = (struct option){table[i].name, table[i].has_arg, NULL, 256 + (int)i};

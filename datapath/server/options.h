@@ -16,6 +16,12 @@ struct options { /* strings point into argv, the environment or constants */
 	const char *eal;     /* more EAL arguments, or NULL */
 	const char *pidfile; /* NULL: none; "": the default name in rundir */
 	const char *logfile; /* likewise */
+	/* Not a datapath but a recording played again (server/replay.h); NULL: no. */
+	const char *replay;
+	const char *write; /* what it sends goes there; NULL: nowhere */
+	uint64_t until;    /* so many slots; 0: all */
+	unsigned repeat;   /* runs */
+	bool json;
 };
 
 enum { OPTIONS_EXIT = 1 };

@@ -9,6 +9,7 @@
 #include "datapath/server/conn.h"
 #include "datapath/server/events.h"
 #include "datapath/server/loop.h"
+#include "datapath/server/record_state.h"
 #include "datapath/server/registry.h"
 #include "datapath/table/bridge.h"
 
@@ -44,6 +45,8 @@ static void news(enum policy_news what, const char *rule)
 					     [POLICY_ROLLED_BACK] = "rolled_back",
 					     [POLICY_EXPIRED] = "expired"};
 
+	if (what == POLICY_ROLLED_BACK)
+		record_state_policy_rolled_back();
 	policy_watch_announce(states[what], rule);
 }
 

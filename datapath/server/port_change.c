@@ -11,9 +11,11 @@
 #include "datapath/base/vec.h"
 #include "datapath/core/counters.h"
 #include "datapath/core/rcu.h"
+#include "datapath/observe/record.h"
 #include "datapath/poll/poll.h"
 #include "datapath/server/device.h"
 #include "datapath/server/port_watch.h"
+#include "datapath/server/recorded_port.h"
 
 LOG_MODULE(port);
 
@@ -206,7 +208,7 @@ static void submit(void (*run)(struct device_job *), void (*done)(struct device_
 	device_submit(&job);
 }
 
-static void reopen_after_grace(void *aux);
+static void reopen(void *aux);
 static void changes_ran(struct device_job *j);
 
 /* Takes the ports that must be reopened away from the poll threads. False: there is none. */
@@ -229,28 +231,90 @@ static bool unpublish_for_reopen(void)
 	return any;
 }
 
-static void start_grace(void (*fn)(void *), void *aux)
+/* poll.h asks for two generations: the second begins when the first is over. */
+struct grace {
+	struct list link; /* replay: in `graces` */
+	void (*fn)(void *aux);
+	void *aux;
+};
+static struct list graces = {&graces, &graces};
+
+static void after_two(void *p)
 {
-	loop_hurry_begin();
-	rcu_defer(fn, aux);
+	struct grace *g = p;
+
+	loop_hurry_end();
+	if (record_on())
+		record_simple(REC_GRACE);
+	g->fn(g->aux);
+	free(g);
 }
 
-/* poll.h asks for two generations: the second begins when the first is over. */
-static void reopen_after_two(void *aux)
+static void after_one(void *p)
 {
-	loop_hurry_end();
+	rcu_defer(after_two, p);
+}
+
+static void start_grace(void (*fn)(void *), void *aux)
+{
+	struct grace *g = xmalloc(sizeof *g);
+
+	*g = (struct grace){.fn = fn, .aux = aux};
+	loop_hurry_begin();
+	if (record_is_replay())
+		list_push_back(&graces, &g->link);
+	else
+		rcu_defer(after_one, g);
+}
+
+bool port_change_replay_grace(void)
+{
+	if (list_is_empty(&graces))
+		return false;
+	after_two(LIST_ITEM(list_pop_front(&graces), struct grace, link));
+	return true;
+}
+
+static void reopen(void *aux)
+{
 	submit(run_changes, changes_ran);
 }
 
-static void reopen_after_grace(void *aux)
+/* What the devices said: a replay has none to ask. */
+static void record_opened(const struct port_change *c, unsigned error, const struct port *port)
 {
-	rcu_defer(reopen_after_two, NULL);
+	struct recording *r = record_begin(REC_OPENED);
+
+	if (!r)
+		return;
+	recording_put(r, c->p->id);
+	recording_put(r, error);
+	recording_put_bytes(r, job_err.text, strlen(job_err.text));
+	recorded_port_put(r, port);
+	record_end();
+}
+
+static void record_all(void)
+{
+	VEC_FOR_EACH (it, &changes) {
+		const struct port_change *c = *it;
+		bool to_reopen = c->kind == PORT_REOPEN && c->tried && !c->unpublished;
+
+		if (to_reopen)
+			record_opened(c, EOPNOTSUPP, NULL);
+		else if (c->applied)
+			record_opened(c, 0, c->port);
+		else if (job_err.code)
+			record_opened(c, (unsigned)job_err.code, NULL);
+	}
 }
 
 static void changes_ran(struct device_job *j)
 {
+	if (record_is_live())
+		record_all();
 	if (!job_err.code && unpublish_for_reopen()) {
-		start_grace(reopen_after_grace, NULL);
+		start_grace(reopen, NULL);
 		return;
 	}
 	VEC_FOR_EACH (it, &changes)
@@ -345,6 +409,8 @@ static void changes_undone(struct device_job *j)
 		struct port_change *c = *it;
 		struct err e = {0};
 
+		if (record_is_live() && c->port)
+			record_opened(c, 0, c->port);
 		if (c->kind == PORT_OPEN) {
 			c->p->port = NULL;
 			counters_port_destroy(c->p->id);
@@ -361,15 +427,9 @@ static void changes_undone(struct device_job *j)
 	undo_done();
 }
 
-static void undo_after_two(void *aux)
+static void undo(void *aux)
 {
-	loop_hurry_end();
 	submit(undo_changes, changes_undone);
-}
-
-static void undo_after_grace(void *aux)
-{
-	rcu_defer(undo_after_two, NULL);
 }
 
 void port_changes_undo(void (*done)(void))
@@ -391,7 +451,7 @@ void port_changes_undo(void (*done)(void))
 		published = true;
 	}
 	if (published)
-		start_grace(undo_after_grace, NULL);
+		start_grace(undo, NULL);
 	else if (any)
 		submit(undo_changes, changes_undone);
 	else {
@@ -430,17 +490,9 @@ static void closed(struct device_job *j)
 	}
 }
 
-static void close_after_two(void *aux)
+static void submit_close(void *aux)
 {
-	struct closing *c = aux;
-
-	loop_hurry_end();
-	device_submit(&c->job);
-}
-
-static void close_after_grace(void *aux)
-{
-	rcu_defer(close_after_two, aux);
+	device_submit(&((struct closing *)aux)->job);
 }
 
 static void start_close(struct port_object *p)
@@ -460,7 +512,7 @@ static void start_close(struct port_object *p)
 		poll_port_remove(p->port);
 	p->published = false;
 	n_closing++;
-	start_grace(close_after_grace, c);
+	start_grace(submit_close, c);
 }
 
 void port_closes_wait(void (*fn)(void))
@@ -491,6 +543,11 @@ static void close_at_exit(struct port_object *p, void *aux)
 	if (p->port)
 		port_close(p->port);
 	p->port = NULL;
+}
+
+bool port_changes_are_idle(void)
+{
+	return !n_closing && !changes.len;
 }
 
 void port_close_all(void)

@@ -36,5 +36,10 @@ void port_closes_wait(void (*fn)(void));
 /* The operation index of a touched port; set by the operations. */
 void port_change_set_op(struct port_object *p, uint32_t op);
 
+/* No transaction touches a device, and none is on its way out. */
+bool port_changes_are_idle(void);
+/* Replay: the oldest wait for the poll threads is over. False: there is none. */
+bool port_change_replay_grace(void);
+
 /* At exit: removes and closes every port, blocking. No poll thread runs any more. */
 void port_close_all(void);

@@ -9,9 +9,11 @@
 
 #include "datapath/base/log.h"
 #include "datapath/base/vec.h"
+#include "datapath/observe/record.h"
 #include "datapath/poll/poll.h"
 #include "datapath/server/device.h"
 #include "datapath/server/events.h"
+#include "datapath/server/recorded_port.h"
 #include "datapath/table/bridge.h"
 
 LOG_MODULE(port);
@@ -69,6 +71,9 @@ static void take(const struct refreshed *r)
 	bool link_moved =
 		p->status.link != r->status.link || p->status.link_resets != r->status.link_resets;
 	bool moved = link_moved || !looks_same(&p->status, &r->status);
+
+	if (record_is_live() && moved)
+		recorded_port_moved(p->port, &r->status);
 	p->status = r->status;
 	if (link_moved) {
 		port_watch_link(p);

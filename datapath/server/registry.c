@@ -240,6 +240,16 @@ static uint32_t free_id(void)
 	return 0;
 }
 
+uint32_t registry_last_id(void)
+{
+	return last_id;
+}
+
+void registry_set_last_id(uint32_t id)
+{
+	last_id = id;
+}
+
 struct port_object *registry_stage_port(const char *name, struct err *e)
 {
 	struct object *o = find(&ports, name);

@@ -58,6 +58,10 @@ const struct object *registry_bridge_committed(const char *name);
 /* Also one that the running transaction deletes. */
 struct port_object *registry_any_port(const char *name);
 struct port_object *registry_port_by_id(uint32_t id); /* committed or staged */
+/* For a recording: the number given last; replay sets it. The port that is staged next gets the one
+ * after it that is free. */
+uint32_t registry_last_id(void);
+void registry_set_last_id(uint32_t id);
 /* Next port with an id above `id`, for cursors; NULL at the end. Committed ones only. */
 struct port_object *registry_port_after(uint32_t id);
 size_t registry_n_ports(void);

@@ -6,6 +6,7 @@
 
 #include "datapath/base/clock.h"
 #include "datapath/flow/action.h"
+#include "datapath/observe/record.h"
 #include "datapath/poll/poll.h"
 #include "datapath/resolve/frozen.h"
 #include "datapath/server/events.h"
@@ -26,6 +27,17 @@ static int find_frame(struct attrs a, const void **frame, size_t *len, struct er
 		return err_set(e, EINVAL, "packet: %zu bytes are not within %d to %d", *len,
 			       FRAME_BYTES_MIN, FRAME_BYTES_MAX);
 	return 0;
+}
+
+/* As it was received: replayed through the same function. */
+static void record_message(enum recording_event type, struct attrs a)
+{
+	struct recording *r = record_is_live() ? record_begin(type) : NULL;
+
+	if (!r)
+		return;
+	recording_put_bytes(r, a.data, a.len);
+	record_end();
 }
 
 /* ---- packet-out ---- */
@@ -57,6 +69,7 @@ static int inject(struct attrs a, uint32_t *ofp, struct err *e)
 		memcpy(&regs, initial, sizeof regs); /* the message is aligned to 8 only */
 		in.regs = &regs;
 	}
+	record_message(REC_PACKET_OUT, a);
 	int rc = poll_inject(&in);
 	return rc ? err_set(e, -rc, "packet_out: %s",
 			    rc == -ENOBUFS ? "too many packets wait already" : strerror(-rc))
@@ -130,6 +143,7 @@ static int resume(struct attrs a, struct err *e)
 	if (!s)
 		return err_set(e, ENOMEM, "resume: no memory");
 	memcpy(s, bytes, state_len);
+	record_message(REC_RESUME, a);
 	if (!frozen_state_is_valid(s, state_len)) {
 		err_set(e, EINVAL, "resume: continuation: damaged");
 	} else {
@@ -153,6 +167,13 @@ void request_RESUME(struct conn *c, struct attrs a)
 		conn_reply_error(c, &e, NULL, NULL);
 	else
 		conn_reply_ok(c);
+}
+
+int packet_replay(bool is_resume, struct attrs a, struct err *e)
+{
+	uint32_t ofp;
+
+	return is_resume ? resume(a, e) : inject(a, &ofp, e);
 }
 
 /* ---- dummy ports ---- */
@@ -322,11 +343,22 @@ static void hand_on(const struct poll_upcall *u)
 static void on_upcalls(struct loop_fd *w, uint32_t events)
 {
 	struct poll_upcall *u;
+	unsigned n = 0;
 
-	for (int i = 0; i < UPCALLS_PER_WAKE && (u = poll_upcall_next()); i++) {
+	for (; n < UPCALLS_PER_WAKE && (u = poll_upcall_next()); n++) {
 		hand_on(u);
 		free(u);
 	}
+	if (record_is_live() && n)
+		record_number(REC_UPCALLS, n);
+}
+
+void packet_in_replay(uint64_t n)
+{
+	struct poll_upcall *u;
+
+	for (; n && (u = poll_upcall_next()); n--)
+		free(u);
 }
 
 int packet_in_start(struct err *e)

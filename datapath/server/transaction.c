@@ -8,11 +8,13 @@
 #include "datapath/base/log.h"
 #include "datapath/base/vec.h"
 #include "datapath/flow/extract.h"
+#include "datapath/observe/record.h"
 #include "datapath/poll/poll.h"
 #include "datapath/server/events.h"
 #include "datapath/server/op.h"
 #include "datapath/server/port_change.h"
 #include "datapath/server/port_watch.h"
+#include "datapath/server/record_state.h"
 #include "datapath/server/request.h"
 #include "datapath/server/server.h"
 
@@ -36,6 +38,7 @@ struct transaction {
 	struct op_effects fx;
 	uint32_t failed_op;
 	struct err err;
+	struct err *replay_err; /* replay: where what it was refused for goes, as long as it runs */
 };
 
 static struct list waiting = {&waiting, &waiting};
@@ -97,6 +100,8 @@ static void finish(struct transaction *t, uint64_t version)
 	struct conn *c = t->conn;
 
 	running = NULL;
+	if (t->replay_err)
+		*t->replay_err = t->err;
 	if (c) {
 		conn_set_transaction(c, NULL);
 		if (t->err.code) {
@@ -153,11 +158,24 @@ static void tell_links(void)
 	}
 }
 
+/* The compiled form of a policy cannot be asked back from it: recordings need what made it. */
+static void keep_policy(const struct transaction *t)
+{
+	bool first = true;
+
+	VEC_FOR_EACH (op, &t->ops)
+		if (op->type == API_OP_POLICY_SET) {
+			record_state_policy(op->a, first);
+			first = false;
+		}
+}
+
 static void commit(struct transaction *t)
 {
 	uint64_t version = txn_commit(&t->fx.txn);
 
 	version_wait(version);
+	keep_policy(t);
 	if (t->fx.has_generation)
 		server.generation = t->fx.generation;
 	tell_links();
@@ -262,14 +280,34 @@ static int stage_all(struct transaction *t)
 	return port_changes_plan(&t->failed_op, &t->err);
 }
 
+/* One that was refused so far has changed nothing: it is not part of a recording. */
+static void record(const struct transaction *t)
+{
+	struct recording *r = record_begin(REC_CHANGE);
+	uint8_t *to;
+
+	if (!r)
+		return;
+	recording_put_bytes(r, t->program, strlen(t->program));
+	to = recording_put_room(r, t->bytes);
+	VEC_FOR_EACH (p, &t->parts) {
+		memcpy(to, p->data, p->len);
+		to += p->len;
+	}
+	record_end();
+}
+
 static void begin(void)
 {
 	struct transaction *t = running;
 
-	if (t->err.code || stage_all(t))
+	if (t->err.code || stage_all(t)) {
 		fail(t);
-	else
-		port_changes_run(&t->failed_op, devices_done);
+		return;
+	}
+	if (record_is_live())
+		record(t);
+	port_changes_run(&t->failed_op, devices_done);
 }
 
 static void start_next(void)
@@ -299,6 +337,22 @@ static void add_part(struct transaction *t, struct attrs a)
 	}
 	t->bytes += a.len;
 	vec_push(&t->parts, (struct part){xmemdup(a.data, a.len), a.len});
+}
+
+int transaction_replay(const char *program, struct attrs a, struct err *e)
+{
+	struct transaction *t;
+
+	if (running)
+		return err_set(e, EBUSY, "a transaction begins within another");
+	t = xzalloc(sizeof *t);
+	list_init(&t->link);
+	t->replay_err = e;
+	strncpy(t->program, program, sizeof t->program - 1);
+	add_part(t, a);
+	list_push_back(&waiting, &t->link);
+	start_next();
+	return -e->code;
 }
 
 void request_TRANSACTION(struct conn *c, struct attrs a)

@@ -14,3 +14,6 @@ struct transaction;
 
 void transaction_orphan(struct transaction *t); /* its connection has gone */
 bool transaction_is_running(void);
+/* Replay: begins one with these attributes. What it is refused for, now or in a later slot, goes to
+ * *e, which must last as long. */
+int transaction_replay(const char *program, struct attrs a, struct err *e);

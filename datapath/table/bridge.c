@@ -216,6 +216,8 @@ static void step(struct txn *t, struct bridge *b, struct bridge_config *old,
 	txn_change(t, CHANGE_BRIDGE, b->id, 0, NULL);
 }
 
+uint32_t bridge_wanted_id;
+
 int bridge_set(struct txn *t, const char *name, const struct bridge_config *c, struct bridge **out,
 	       struct err *e)
 {
@@ -232,6 +234,9 @@ int bridge_set(struct txn *t, const char *name, const struct bridge_config *c, s
 		step(t, b, old, b->next_config);
 		mac_table_configure(t, b->macs, c->mac_table_size, c->mac_ageing_s);
 	} else {
+		if (bridge_wanted_id && !id_taken[bridge_wanted_id])
+			id = bridge_wanted_id;
+		bridge_wanted_id = 0;
 		while (id < BRIDGE_ID_MAX && id_taken[id])
 			id++;
 		if (id == BRIDGE_ID_MAX)

@@ -134,6 +134,8 @@ bool bridge_port_carries(const struct bridge_port *p, uint16_t vlan);
 void bridge_config_init(struct bridge_config *c); /* defaults */
 void bridge_port_config_init(struct bridge_port_config *c);
 
+/* Replay: the number that the next new bridge gets; 0: the lowest free one.  W, R: main */
+extern uint32_t bridge_wanted_id;
 /* Creates the bridge, or changes it (read next_config, alter, set). *out may be NULL. */
 int bridge_set(struct txn *t, const char *name, const struct bridge_config *c, struct bridge **out,
 	       struct err *e);

@@ -438,6 +438,19 @@ int mac_table_set(struct txn *t, struct mac_table *m, const uint8_t mac[6], uint
 	return 0;
 }
 
+bool mac_table_restore(struct txn *t, struct mac_table *m, const struct mac_entry *was)
+{
+	struct mac_entry *e;
+
+	if (mac_table_lookup(m, was->mac, was->vlan))
+		return false;
+	e = insert(m, was->mac, was->vlan, was->port_id, was->is_static, was->learnt_ms);
+	e->credit.used_ms = was->credit.used_ms;
+	e->grat_lock_until_ms = was->grat_lock_until_ms;
+	changed(t, m, e);
+	return true;
+}
+
 static bool selects(const struct mac_filter *f, const struct mac_entry *e)
 {
 	return (!f->mac || !memcmp(f->mac, e->mac, 6)) && (f->vlan < 0 || f->vlan == e->vlan) &&

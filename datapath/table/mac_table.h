@@ -52,6 +52,8 @@ uint32_t mac_table_count(const struct mac_table *t);
 const struct mac_entry *mac_table_next(const struct mac_table *t, uint32_t *pos);
 
 /* ---- under a txn ---- */
+/* Replay: a learnt entry as it was. False: there is one. */
+bool mac_table_restore(struct txn *t, struct mac_table *m, const struct mac_entry *was);
 void mac_table_configure(struct txn *t, struct mac_table *m, uint32_t max_entries,
 			 uint32_t ageing_s);
 /* A static entry; an existing one becomes static and moves. -ENOSPC, -EINVAL (group address). */

@@ -23,6 +23,15 @@ struct rule_stats *rule_stats_create(uint64_t now_ms)
 	return s;
 }
 
+void rule_restore(struct rule *r, const struct rule_history *h)
+{
+	r->modified_ms = h->modified_ms;
+	r->is_learnt = h->is_learnt;
+	r->stats->credit.used_ms = h->used_ms;
+	r->stats->credit.pkts = h->pkts;
+	r->stats->credit.bytes = h->bytes;
+}
+
 const struct rule *rule_of_credit(const struct credit_target *c)
 {
 	if (c->free != free_stats)

@@ -121,6 +121,12 @@ struct rule_spec {
 };
 struct rule *rule_create(const struct rule_spec *spec); /* NULL: no memory. Has no stats yet */
 void rule_free(struct rule *r);                         /* gives its reference to the stats up */
+/* Replay: times and counts as they were. Before any packet; main thread, under the version lock. */
+struct rule_history {
+	uint64_t modified_ms, used_ms, pkts, bytes;
+	bool is_learnt;
+};
+void rule_restore(struct rule *r, const struct rule_history *h);
 struct rule_stats *rule_stats_create(uint64_t now_ms);
 /* Whose counters are these? NULL: not a rule's, or the rule is gone. Main thread; valid until it
  * returns to its loop. */

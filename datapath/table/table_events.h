@@ -53,3 +53,5 @@ void table_event_limit(uint32_t bridge_id, uint32_t port_id, const char *detail,
 /* Main thread, every loop iteration: learn requests, expiry (at most every 100 ms), events,
  * reclamation. Returns true when more is waiting. */
 bool tables_run(uint64_t now_ms);
+/* A recording begins: its next run looks for what has expired, whenever the last one did. */
+void tables_restart(void);

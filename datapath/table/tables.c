@@ -132,9 +132,15 @@ static void expire_bridge(struct bridge *b, void *aux)
 	x->more |= flow_tables_expire(b, x->now_ms);
 }
 
+static uint64_t expire_at_ms;
+
+void tables_restart(void)
+{
+	expire_at_ms = 0;
+}
+
 bool tables_run(uint64_t now_ms)
 {
-	static uint64_t expire_at_ms;
 	bool more = mac_table_drain(now_ms);
 
 	if (now_ms >= expire_at_ms || now_ms + EXPIRE_EVERY_MS < expire_at_ms) {

@@ -102,6 +102,18 @@ void txn_later(void (*fn)(void *), void *p)
 	vec_push(&waiting, (struct later){fn, p});
 }
 
+bool txn_is_idle(void)
+{
+	return !waiting.len && rcu_is_idle();
+}
+
+void txn_settle(void)
+{
+	do
+		txn_reclaim();
+	while (rcu_run(UINT32_MAX) || waiting.len);
+}
+
 void txn_reclaim(void)
 {
 	__typeof__(waiting) taken;
@@ -112,6 +124,6 @@ void txn_reclaim(void)
 	version_unlock();
 	/* Outside the lock: without poll threads the calls are made at once, and may take it. */
 	VEC_FOR_EACH (l, &taken)
-		rcu_defer(l->fn, l->p);
+		rcu_defer_noted(l->fn, l->p);
 	vec_free(&taken);
 }

@@ -50,6 +50,11 @@ void txn_step(struct txn *t, void (*publish)(void *), void (*done)(void *), void
 void txn_change(struct txn *t, enum change_kind kind, uint32_t bridge_id, uint64_t b,
 		struct minimatch *match);
 
+/* Main thread. Nothing is put off, here or in rcu.h. */
+bool txn_is_idle(void);
+/* Replay: makes all calls that are put off. */
+void txn_settle(void);
+
 /* fn(p) on the main thread after a grace period that starts at the next tables_run(). The caller
  * holds the version lock. */
 void txn_later(void (*fn)(void *), void *p);

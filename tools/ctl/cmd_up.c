@@ -74,7 +74,7 @@ static void add_option(words_t *w, const char *option, const char *value)
 }
 
 /* The program beside this one, wherever it was built or installed. */
-static char *beside(const char *name)
+char *program_beside(const char *name)
 {
 	char self[4096];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -129,7 +129,7 @@ static char **datapath_words(const void *aux)
 	const struct start *s = aux;
 	const struct command_call *c = s->c;
 	words_t w = {0};
-	vec_push(&w, beside("sluice-datapath"));
+	vec_push(&w, program_beside("sluice-datapath"));
 	add_option(&w, "--rundir", c->rundir);
 	if (!s->huge)
 		add(&w, "--no-huge");
@@ -147,7 +147,7 @@ static char **sluiced_words(const void *aux)
 	const struct command_call *c = ((const struct start *)aux)->c;
 	const char *dummy = command_option(c, "enable-dummy");
 	words_t w = {0};
-	vec_push(&w, beside("sluiced"));
+	vec_push(&w, program_beside("sluiced"));
 	add_option(&w, "--rundir", c->rundir);
 	add_option(&w, "--dbdir", c->dbdir);
 	if (dummy && (!strcmp(dummy, "system") || !strcmp(dummy, "override")))

@@ -21,6 +21,9 @@ struct supervise_child {
 /* Runs until SIGTERM or SIGINT, then stops the children (last first) and returns 0. */
 int supervise_run(struct supervise_child *children, size_t n);
 
+/* A program of ours, where this one is. Freed by the caller (cmd_up.c). */
+char *program_beside(const char *name);
+
 struct command_call;
 /* Of the run directory's living supervisor; 0: none (cmd_up.c). */
 pid_t supervisor_pid(const struct command_call *c);
