@@ -82,7 +82,10 @@ class Ovs:
     def ofctl(self, *args, **kw):
         return self.cmd(SBIN["ovs-ofctl"], "-O", "OpenFlow15", *args, **kw)
 
-    def appctl(self, *commands):
+    def appctl(self, *command):
+        return self.appctl_all(command)[0]
+
+    def appctl_all(self, *commands):
         """Commands, all sent before the first is answered; returns the results."""
         self.ctl.sendall("".join(json.dumps({"id": i, "method": c[0], "params": list(c[1:])})
                                  for i, c in enumerate(commands)).encode())
@@ -522,7 +525,7 @@ def explain(sw, b, sent, ours, theirs, rules, drops):
     return "bridge %d in_port %d %s\nonly ours: %s\nonly theirs: %s\ndrops: %s\nrules:\n%s\n%s" % (
         b, port, data.hex(), list((collections.Counter(ours) - collections.Counter(theirs)).elements()),
         list((collections.Counter(theirs) - collections.Counter(ours)).elements()), drops,
-        "\n".join(rules), sw.appctl(("ofproto/trace", "br%d" % b, "in_port=%d" % port, data.hex()))[0])
+        "\n".join(rules), sw.appctl("ofproto/trace", "br%d" % b, "in_port=%d" % port, data.hex()))
 
 
 def settle(pcaps, expected):
@@ -573,7 +576,7 @@ def compare_round(sw, host, pcaps, round_):
     for b in range(BRIDGES):
         rules.append(load(sw, host, b, Pipeline(rng), rng))
         sent.append(stream(rng))
-    sw.appctl(*[("fdb/flush", "br%d" % b) for b in range(BRIDGES)])
+    sw.appctl_all(*[("fdb/flush", "br%d" % b) for b in range(BRIDGES)])
     ours, drops = collections.defaultdict(list), collections.defaultdict(dict)
     for i in range(PACKETS):
         batch = [(b, *sent[b][i]) for b in range(BRIDGES)]
@@ -583,7 +586,7 @@ def compare_round(sw, host, pcaps, round_):
             ours[b] += [(port, bytes.fromhex(h)) for port, h in outs[b]]
         for b in why:
             drops[b][i] = why[b]
-        sw.appctl(*[("netdev-dummy/receive", "b%dp%d" % (b, port), data.hex())
+        sw.appctl_all(*[("netdev-dummy/receive", "b%dp%d" % (b, port), data.hex())
                     for b, port, data in batch])
     theirs = settle(pcaps, sum(map(len, ours.values())))
     bad = []
