@@ -406,7 +406,7 @@ def test_announced_connections(pair, name):
 def texts(pair, *command):
     """What ovs-appctl prints, sorted by line."""
     ours, theirs = pair
-    _, error, b = theirs.ovs.ctl.transact(command[0], list(command[1:]))
+    error, b = theirs.ovs.ask(*command)
     r = ours.sw.run("ovs-appctl", *command, check=False)
     return sorted((r.stdout or r.stderr).splitlines()), sorted((b or error or "").splitlines())
 

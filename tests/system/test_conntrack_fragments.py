@@ -261,7 +261,7 @@ def test_counters_and_lists(pair):  # noqa: F811
 
     def read(sw):
         if sw is theirs:
-            return theirs.ovs.ctl.transact("dpctl/ipf-get-status", ["-m"])[2].splitlines()
+            return theirs.ovs.appctl("dpctl/ipf-get-status", "-m").splitlines()
         return ours.sw.run("ovs-appctl", "dpctl/ipf-get-status", "-m").stdout.splitlines()
     packets = (to_server() + six() + pieces_of("10.0.0.7", 77)[:1] + pieces_of("10.0.0.8", 78)[2:]
                + CASES["too small"][1])

@@ -82,15 +82,12 @@ class Ovs:
     def ofctl(self, *args, **kw):
         return self.cmd(SBIN["ovs-ofctl"], "-O", "OpenFlow15", *args, **kw)
 
-    def appctl(self, *command):
-        return self.appctl_all(command)[0]
-
-    def appctl_all(self, *commands):
-        """Commands, all sent before the first is answered; returns the results."""
+    def replies(self, *commands):
+        """Commands, all sent before the first is answered."""
         self.ctl.sendall("".join(json.dumps({"id": i, "method": c[0], "params": list(c[1:])})
                                  for i, c in enumerate(commands)).encode())
-        results, decode = [], json.JSONDecoder().raw_decode
-        while len(results) < len(commands):
+        replies, decode = [], json.JSONDecoder().raw_decode
+        while len(replies) < len(commands):
             try:
                 reply, end = decode(self.answer)
             except ValueError:
@@ -99,9 +96,22 @@ class Ovs:
                 self.answer += data.decode()
                 continue
             self.answer = self.answer[end:]
-            assert reply["error"] is None, (commands[len(results)], reply["error"])
-            results.append(reply["result"])
-        return results
+            replies.append(reply)
+        return replies
+
+    def ask(self, *command):
+        """(error, result): one of them is None."""
+        reply, = self.replies(command)
+        return reply["error"], reply["result"] if reply["error"] is None else None
+
+    def appctl_all(self, *commands):
+        replies = self.replies(*commands)
+        for command, reply in zip(commands, replies):
+            assert reply["error"] is None, (command, reply["error"])
+        return [reply["result"] for reply in replies]
+
+    def appctl(self, *command):
+        return self.appctl_all(command)[0]
 
     def close(self):
         for p in reversed(self.procs):
