@@ -105,6 +105,7 @@ class Theirs:
         self.ovs.cmd(SBIN["ovs-ofctl"], "del-flows", "br0")
         for f in flows:
             self.ovs.cmd(SBIN["ovs-ofctl"], "add-flow", "br0", f)
+        self.ovs.appctl("revalidator/purge")  # or its cache may answer with the rules before
         self.ovs.appctl("dpctl/flush-conntrack")
 
     def new(self):
