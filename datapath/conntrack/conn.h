@@ -58,6 +58,13 @@ enum conn_tcp {
 	CONN_TCP_N
 };
 
+/* What a helper that changed the length of what one end says (ct_alg.h) adds to its sequence
+ * numbers: `before` up to `pos`, the segment of the last change, and `after` behind it. All 0:
+ * nothing. */
+struct conn_shift {
+	uint32_t pos, before, after; /* W, R: conn.lock */
+};
+
 /* How far a connection without states of its own has come. */
 enum conn_phase {
 	CONN_FIRST,    /* one packet */
@@ -83,6 +90,7 @@ struct ct_conn {
 	uint64_t label[2] SL_CACHE_ALIGNED; /* W: lock  R: any; bytes as in the key */
 	struct list half_link;              /* under the port's lock */
 	struct ct_conn *free_next;          /* shard's dead list; under the shard's lock */
+	struct conn_shift shift[2];         /* by who speaks */
 } __attribute__((aligned(256)));
 _Static_assert(sizeof(struct ct_conn) == 4 * SL_CACHE_LINE, "four lines");
 _Static_assert(offsetof(struct ct_conn, label) == 3 * SL_CACHE_LINE, "line 3");

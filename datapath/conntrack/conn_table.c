@@ -357,6 +357,7 @@ static void fill(struct ct_conn *c, const struct ct_conn *init)
 	c->half_open = 0;
 	list_init(&c->half_link);
 	memcpy(c->side, init->side, sizeof c->side);
+	memcpy(c->shift, init->shift, sizeof c->shift);
 }
 
 static bool link_both(struct ct_conn *c, struct shard *a, struct shard *b)

@@ -10,6 +10,7 @@
 #include "datapath/conntrack/ct_alg.h"
 #include "datapath/conntrack/ct_expect.h"
 #include "datapath/conntrack/ct_fragment.h"
+#include "datapath/conntrack/ct_shift.h"
 #include "datapath/core/limits.h"
 #include "datapath/core/rcu.h"
 #include "datapath/core/thread.h"
@@ -293,8 +294,29 @@ static struct ct_conn *find(struct ct_thread *t, const struct conntrack_request 
 }
 
 /* ---- a new connection ---- */
+/* As the connection that announced it is translated; only the port of who begins it may move. */
+static int insert_announced(const struct ct_packet *p, const struct ct_expectation *e,
+			    struct ct_conn *init, struct ct_conn **out)
+{
+	enum { TRIES = 64, PORT_MIN = 1024, N_PORTS = 65536 - PORT_MIN };
+	struct ct_tuple reply = e->reply;
+	uint64_t hash = ct_tuple_hash(&p->tuple);
+	int rc = -EADDRINUSE;
+
+	init->nat = e->nat;
+	reply.dst_port = p->tuple.src_port;
+	for (unsigned i = 0; i < TRIES && rc == -EADDRINUSE; i++) {
+		if (i)
+			reply.dst_port = cpu_to_be16((uint16_t)(PORT_MIN + (hash + i) % N_PORTS));
+		if (!conn_table_find(&reply))
+			rc = conn_table_insert(&p->tuple, hash, &reply, init, out);
+	}
+	return rc == -EADDRINUSE ? -EADDRNOTAVAIL : rc;
+}
+
 static int insert(const struct conntrack_request *q, const struct ct_packet *p,
-		  struct ct_conn *init, struct ct_conn **out)
+		  const struct ct_expectation *announced, struct ct_conn *init,
+		  struct ct_conn **out)
 {
 	struct ct_nat_search s;
 	struct ct_tuple reply = ct_tuple_reverse(&p->tuple);
@@ -302,6 +324,8 @@ static int insert(const struct conntrack_request *q, const struct ct_packet *p,
 		is_hint_for(q, p) && q->hint->hashed ? q->hint->hash : ct_tuple_hash(&p->tuple);
 	int rc;
 
+	if (q->nat && announced && announced->reply.family)
+		return insert_announced(p, announced, init, out);
 	if (!q->nat || !(q->nat->flags & (NAT_SRC | NAT_DST)))
 		return conn_table_insert(&p->tuple, hash, &reply, init, out);
 	init->nat = q->nat->flags;
@@ -344,7 +368,7 @@ static enum drop_reason create(struct ct_thread *t, const struct conntrack_reque
 		memcpy(init.label, announced->label, sizeof init.label);
 	}
 	tracker_begin(&init, p, timeouts(q->context), q->now_ms);
-	rc = insert(q, p, &init, out);
+	rc = insert(q, p, announced, &init, out);
 	if (!rc) {
 		COUNT(t, created);
 		ct_limits_add_half_open(*out);
@@ -517,7 +541,8 @@ enum drop_reason conntrack_run(const struct conntrack_request *q, struct conntra
 	unsigned dir = CONN_ORIG;
 	bool translated;
 
-	rw->any = false;
+	rw->any = rw->shifted = false;
+	rw->edit.n_old = 0;
 	e.until_ms = 0;
 	if (SL_UNLIKELY(!t)) {
 		if (conntrack_thread_create(q->thread_idx))
@@ -542,20 +567,28 @@ enum drop_reason conntrack_run(const struct conntrack_request *q, struct conntra
 		conntrack_remove(c);
 		c = NULL;
 	}
+	if (c && SL_UNLIKELY(c->alg == CT_ALG_FTP) && !p.related)
+		ct_shift_packet(c, &p, dir, translated, rw);
 	if (c && follow(t, c, q, &p, dir, m)) {
 		if (q->nat)
 			translate(c, dir, &p, m, rw);
+		rw->any |= rw->shifted &= q->nat != NULL;
 	} else {
 		c = NULL;
 		dir = CONN_ORIG;
+		rw->shifted = false;
 		why = begin(t, q, &p, m, rw, &e, &c);
 	}
 	if (why != DROP_NONE)
 		return why;
 	if (c && (q->set_mark || q->set_label))
 		write_mark(c, q);
-	if (c && SL_UNLIKELY(c->alg) && !p.related && !(m->state & CT_STATE_INV))
-		ct_alg_packet(c, &p, dir, q->data, q->len, q->now_ms);
+	/* What was translated before was read before. */
+	if (c && SL_UNLIKELY(c->alg) && !p.related && !translated && !(m->state & CT_STATE_INV) &&
+	    !ct_alg_packet(c, &p, dir,
+			   &(struct ct_alg_ask){q->data, q->len, q->now_ms, q->nat, q->may_edit},
+			   rw))
+		return DROP_CT_REWRITE;
 	fill_meta(m, q->context, c, &p.tuple);
 	if (SL_UNLIKELY(!c && e.until_ms)) { /* not committed yet, but already announced */
 		m->mark = e.mark;

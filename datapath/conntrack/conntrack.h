@@ -34,7 +34,8 @@ struct conntrack_request {
 	bool commit, force, set_mark, set_label;
 	uint32_t mark, mark_mask;
 	uint8_t label[16], label_mask[16];
-	uint8_t alg; /* enum ct_alg: the helper a connection gets when it is committed */
+	uint8_t alg;   /* enum ct_alg: the helper a connection gets when it is committed */
+	bool may_edit; /* its payload, by up to CT_EDIT_BYTES more: all of it is in data */
 	const struct ct_nat *nat; /* NULL: no nat() in this ct() */
 	/* What conntrack_prefetch() gave in the same burst; NULL: nothing. */
 	const struct conntrack_hint *hint;

@@ -44,12 +44,10 @@ static bool is_for(const struct ct_expectation *e, const struct ct_tuple *t)
 	return !is_free(e) && ct_tuple_equal(&e->tuple, &k);
 }
 
-void ct_expect_add(const struct ct_expectation *e)
+static void add(struct set *s, const struct ct_expectation *e)
 {
-	struct set *s = set_of(e->tuple);
 	struct ct_expectation *to = &s->way[0];
 
-	rte_spinlock_lock(&s->lock);
 	for (unsigned i = 0; i < WAYS; i++) {
 		if (is_for(&s->way[i], &e->tuple) || is_free(&s->way[i])) {
 			to = &s->way[i];
@@ -62,7 +60,30 @@ void ct_expect_add(const struct ct_expectation *e)
 	*to = *e;
 	to->until_ms += !to->until_ms; /* 0 says free */
 	__atomic_fetch_add(&count, 1, __ATOMIC_RELAXED);
+}
+
+void ct_expect_add(const struct ct_expectation *e)
+{
+	struct set *s = set_of(e->tuple);
+
+	rte_spinlock_lock(&s->lock);
+	add(s, e);
 	rte_spinlock_unlock(&s->lock);
+}
+
+bool ct_expect_claim(const struct ct_expectation *e, uint32_t now_ms)
+{
+	struct set *s = set_of(e->tuple);
+	bool free = true;
+
+	rte_spinlock_lock(&s->lock);
+	for (unsigned i = 0; i < WAYS && free; i++)
+		free = !is_for(&s->way[i], &e->tuple) || is_over(&s->way[i], now_ms) ||
+		       ct_tuple_equal(&s->way[i].reply, &e->reply);
+	if (free)
+		add(s, e);
+	rte_spinlock_unlock(&s->lock);
+	return free;
 }
 
 bool ct_expect_find(const struct ct_tuple *t, uint32_t now_ms, bool take,

@@ -12,6 +12,14 @@ struct ct_nat {
 	uint8_t addr_min[16], addr_max[16];
 };
 
+/* One replacement in the payload of a packet, of a single segment of memory that has room. */
+enum { CT_EDIT_BYTES = 64 };
+struct ct_edit {
+	uint16_t at;           /* from the start of the packet */
+	uint8_t n_old, n_text; /* n_old 0: nothing */
+	char text[CT_EDIT_BYTES];
+};
+
 /* What to write into a packet. */
 struct ct_rewrite {
 	bool any;
@@ -20,6 +28,10 @@ struct ct_rewrite {
 	uint16_t inner_l3, inner_l4; /* as in struct ct_packet */
 	/* As the packet shall be; an error: as the packet inside shall be after reversal. */
 	struct ct_tuple to, from;
+	bool shifted;            /* TCP: seq and ack as they shall be, SACK edges by `acked` */
+	uint32_t seq, ack;       /* ack: only when the packet has one */
+	struct conn_shift acked; /* of what the packet acknowledges */
+	struct ct_edit edit;
 };
 
 enum { CT_NAT_ATTEMPTS = 256 }; /* tuples tried for one connection at most */

@@ -169,12 +169,14 @@ static bool put_inner_headers(struct packet *p, const struct ct_rewrite *rw)
 
 bool exec_ct_translate(struct packet *p, const struct ct_rewrite *rw)
 {
-	struct ct_rewrite outer = *rw;
+	struct ct_rewrite outer;
 
 	if (!rw->related)
-		return put_addrs(p, rw) && put_ports(p, rw);
+		return put_addrs(p, rw) && put_ports(p, rw) &&
+		       ((!rw->shifted && !rw->edit.n_old) || exec_ct_payload(p, rw));
 	if (!put_inner_headers(p, rw))
 		return false;
+	outer = *rw;
 	/* A router on the way sends from an address of its own: only what is the connection's
 	 * is translated. */
 	outer.proto = 0;
@@ -231,6 +233,7 @@ static enum drop_reason track(struct exec *x, struct packet *p, struct conntrack
 	q->ofs = &p->ofs;
 	q->aux = p->m;
 	q->port_id = p->s.in_port;
+	q->may_edit = exec_ct_may_edit(p->m);
 	q->hint = p->ct_hint;
 	p->ct_hint = NULL; /* what comes next may ask in another zone */
 	why = conntrack_run(q, &meta, &rw);

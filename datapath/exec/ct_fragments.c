@@ -120,6 +120,7 @@ static enum drop_reason track_whole(struct exec *x, uint16_t chain, struct connt
 	q->aux = &w;
 	q->port_id = s->in_port;
 	q->hint = NULL;
+	q->may_edit = false;
 	why = conntrack_run(q, meta, rw);
 	q->sum_ok = offload_sum_ok;
 	/* What calls itself a fragment once more. */

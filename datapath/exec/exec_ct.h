@@ -38,11 +38,15 @@ void exec_ct_tracked(struct exec *x, const struct exec_ct *c, struct packet *p,
 		     const struct ct_conn *conn, uint8_t state);
 /* What the packet carries then, as line FLOW_LINE_CT of its key has it. */
 void exec_ct_put_line(struct flow_key *k, const struct ct_conn *conn);
-/* ---- between the files of this folder: ct.c, ct_fragments.c ---- */
+/* ---- between the files of this folder: ct.c, ct_fragments.c, ct_payload.c ---- */
 /* What the tracker said of a packet, for its state; what it translates, for its bytes (false: not
  * there). */
 void exec_ct_put_meta(struct packet_state *s, const struct conntrack_meta *m);
 bool exec_ct_translate(struct packet *p, const struct ct_rewrite *rw);
+/* ct_payload.c: may a helper change the payload's length; what it and ct_shift.h say. False: not
+ * there. */
+bool exec_ct_may_edit(const struct rte_mbuf *m);
+bool exec_ct_payload(struct packet *p, const struct ct_rewrite *rw);
 /* p is a fragment, q what ct() asks about it. True: it goes on, +inv. False: it is taken; *chain
  * (fragments.h) is its whole datagram, tracked and translated, to go on in its place, or empty. */
 bool exec_ct_fragment(struct exec *x, struct packet *p, struct conntrack_request *q,

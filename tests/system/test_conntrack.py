@@ -121,7 +121,8 @@ class Theirs:
         return data[16:16 + n]
 
     def send(self, port, frame):
-        self.ovs.appctl("netdev-dummy/receive", f"p{port}", frame.hex())
+        # As long as the text allows it to be: what helpers insert needs room.
+        self.ovs.appctl("netdev-dummy/receive", f"p{port}", frame.hex(" "))
         end = time.monotonic() + 1
         while time.monotonic() < end:
             got = self.new()
@@ -404,6 +405,136 @@ def test_announced_connections(pair, name):
     assert [("rel" in g.split()[0]) for g in got] == [False] * 4 + [True] * (len(got) - 4), got
 
 
+def frame6(back, src, dst, flags, seq, ack, payload=b"", sport=1000, dport=21):
+    """Of the client, or (back) of the server, whose ports are given the client's way round."""
+    ports = (dport, sport) if back else (sport, dport)
+    return 2 if back else 1, frame(IPv6(src=src, dst=dst) / TCP(
+        sport=ports[0], dport=ports[1], flags=flags, seq=seq, ack=ack) / Raw(payload), not back)
+
+
+VIP = "10.0.0.77"
+LINE, LINE6 = len("PORT 10,0,0,1,8,0\r\n"), len("EPRT |2|f0::1|2048|\r\n")
+FTP_SNAT = opened(client_back=N, dport=21)
+FTP_DNAT = [tcp("S", 100, 0, dport=21, server=S), tcp("SA", 500, 101, back=True, dport=21, server=VIP),
+            tcp("A", 101, 501, dport=21, server=S)]
+PASSIVE = len("227 Entering Passive Mode (10,0,0,77,195,80)\r\n")
+# Control connections whose payload is translated; behind the announcement its length has changed.
+ANNOUNCED_NAT = {
+    "active": (f"nat(src={N})", FTP_SNAT + [
+        ftp("PORT 10,0,0,1,8,0"),
+        ftp("200 ok", back=True, seq=101 + LINE + 1, client=N),
+        ftp("RETR x", seq=101 + LINE, ack=501 + 8),
+        tcp("S", 1, 0, back=True, sport=2048, dport=20, client=N),
+        tcp("SA", 7, 2, sport=2048, dport=20),
+        tcp("A", 2, 8, back=True, sport=2048, dport=20, client=N),
+        tcp("PA", 2, 8, b"data", back=True, sport=2048, dport=20, client=N),
+        ftp("150 here", back=True, seq=101 + LINE + 1 + 8, ack=501 + 8, client=N),
+        ftp("PORT 10,0,0,1,8,1", seq=101 + LINE + 8, ack=501 + 18),
+        ftp("200 ok", back=True, seq=101 + 2 * LINE + 8 + 2, ack=501 + 18, client=N),
+        tcp("S", 1, 0, back=True, sport=2049, dport=20, client=N),
+        tcp("SA", 7, 2, sport=2049, dport=20)]),
+    "passive behind a translated source": (f"nat(src={N})", FTP_SNAT + [
+        ftp("227 Entering Passive Mode (10,0,0,2,195,80)", back=True, client=N),
+        tcp("S", 1, 0, sport=4000, dport=50000),
+        tcp("SA", 7, 2, back=True, sport=4000, dport=50000, client=N),
+        tcp("A", 2, 8, sport=4000, dport=50000)]),
+    "extended, IPv6": (f"nat(src={V6N})", [
+        frame6(False, V6C, V6S, "S", 100, 0), frame6(True, V6S, V6N, "SA", 500, 101),
+        frame6(False, V6C, V6S, "A", 101, 501),
+        frame6(False, V6C, V6S, "PA", 101, 501, b"EPRT |2|f0::1|2048|\r\n"),
+        frame6(True, V6S, V6N, "PA", 501, 101 + LINE6 + 1, b"200 ok\r\n"),
+        frame6(False, V6C, V6S, "PA", 101 + LINE6, 509, b"RETR x\r\n"),
+        frame6(True, V6S, V6N, "S", 1, 0, sport=2048, dport=20),
+        frame6(False, V6C, V6S, "SA", 7, 2, sport=2048, dport=20)]),
+    "extended passive, IPv6": (f"nat(src={V6N})", [
+        frame6(False, V6C, V6S, "S", 100, 0), frame6(True, V6S, V6N, "SA", 500, 101),
+        frame6(False, V6C, V6S, "A", 101, 501),
+        frame6(True, V6S, V6N, "PA", 501, 101, b"229 Entering Extended Passive Mode (|||50001|)\r\n"),
+        frame6(False, V6C, V6S, "S", 1, 0, sport=4000, dport=50001),
+        frame6(True, V6S, V6N, "SA", 7, 2, sport=4000, dport=50001)]),
+}
+
+
+def announced_nat_rules(nat):
+    l3, alg = ("ipv6", "tcp6") if ":" in nat[:11] else ("ip", "tcp")
+    return [f"table=0,{l3},actions=ct(table=1,zone=1,nat)",
+            f"table=1,priority=10,{alg},ct_state=+new-rel-inv,actions={STAMP},"
+            f"ct(commit,zone=1,alg=ftp,{nat}),output:3",
+            f"table=1,priority=10,{l3},ct_state=+new+rel,actions={STAMP},ct(commit,zone=1,nat),output:3",
+            f"table=1,priority=1,actions={STAMP},output:3"]
+
+
+@pytest.mark.parametrize("name", ANNOUNCED_NAT)
+def test_announced_connections_translated(pair, name):
+    nat, packets = ANNOUNCED_NAT[name]
+    compare(pair, "", packets, announced_nat_rules(nat))
+
+
+def sums_ok(data):
+    """Lengths and checksums as scapy makes them."""
+    again = IP(data[14:])
+    assert again.len == len(data[14:].rstrip(b"\0")) or len(data) <= 60
+    want = again.copy()
+    del want.chksum, want[TCP].chksum, want.len
+    return bytes(want) == bytes(again)
+
+
+def sent(ours, packet):
+    data = ours.send(*packet)
+    assert data and sums_ok(data), describe(data)
+    return IP(data[14:])
+
+
+def test_control_connection_numbers(pair):
+    """What Open vSwitch leaves alone: lines said once more, selective acknowledgments, a server behind a
+    translation, two clients that announce one port."""
+    ours, _ = pair
+    ours.load(announced_nat_rules(f"nat(src={N})"))
+    for p in FTP_SNAT:
+        assert ours.send(*p)
+    for _ in range(2):  # said once more: the same again
+        t = sent(ours, ftp("PORT 10,0,0,1,8,0"))
+        assert (t[Raw].load, t[TCP].seq) == (b"PORT 10,0,0,99,8,0\r\n", 101)
+    t = sent(ours, ftp("NOOP", seq=101 + LINE))
+    assert t[TCP].seq == 101 + LINE + 1
+    assert sent(ours, ftp("PORT 10,0,0,1,8,0"))[TCP].seq == 101
+    t = sent(ours, tcp("A", 501, 101, back=True, dport=21, client=N, options=[
+        ("NOP", None), ("NOP", None), ("SAck", (101 + LINE + 1, 101 + LINE + 7))]))
+    assert t[TCP].ack == 101 and dict(t[TCP].options)["SAck"] == (101 + LINE, 101 + LINE + 6)
+    # Only part of a line: it stays as it is.
+    t = sent(ours, tcp("PA", 101 + LINE + 6, 501, b"PORT 10,0,0,1,8,", dport=21))
+    assert t[Raw].load == b"PORT 10,0,0,1,8," and t[TCP].seq == 101 + LINE + 7
+    # Another client behind the same address announces the same port.
+    other = "10.0.0.3"
+    for p in (tcp("S", 100, 0, dport=21, client=other, sport=1001),
+              tcp("SA", 500, 101, back=True, dport=21, client=N, sport=1001),
+              tcp("A", 101, 501, dport=21, client=other, sport=1001)):
+        assert ours.send(*p)
+    t = sent(ours, tcp("PA", 101, 501, b"PORT 10,0,0,3,8,0\r\n", dport=21, client=other, sport=1001))
+    assert t[Raw].load == b"PORT 10,0,0,99,8,1\r\n"
+    for port, (addr, at) in {2048: (C, 2048), 2049: (other, 2048)}.items():
+        ours.send(*tcp("S", 1, 0, back=True, sport=port, dport=20, client=N))
+        t = sent(ours, tcp("A", 2, 8, back=True, sport=port, dport=20, client=N))
+        assert (t.dst, t[TCP].dport) == (addr, at)
+
+
+def test_a_server_behind_a_translation(pair):
+    ours, _ = pair
+    ours.load(announced_nat_rules(f"nat(dst={VIP})"))
+    for p in FTP_DNAT:
+        assert ours.send(*p)
+    t = sent(ours, ftp("227 Entering Passive Mode (10,0,0,77,195,80)", back=True, server=VIP))
+    assert t.src == S and t[Raw].load == b"227 Entering Passive Mode (10,0,0,2,195,80)\r\n"
+    t = sent(ours, tcp("A", 101, 501 + PASSIVE - 1, dport=21))
+    assert t.dst == VIP and t[TCP].ack == 501 + PASSIVE
+    t = sent(ours, tcp("PA", 501 + PASSIVE, 101, b"226 done\r\n", back=True, dport=21, server=VIP))
+    assert t[TCP].seq == 501 + PASSIVE - 1
+    assert "rel" in describe(ours.send(*tcp("S", 1, 0, sport=4000, dport=50000)))
+    t = sent(ours, tcp("SA", 7, 2, back=True, sport=4000, dport=50000, server=VIP))
+    assert t.src == S
+    assert sent(ours, tcp("A", 2, 8, sport=4000, dport=50000)).dst == VIP
+
+
 def texts(pair, *command):
     """What ovs-appctl prints, sorted by line."""
     ours, theirs = pair
@@ -560,3 +691,69 @@ def test_a_firewall_between_containers(namespaces):
         assert transfer("ctn1", "ctn2", "10.9.0.2", 8000) == "3000000 10.9.0.77"
         line, = [x for x in sw.appctl("dpctl/dump-conntrack").splitlines() if "tcp" in x]
         assert ",reply=(src=10.9.0.2,dst=10.9.0.77,sport=8000,dport=4" in line, line
+
+
+FTP_TRANSFER = """
+import ftplib, socket, sys
+if sys.argv[1] == "serve":
+    s = socket.create_server(("0.0.0.0", 21)); print("ready", flush=True)
+    c, peer = s.accept()
+    lines = c.makefile("rw", newline="\\r\\n")
+    def say(text): lines.write(text + "\\n"); lines.flush()
+    say("220 ready")
+    for line in lines:
+        word, _, rest = line.strip().partition(" ")
+        if word == "PORT":
+            v = rest.split(",")
+            to = ".".join(v[:4]), int(v[4]) * 256 + int(v[5])
+            say("200 " + to[0])
+        elif word == "PASV":
+            passive = socket.create_server((c.getsockname()[0], 0))
+            a, p = passive.getsockname()
+            to = None
+            say("227 passive (%s,%d,%d)" % (a.replace(".", ","), p >> 8, p & 255))
+        elif word == "RETR":
+            d = socket.create_connection(to, timeout=5) if to else passive.accept()[0]
+            say("150 " + d.getpeername()[0])
+            d.sendall(rest.encode() * 50000); d.close()
+            say("226 done")
+        elif word == "QUIT":
+            say("221 bye")
+            break
+        else:
+            say("230 yes" if word == "USER" else "200 yes")
+else:
+    f = ftplib.FTP(); f.connect(sys.argv[2], 21, timeout=8); f.login()
+    for i in range(6):
+        f.set_pasv(i & 1)
+        got = bytearray()
+        f.retrbinary("RETR file%d" % i, got.extend)
+        assert got == b"file%d" % i * 50000, len(got)
+    f.quit(); print("all there")
+"""
+
+
+def test_ftp_between_containers(namespaces):
+    """ftplib, active and passive by turns, behind an address that is longer than its own."""
+    n = "10.9.0.177"
+    with Switch() as sw:
+        sw.vsctl("add-br", "br0", "--", "add-port", "br0", "ctn1", "--", "set", "Interface",
+                 "ctn1", "ofport_request=1", "--", "add-port", "br0", "ctn2", "--", "set",
+                 "Interface", "ctn2", "ofport_request=2")
+        mac = sh("ip netns exec ctn1 cat /sys/class/net/eth0/address").stdout.strip()
+        sh(f"ip -n ctn2 neigh replace {n} lladdr {mac} dev eth0")
+        for f in ("table=0,priority=1,arp,actions=NORMAL",
+                  "table=0,priority=1,ip,actions=ct(table=1,zone=9,nat)",
+                  "table=1,priority=5,ip,ct_state=+est-inv,actions=NORMAL",
+                  "table=1,priority=5,ip,ct_state=+new+rel-inv,actions=ct(commit,zone=9,nat),NORMAL",
+                  "table=1,priority=4,in_port=1,tcp,tp_dst=21,ct_state=+new-rel,"
+                  f"actions=ct(commit,zone=9,alg=ftp,nat(src={n})),NORMAL"):
+            sw.run("ovs-ofctl", "add-flow", "br0", f)
+        run = ["ip", "netns", "exec"]
+        with subprocess.Popen([*run, "ctn2", "/usr/bin/python3", "-c", FTP_TRANSFER, "serve"],
+                              stdout=subprocess.PIPE, text=True) as s:
+            assert s.stdout.readline() == "ready\n"
+            r = subprocess.run([*run, "ctn1", "/usr/bin/python3", "-c", FTP_TRANSFER, "get", "10.9.0.2"],
+                               capture_output=True, text=True, timeout=60)
+            s.kill()
+        assert r.stdout == "all there\n", r.stderr

@@ -10,6 +10,8 @@
 #include <cmocka.h>
 
 #include "datapath/conntrack/conntrack.h"
+#include "datapath/conntrack/ct_alg.h"
+#include "datapath/conntrack/ct_expect.h"
 #include "datapath/flow/action.h"
 
 enum { NEW = CT_STATE_NEW | CT_STATE_TRK, EST = CT_STATE_EST | CT_STATE_TRK };
@@ -65,6 +67,7 @@ struct opts {
 	uint32_t zone, port;
 	bool commit, force;
 	const struct ct_nat *nat;
+	uint8_t alg;
 	struct ct_rewrite *rw;
 	struct conntrack_meta *meta;
 };
@@ -88,6 +91,8 @@ static uint8_t run(const struct pkt *p, struct opts o)
 		.commit = o.commit,
 		.force = o.force,
 		.nat = o.nat,
+		.alg = o.alg,
+		.may_edit = true,
 	};
 
 	flow_extract(p->b, p->len, p->len, &key, &ofs);
@@ -104,6 +109,7 @@ static uint8_t run(const struct pkt *p, struct opts o)
 static int clear(void **state)
 {
 	conntrack_flush(&(struct conntrack_filter){.context = -1});
+	ct_expect_flush(-1);
 	assert_int_equal(ct_limits_count(), 0);
 	assert_int_equal(ct_limits_half_open(), 0);
 	ct_limits_set_max(CT_MAX_DEFAULT);
@@ -449,6 +455,100 @@ static void many(void **state)
 	print_message("%u bytes a connection\n", (unsigned)(conn_table_bytes() / N));
 }
 
+/* ---- a helper that changes what is said ---- */
+static const struct ct_nat to_9 = {.flags = NAT_SRC, .family = 4, .addr_min = {1, 1, 1, 199}};
+static const struct ct_nat as_is;
+
+static struct pkt says(uint32_t seq, const char *line)
+{
+	struct pkt p = tcp(true, TCP_ACK | TCP_PSH, seq, 501, (unsigned)strlen(line));
+
+	memcpy(p.b + 54, line, strlen(line));
+	return p;
+}
+
+/* From the server to the translated client. */
+static struct pkt answers(uint8_t flags, uint32_t seq, uint32_t ack)
+{
+	struct pkt p = tcp(false, flags, seq, ack, 0);
+
+	store_be32(p.b + 30, 0x010101c7);
+	return p;
+}
+
+static void open_ftp(struct ct_rewrite *rw)
+{
+	struct pkt p = tcp(true, TCP_SYN, 100, 0, 0);
+
+	run(&p, (struct opts){.commit = true, .nat = &to_9, .alg = CT_ALG_FTP, .rw = rw});
+	p = answers(TCP_SYN | TCP_ACK, 500, 101);
+	run(&p, (struct opts){.nat = &as_is, .rw = rw});
+	p = tcp(true, TCP_ACK, 101, 501, 0);
+	assert_int_equal(run(&p, (struct opts){.nat = &as_is, .rw = rw}), EST | CT_STATE_SNAT);
+	assert_false(rw->shifted || rw->edit.n_old);
+}
+
+static void ftp_lines(void **state)
+{
+	static const char one[] = "PORT 0,0,0,1,8,0\r\n", said[] = "1,1,1,199,8,0";
+	enum { N = sizeof one - 1 };
+	struct ct_rewrite rw;
+	struct opts o = {.nat = &as_is, .rw = &rw};
+	struct pkt p;
+
+	open_ftp(&rw);
+	for (unsigned i = 0; i < 2; i++) { /* and once more */
+		p = says(101, one);
+		assert_int_equal(run(&p, o), EST | CT_STATE_SNAT);
+		assert_int_equal(rw.edit.at, 54 + 5);
+		assert_int_equal(rw.edit.n_old, strlen("0,0,0,1,8,0"));
+		assert_int_equal(rw.edit.n_text, strlen(said));
+		assert_memory_equal(rw.edit.text, said, strlen(said));
+		assert_int_equal(rw.shifted ? rw.seq : 101, 101);
+	}
+	assert_int_equal(ct_expect_count(), 1);
+	/* All behind it moves by two, and what the server has seen of it moves back. */
+	p = says(101 + N, "NOOP\r\n");
+	run(&p, o);
+	assert_true(rw.shifted && !rw.edit.n_old);
+	assert_int_equal(rw.seq, 101 + N + 2);
+	p = answers(TCP_ACK, 501, 101 + N + 2);
+	assert_int_equal(run(&p, o), EST | RPL | CT_STATE_DNAT);
+	assert_int_equal(rw.seq, 501);
+	assert_int_equal(rw.ack, 101 + N);
+	/* The same bytes, said otherwise: what is behind them has gone out already. */
+	p = says(101, "PORT 0,0,0,1,200,200\r\n");
+	run(&p, o);
+	assert_int_equal(why, DROP_NONE); /* as much longer */
+	p = says(101, "PORT 00,00,0,1,8,0\r\n");
+	run(&p, o);
+	assert_int_equal(why, DROP_CT_REWRITE);
+	/* Not whole; too long; nothing to be said. */
+	p = says(101 + N + 6, "PORT 0,0,0,1,8,0");
+	run(&p, o);
+	assert_int_equal(rw.edit.n_old, 0);
+	assert_int_equal(why, DROP_NONE);
+}
+
+static void ftp_data(void **state)
+{
+	struct ct_rewrite rw;
+	struct opts o = {.nat = &as_is, .rw = &rw};
+	struct pkt p;
+
+	open_ftp(&rw);
+	p = says(101, "PORT 0,0,0,1,8,0\r\n");
+	run(&p, o);
+	p = answers(TCP_SYN, 1, 0);
+	store_be16(p.b + 34, 20);
+	store_be16(p.b + 36, 2048);
+	o.commit = true;
+	assert_int_equal(run(&p, o), NEW | CT_STATE_REL | CT_STATE_DNAT);
+	assert_int_equal(load_be32(rw.to.dst), 1);
+	assert_int_equal(be16_to_cpu(rw.to.dst_port), 2048);
+	assert_int_equal(ct_expect_count(), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -466,6 +566,8 @@ int main(void)
 		cmocka_unit_test_teardown(zone_limits, clear),
 		cmocka_unit_test_teardown(flood, clear),
 		cmocka_unit_test_teardown(many, clear),
+		cmocka_unit_test_teardown(ftp_lines, clear),
+		cmocka_unit_test_teardown(ftp_data, clear),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
