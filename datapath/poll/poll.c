@@ -288,8 +288,12 @@ void poll_command_all(enum poll_command_kind kind, uint32_t port_id)
 			sched_yield(); /* the thread takes them at its next iteration */
 		}
 		/* In a slot of ours no thread is in an iteration: now is when, for a replay too. */
-		if (record_on() && record_main_has_slot())
+		if (record_on() && record_main_has_slot()) {
 			poll_run_commands(th);
+			/* Else an iteration without packets, which no recording has, would do it,
+			 * and entries come to other places. */
+			flow_cache_recycle(th->cache);
+		}
 		poll_wake(th);
 	}
 }

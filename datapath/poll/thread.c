@@ -352,11 +352,15 @@ static bool iterate(struct poll_thread *t)
 	uint64_t start = rte_rdtsc();
 	bool worked, in_slot = false;
 
-	if (record_on() && !(in_slot = slot_enter(t)) &&
-	    __atomic_load_n(&t->stop, __ATOMIC_ACQUIRE))
-		return false;
 	t->now_tsc = start;
 	t->version = version_burst_begin(t->idx);
+	/* Behind it: who begins a recording waits for those that have begun before. */
+	if (record_on()) {
+		in_slot = slot_enter(t);
+		if (!in_slot && __atomic_load_n(&t->stop, __ATOMIC_ACQUIRE))
+			return false;
+		t->version = version_burst_begin(t->idx);
+	}
 	t->exec->version = t->version;
 	t->measure = t->iterations % MEASURE_EVERY == 0;
 	l = __atomic_load_n(&t->rxqs, __ATOMIC_ACQUIRE);

@@ -280,6 +280,7 @@ static void put_macs(struct bridge *b, void *aux)
 		recording_put(r, e->grat_lock_until_ms);
 		record_end();
 	}
+	mac_table_restart(b->macs); /* as a replay, which inserts them in this order */
 }
 
 static void put_conn(const struct ct_conn *c)

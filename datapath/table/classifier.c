@@ -250,6 +250,13 @@ static int32_t max_priority(const struct cls_subtable *s)
 	return s->priorities.len ? vec_last(&s->priorities).priority : -1;
 }
 
+/* Equal priorities in an order that no history changes: which of them are read is in masks. */
+static bool comes_before(const struct cls_subtable *s, int32_t prio, const struct cls_entry *e)
+{
+	return prio > e->max_priority ||
+	       (prio == e->max_priority && s->node.hash < e->subtable->node.hash);
+}
+
 /* A new vector with the subtable at its place by max_priority; without it when it is empty. */
 static void place_subtable(struct classifier *c, struct cls_subtable *s)
 {
@@ -262,7 +269,7 @@ static void place_subtable(struct classifier *c, struct cls_subtable *s)
 	for (uint32_t i = 0; i < n_old; i++) {
 		if (old->at[i].subtable == s)
 			continue;
-		if (!placed && old->at[i].max_priority < prio) {
+		if (!placed && comes_before(s, prio, &old->at[i])) {
 			v->at[n++] = (struct cls_entry){prio, s};
 			placed = true;
 		}

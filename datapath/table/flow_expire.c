@@ -112,10 +112,21 @@ static void apply_fin(struct flow_tables *ts)
 	}
 }
 
+/* By table and place. The heap's order among equals is history, which a recording does not have. */
+static int compare_places(const void *a, const void *b)
+{
+	const struct rule *x = *(struct rule *const *)a, *y = *(struct rule *const *)b;
+
+	if (x->table != y->table)
+		return x->table < y->table ? -1 : 1;
+	return x->seq < y->seq ? -1 : x->seq > y->seq;
+}
+
 bool flow_tables_expire(struct bridge *b, uint64_t now_ms)
 {
 	struct flow_tables *ts = b->tables;
 	enum rule_removed_reason why;
+	VEC(struct rule *) ended = {0};
 	struct txn t;
 	unsigned looked = 0;
 
@@ -136,9 +147,17 @@ bool flow_tables_expire(struct bridge *b, uint64_t now_ms)
 			sift_down(ts, 0, (struct flow_timer){due, r});
 		} else {
 			flow_timer_remove(ts, r);
-			flow_rule_remove(&t, ts, r, why);
+			vec_push(&ended, r);
 		}
 	}
+	if (ended.len > 1)
+		qsort(ended.at, ended.len, sizeof ended.at[0], compare_places);
+	VEC_FOR_EACH (it, &ended) {
+		due_ms(*it, &why);
+		if (rule_is_live(*it)) /* one that went may have taken what it had learnt along */
+			flow_rule_remove(&t, ts, *it, why);
+	}
+	vec_free(&ended);
 	bool more = looked > EXPIRE_MAX;
 	txn_commit(&t);
 	return more;

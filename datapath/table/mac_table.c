@@ -334,27 +334,34 @@ void mac_table_expire(struct mac_table *t, uint64_t now_ms)
 	uint64_t next = now_ms + t->ageing_s * 1000ull;
 	uint32_t pos = 0;
 	struct mac_entry *e;
+	VEC(struct mac_entry *) due = {0};
 	struct txn txn;
-	bool begun = false;
 
 	if (!t->ageing_s || now_ms < t->expire_at_ms)
 		return;
 	while ((e = ptr_table_next(&t->entries, &pos))) {
-		if (!is_due(t, e, now_ms)) {
-			if (!e->is_static)
-				next = SL_MIN(next, e->credit.used_ms + t->ageing_s * 1000ull);
-			continue;
-		}
-		if (!begun)
-			txn_begin(&txn);
-		begun = true;
-		changed(&txn, t, e);
-		remove_entry(t, e, MAC_EVENT_EXPIRED);
+		if (is_due(t, e, now_ms))
+			vec_push(&due, e);
+		else if (!e->is_static)
+			next = SL_MIN(next, e->credit.used_ms + t->ageing_s * 1000ull);
 	}
 	/* At most one pass a second over a full table. */
 	t->expire_at_ms = SL_MAX(next, now_ms + 1000);
-	if (begun)
-		txn_commit(&txn);
+	if (!due.len)
+		return;
+	txn_begin(&txn);
+	VEC_FOR_EACH (it, &due) {
+		changed(&txn, t, *it);
+		remove_entry(t, *it, MAC_EVENT_EXPIRED);
+	}
+	txn_commit(&txn);
+	vec_free(&due);
+}
+
+void mac_table_restart(struct mac_table *t)
+{
+	ptr_table_rebuild(&t->entries);
+	t->expire_at_ms = 0;
 }
 
 uint32_t mac_table_count(const struct mac_table *t)
@@ -466,12 +473,17 @@ struct flush_step {
 static void publish_flush(void *p)
 {
 	struct flush_step *s = p;
+	VEC(struct mac_entry *) gone = {0};
 	uint32_t pos = 0;
 	struct mac_entry *e;
 
 	while ((e = ptr_table_next(&s->table->entries, &pos)))
 		if (selects(&s->filter, e))
-			remove_entry(s->table, e, MAC_EVENT_REMOVED);
+			vec_push(&gone, e);
+	/* Not before: what is removed may shrink the table, and move what has not been seen. */
+	VEC_FOR_EACH (it, &gone)
+		remove_entry(s->table, *it, MAC_EVENT_REMOVED);
+	vec_free(&gone);
 	free(s);
 }
 

@@ -51,6 +51,11 @@ uint32_t mac_table_count(const struct mac_table *t);
 /* Walks the table; the entries are valid until tables_run(). */
 const struct mac_entry *mac_table_next(const struct mac_table *t, uint32_t *pos);
 
+/* A recording begins: from now on the order of iteration is that of a table into which the entries
+ * came in the order of the last iteration, and the next run looks for what has expired. Poll
+ * threads are at rest. */
+void mac_table_restart(struct mac_table *t);
+
 /* ---- under a txn ---- */
 /* Replay: a learnt entry as it was. False: there is one. */
 bool mac_table_restore(struct txn *t, struct mac_table *m, const struct mac_entry *was);

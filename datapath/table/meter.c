@@ -261,11 +261,24 @@ static void delete (struct txn *t, struct bridge *b, struct meter *m)
 	put_step(t, b, m, NULL);
 }
 
+/* Seen first, deleted then: the table shrinks, and a walk would miss what has moved. */
+static void delete_all(struct txn *t, struct bridge *b)
+{
+	VEC(struct meter *) all = {0};
+	struct meter *m;
+	uint32_t pos = 0;
+
+	while ((m = ptr_table_next(&b->meters->next, &pos)))
+		vec_push(&all, m);
+	VEC_FOR_EACH (it, &all)
+		delete (t, b, *it);
+	vec_free(&all);
+}
+
 int meter_mod(struct txn *t, struct bridge *b, const struct meter_mod *mm, uint32_t *ofp,
 	      struct err *e)
 {
 	struct meter *old = meter_next(b, mm->id);
-	uint32_t pos = 0;
 	int r;
 
 	if (ofp)
@@ -285,8 +298,8 @@ int meter_mod(struct txn *t, struct bridge *b, const struct meter_mod *mm, uint3
 	case METER_MOD_DELETE:
 		if (old)
 			delete (t, b, old);
-		while (mm->id == 0xffffffff && (old = ptr_table_next(&b->meters->next, &pos)))
-			delete (t, b, old);
+		if (mm->id == 0xffffffff)
+			delete_all(t, b);
 		return 0;
 	default:
 		return refuse(b, mm, ofp, MM_ERR_BAD_COMMAND, e, EINVAL, "unknown command");

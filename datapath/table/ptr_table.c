@@ -34,7 +34,8 @@ static void put(struct ptr_slots *s, uint64_t slot, uint64_t hash)
 	rcu_store(&s->slot[i], slot);
 }
 
-static void resize(struct ptr_table *t, uint32_t wanted)
+/* What comes back is the caller's to free, when nobody reads it. */
+static struct ptr_slots *resize(struct ptr_table *t, uint32_t wanted)
 {
 	uint32_t n = SLOTS_MIN;
 	struct ptr_slots *s, *old = t->slots;
@@ -49,14 +50,43 @@ static void resize(struct ptr_table *t, uint32_t wanted)
 	}
 	t->used = t->live;
 	rcu_store(&t->slots, s);
-	if (old)
-		txn_later(free, old);
+	return old;
+}
+
+static void free_later(struct ptr_slots *s)
+{
+	if (s)
+		txn_later(free, s);
+}
+
+/* NULL: there is room. Else as resize(). */
+static struct ptr_slots *make_room(struct ptr_table *t)
+{
+	if (t->slots && (t->used + 1) * 4 <= (t->slots->mask + 1) * 3)
+		return NULL;
+	return resize(t, (t->live + 1) * 2);
+}
+
+void ptr_table_rebuild(struct ptr_table *t)
+{
+	struct ptr_slots *old = t->slots;
+
+	t->slots = NULL;
+	t->live = t->used = 0;
+	for (uint32_t i = 0; old && i <= old->mask; i++) {
+		if (old->slot[i] <= PTR_SLOT_REMOVED)
+			continue;
+		free(make_room(t));
+		put(t->slots, old->slot[i], t->hash_of(ptr_of_slot(old->slot[i])));
+		t->live++;
+		t->used++;
+	}
+	free(old);
 }
 
 void ptr_table_insert(struct ptr_table *t, void *p, uint64_t hash)
 {
-	if (!t->slots || (t->used + 1) * 4 > (t->slots->mask + 1) * 3)
-		resize(t, (t->live + 1) * 2);
+	free_later(make_room(t));
 	put(t->slots, slot_of(p, hash), hash);
 	t->live++;
 	t->used++;
@@ -78,7 +108,7 @@ void ptr_table_remove(struct ptr_table *t, const void *p, uint64_t hash)
 	/* Shrinks only from far above the need, so that a rule that comes and goes costs nothing.
 	 */
 	if (t->slots->mask >= 64 && t->live * 16 < t->slots->mask)
-		resize(t, t->live * 4);
+		free_later(resize(t, t->live * 4));
 }
 
 void ptr_table_replace(struct ptr_table *t, const void *old, void *with, uint64_t hash)

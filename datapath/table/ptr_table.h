@@ -24,6 +24,8 @@ void ptr_table_init(struct ptr_table *t, uint64_t (*hash_of)(const void *p));
 void ptr_table_destroy(struct ptr_table *t); /* no readers; elements are the caller's */
 void ptr_table_insert(struct ptr_table *t, void *p, uint64_t hash);
 void ptr_table_remove(struct ptr_table *t, const void *p, uint64_t hash); /* p must be there */
+/* As if its elements had come, in the order of iteration, into an empty table. No readers. */
+void ptr_table_rebuild(struct ptr_table *t);
 /* Puts `with` where `old` is; both have this hash. Readers see one or the other. */
 void ptr_table_replace(struct ptr_table *t, const void *old, void *with, uint64_t hash);
 

@@ -182,6 +182,24 @@ static void commands(void **state)
 	free((void *)fm.match);
 }
 
+/* The table of meters shrinks below the place that a walk has reached. */
+static void delete_all_of_many(void **state)
+{
+	struct meter_mod mm = {.command = METER_MOD_ADD,
+			       .flags = METER_PKTPS,
+			       .n_bands = 1,
+			       .band = {{METER_BAND_DROP, 0, 10, 0}}};
+	uint32_t ofp;
+
+	for (mm.id = 1; mm.id <= 200; mm.id++)
+		assert_int_equal(mod(&mm, &ofp), 0);
+	mm.command = METER_MOD_DELETE;
+	mm.id = 0xffffffff;
+	assert_int_equal(mod(&mm, &ofp), 0);
+	for (uint32_t id = 1; id <= 200; id++)
+		assert_null(meter_find(bridge, id));
+}
+
 static bool learn(uint32_t port, uint8_t last)
 {
 	uint8_t mac[6] = {2, 0, 0, 0, (uint8_t)port, last};
@@ -220,14 +238,93 @@ static void mac_limits_and_shares(void **state)
 		;
 }
 
+static void learn_many(unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		assert_true(learn(2, (uint8_t)i));
+	while (mac_table_drain(1000))
+		;
+	assert_int_equal(mac_table_count(bridge->macs), n);
+}
+
+static void size_macs(uint32_t n, uint32_t ageing_s)
+{
+	struct txn t;
+
+	txn_begin(&t);
+	mac_table_configure(&t, bridge->macs, n, ageing_s);
+	txn_commit(&t);
+}
+
+static uint32_t flush_macs(void)
+{
+	const struct mac_filter all = {.vlan = -1};
+	struct txn t;
+
+	txn_begin(&t);
+	uint32_t n = mac_table_flush(&t, bridge->macs, &all);
+	txn_commit(&t);
+	return n;
+}
+
+/* The table shrinks below the place that a walk has reached. */
+static void flush_and_expire_all_of_many(void **state)
+{
+	size_macs(1000, 3);
+	learn_many(200);
+	assert_int_equal(flush_macs(), 200);
+	assert_int_equal(mac_table_count(bridge->macs), 0);
+	learn_many(200);
+	mac_table_expire(bridge->macs, 5000);
+	assert_int_equal(mac_table_count(bridge->macs), 0);
+}
+
+/* A table that came to its entries in another way has them in the same order. */
+static void order_after_restart(void **state)
+{
+	uint8_t order[60][6];
+	const struct mac_entry *e;
+	uint32_t pos = 0;
+	unsigned n = 0;
+	struct txn t;
+
+	size_macs(1000, 3);
+	learn_many(200);
+	flush_macs();
+	learn_many(60);
+	for (; (e = mac_table_next(bridge->macs, &pos)); n++)
+		memcpy(order[n], e->mac, 6);
+	mac_table_restart(bridge->macs);
+	uint8_t again[60][6];
+	pos = n = 0;
+	for (; (e = mac_table_next(bridge->macs, &pos)); n++)
+		memcpy(again[n], e->mac, 6);
+	assert_int_equal(n, 60);
+	flush_macs();
+	tables_run(1);
+	/* as a replay does */
+	mac_table_restart(bridge->macs); /* empty */
+	txn_begin(&t);
+	for (unsigned i = 0; i < 60; i++) {
+		struct mac_entry was = {.vlan = 7, .port_id = 2};
+
+		memcpy(was.mac, order[i], 6);
+		assert_true(mac_table_restore(&t, bridge->macs, &was));
+	}
+	txn_commit(&t);
+	pos = 0;
+	for (n = 0; (e = mac_table_next(bridge->macs, &pos)); n++)
+		assert_memory_equal(again[n], e->mac, 6);
+	assert_int_equal(n, 60);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-		T(rates_and_bursts),
-		T(highest_band_applies),
-		T(commands),
-		T(mac_limits_and_shares),
+		T(rates_and_bursts),    T(highest_band_applies),  T(commands),
+		T(delete_all_of_many),  T(mac_limits_and_shares), T(flush_and_expire_all_of_many),
+		T(order_after_restart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
