@@ -71,6 +71,29 @@ static void dump(struct unixctl_call *call, int argc, const char *argv[], void *
 	ask_end(a);
 }
 
+/* N or N/MASK */
+static bool put_mark(struct msg *m, const char *text)
+{
+	const char *slash = strchr(text, '/');
+	uint64_t mark, mask;
+	char number[24];
+	size_t n = slash ? (size_t)(slash - text) : strlen(text);
+
+	if (n >= sizeof number)
+		return false;
+	memcpy(number, text, n);
+	number[n] = '\0';
+	if (!parse_u64(number, 0, UINT32_MAX, &mark))
+		return false;
+	msg_put_u32(m, ATTR_CT_MARK, (uint32_t)mark);
+	if (!slash)
+		return true;
+	if (!parse_u64(slash + 1, 0, UINT32_MAX, &mask))
+		return false;
+	msg_put_u32(m, ATTR_CT_MARK_MASK, (uint32_t)mask);
+	return true;
+}
+
 static int put_selection(struct msg *m, int argc, const char *argv[], struct err *e)
 {
 	static const enum api_attr ids[] = {ATTR_CT_ORIG, ATTR_CT_REPLY};
@@ -82,6 +105,9 @@ static int put_selection(struct msg *m, int argc, const char *argv[], struct err
 		if (!strncmp(argv[i], "zone=", 5)) {
 			if (!put_zone(m, argv[i] + 5))
 				rc = err_set(e, EINVAL, "failed to parse zone");
+		} else if (!strncmp(argv[i], "mark=", 5)) {
+			if (!put_mark(m, argv[i] + 5))
+				rc = err_set(e, EINVAL, "failed to parse mark");
 		} else if (n_tuples < SL_ARRAY_SIZE(ids)) {
 			if (*argv[i])
 				rc = ct_text_put_tuple(m, ids[n_tuples], argv[i], e);
@@ -492,7 +518,8 @@ void commands_ct_register(struct sluiced *d, struct unixctl *ctl)
 	enum { MANY = 64 };
 	unixctl_register(ctl, "dpctl/dump-conntrack", "[-m] [-s] [dp] [zone=N]", 0, 4, dump, d);
 	unixctl_register(ctl, "dpctl/flush-conntrack",
-			 "[dp] [zone=N] [ct-orig-tuple] [ct-reply-tuple]", 0, 4, flush, d);
+			 "[dp] [zone=N] [mark=N[/MASK]] [ct-orig-tuple] [ct-reply-tuple]", 0, 5,
+			 flush, d);
 	unixctl_register(ctl, "dpctl/ct-stats-show", "[dp] [zone=N]", 0, 3, stats_show, d);
 	unixctl_register(ctl, "dpctl/ct-get-nconns", "[dp]", 0, 1, get_count, d);
 	unixctl_register(ctl, "dpctl/ct-get-maxconns", "[dp]", 0, 1, get_max, d);

@@ -601,6 +601,23 @@ def test_connections_survive_a_restart_of_sluiced(pair):
     assert describe(ours.send(*tcp("A", 501, 111, back=True, client=N))).startswith("est+rpl+trk+dnat mark=42")
 
 
+def test_flush_by_mark(pair):
+    ours, _ = pair
+    ours.load(rules(""))  # which mark with 0x2a
+    ours.send(*udp())
+    ours.dp.close()
+    ours.dp = None
+    ours.sw.start_sluiced()
+    for other in ("mark=1", "mark=0x1/0x1", "zone=2 mark=42", "mark=42 ct_nw_proto=6,ct_nw_src=10.0.0.1"):
+        ours.sw.sluice("ct", "flush", *other.split())
+        assert len(ours.sw.show("ct", "show")) == 1, other
+    sluice = os.path.join(os.path.dirname(__import__("control_process").SLUICE), "sluice")
+    for bad in ("mark=x", "mark=1/", "mark=/1", "mark=4294967296", "mark=" + "1" * 50):
+        assert ours.sw.run(sluice, "ct", "flush", bad, check=False).returncode == 1, bad
+    ours.sw.sluice("ct", "flush", "mark=0x2/0x3", "zone=1")
+    assert not ours.sw.show("ct", "show")
+
+
 def test_openflow_flush(pair):
     ours, _ = pair
     ours.load(rules(""))
