@@ -4,7 +4,13 @@
 #pragma once
 #include "datapath/base/util.h"
 
-enum { RATE_BURST_MS_DEFAULT = 100 };
+enum {
+	RATE_BURST_MS_DEFAULT = 100,
+	RATE_LARGEST_BYTES = 66 << 10, /* no packet is longer: 64 KB and its layer-2 headers */
+	/* What passes at once at any rate of bits: an eighth more, because queues before a limiter
+	 * stay a little below it (pace.h). */
+	RATE_LEAST_BITS = RATE_LARGEST_BYTES * 9,
+};
 
 struct rate_limiter {
 	uint64_t cost_ps;    /* of one bit, packet or connection; 0: no limit. Constant */

@@ -145,10 +145,9 @@ static int compare_macs(const void *a, const void *b)
 static void set_limiters(struct policy_endpoint *ep)
 {
 	const struct policy_limits *l = &ep->limits;
-	enum { LARGEST_BITS = 65536 * 8 };
 
-	rate_limiter_init(&ep->in_bits, l->in_kbps * 1000, l->burst_ms, LARGEST_BITS);
-	rate_limiter_init(&ep->out_bits, l->out_kbps * 1000, l->burst_ms, LARGEST_BITS);
+	rate_limiter_init(&ep->in_bits, l->in_kbps * 1000, l->burst_ms, RATE_LEAST_BITS);
+	rate_limiter_init(&ep->out_bits, l->out_kbps * 1000, l->burst_ms, RATE_LEAST_BITS);
 	rate_limiter_init(&ep->in_pkts, l->in_pps, l->burst_ms, 1);
 	rate_limiter_init(&ep->out_pkts, l->out_pps, l->burst_ms, 1);
 	rate_limiter_init(&ep->broadcasts, l->broadcast_pps, l->burst_ms, 1);
@@ -413,7 +412,7 @@ static int build_rule(struct build *b, const struct policy_rule_spec *s, struct 
 		out->services = xmemdup(s->services, s->n_services * sizeof *s->services);
 	out->limits = *l;
 	out->limited = l->out_kbps || l->out_pps;
-	rate_limiter_init(&out->bits, l->out_kbps * 1000, l->burst_ms, 65536 * 8);
+	rate_limiter_init(&out->bits, l->out_kbps * 1000, l->burst_ms, RATE_LEAST_BITS);
 	rate_limiter_init(&out->pkts, l->out_pps, l->burst_ms, 1);
 	rate_limiter_init(&out->new_conns, l->conns_per_s, l->burst_ms, 1);
 	return 0;

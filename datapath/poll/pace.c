@@ -12,7 +12,6 @@ enum {
 	QUEUE_PKTS = 1024,
 	QUEUE_MS = 50,
 	QUEUE_BYTES_MIN = 256 << 10,
-	LARGEST_BITS = 65536 * 8,
 	BUFFERS_SHARE = 8, /* of which queues hold one part at most */
 };
 
@@ -37,7 +36,7 @@ void poll_port_set_rate(uint32_t port_id, uint64_t bps, uint32_t burst_ms)
 {
 	struct rate_limiter l, *at = &rate[port_id % PORT_ID_MAX].bits;
 
-	rate_limiter_init(&l, bps, burst_ms, LARGEST_BITS);
+	rate_limiter_init(&l, bps, burst_ms, RATE_LEAST_BITS);
 	/* A little less than the policy's own, which then never has to refuse what waited here. */
 	l.depth_ns -= l.depth_ns / 16;
 	if (l.cost_ps == at->cost_ps && l.depth_ns == at->depth_ns)
@@ -63,6 +62,14 @@ bool pace_is_limited(uint32_t port_id)
 	return __atomic_load_n(&rate[port_id].bits.cost_ps, __ATOMIC_RELAXED);
 }
 
+static struct pace_queue *unused(struct poll_thread *t)
+{
+	for (unsigned i = 0; i < t->n_paced; i++)
+		if (!t->paced[i]->n)
+			return t->paced[i];
+	return NULL;
+}
+
 static struct pace_queue *queue_of(struct poll_thread *t, uint32_t port_id)
 {
 	struct pace_queue *q;
@@ -70,12 +77,13 @@ static struct pace_queue *queue_of(struct poll_thread *t, uint32_t port_id)
 	for (unsigned i = 0; i < t->n_paced; i++)
 		if (t->paced[i]->port_id == port_id)
 			return t->paced[i];
-	if (t->n_paced == PACED_MAX || !(q = malloc(sizeof *q)))
+	if (t->n_paced < PACED_MAX && (q = malloc(sizeof *q)))
+		t->paced[t->n_paced++] = q;
+	else if (!(q = unused(t)))
 		return NULL;
 	q->port_id = port_id;
 	q->head = q->n = 0;
 	q->bytes = 0;
-	t->paced[t->n_paced++] = q;
 	return q;
 }
 
@@ -92,7 +100,8 @@ static void refuse(struct poll_thread *t, uint32_t port_id, struct rte_mbuf *m)
 
 static bool has_room(const struct pace_queue *q, const struct rte_mbuf *m)
 {
-	return q && q->n < QUEUE_PKTS &&
+	/* A longer one would wait for ever. */
+	return q && q->n < QUEUE_PKTS && m->pkt_len <= RATE_LARGEST_BYTES &&
 	       q->bytes + m->pkt_len <=
 		       __atomic_load_n(&rate[q->port_id].max_bytes, __ATOMIC_RELAXED) &&
 	       __atomic_load_n(&n_buffers, __ATOMIC_RELAXED) + m->nb_segs <= buffers_max;
