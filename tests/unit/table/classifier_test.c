@@ -295,13 +295,8 @@ static void routes_keep_masks_short(void **state)
 	assert_int_equal(wc.key.eth_type, 0xffff);
 }
 
-static void conjunctions(void **state)
+static void make_clauses(struct action_buf clause[2])
 {
-	struct action_buf clause[2] = {{0}, {0}};
-	struct flow fl, wc;
-	struct txn t;
-	struct match m;
-
 	for (unsigned i = 0; i < 2; i++) {
 		struct action_conjunction *c =
 			action_buf_put(&clause[i], ACTION_CONJUNCTION, sizeof *c);
@@ -310,6 +305,16 @@ static void conjunctions(void **state)
 		c->clause = (uint8_t)i;
 		c->n_clauses = 2;
 	}
+}
+
+static void conjunctions(void **state)
+{
+	struct action_buf clause[2] = {{0}, {0}};
+	struct flow fl, wc;
+	struct txn t;
+	struct match m;
+
+	make_clauses(clause);
 	txn_begin(&t);
 	for (unsigned i = 1; i <= 3; i++) {
 		match_init(&m);
@@ -337,6 +342,38 @@ static void conjunctions(void **state)
 	fl.key.ip_dst = cpu_to_be32(1);
 	fl.key.ip_src = cpu_to_be32(9);
 	assert_int_equal(lookup(&fl, &wc)->cookie, 1);
+	action_buf_free(&clause[0]);
+	action_buf_free(&clause[1]);
+}
+
+/* The search with conj_id passes conjunctive flows by, but not the rules behind them. */
+static void behind_a_conjunctive_flow(void **state)
+{
+	struct action_buf clause[2] = {{0}, {0}};
+	struct flow fl, wc;
+	struct txn t;
+	struct match m;
+
+	make_clauses(clause);
+	txn_begin(&t);
+	match_init(&m);
+	m.value.key.ip_src = cpu_to_be32(1);
+	m.mask.key.ip_src = 0xffffffff;
+	mod(&t, FLOW_MOD_ADD, 0, 50, &m, 100, &clause[0]);
+	match_init(&m);
+	m.value.key.ip_dst = cpu_to_be32(3);
+	m.mask.key.ip_dst = 0xffffffff;
+	mod(&t, FLOW_MOD_ADD, 0, 50, &m, 200, &clause[1]);
+	mod(&t, FLOW_MOD_ADD, 0, 40, &m, 400, NULL);
+	match_init(&m);
+	m.value.regs.conj_id = cpu_to_be32(7);
+	m.mask.regs.conj_id = 0xffffffff;
+	mod(&t, FLOW_MOD_ADD, 0, 30, &m, 300, NULL);
+	txn_commit(&t);
+	memset(&fl, 0, sizeof fl);
+	fl.key.ip_src = cpu_to_be32(1);
+	fl.key.ip_dst = cpu_to_be32(3);
+	assert_int_equal(lookup(&fl, &wc)->cookie, 400);
 	action_buf_free(&clause[0]);
 	action_buf_free(&clause[1]);
 }
@@ -596,6 +633,7 @@ int main(void)
 		T(lookups_equal_a_linear_scan),
 		T(routes_keep_masks_short),
 		T(conjunctions),
+		T(behind_a_conjunctive_flow),
 		T(add_replace_modify_delete),
 		T(timeouts_and_eviction),
 		T(dumps_go_on_after_changes),
