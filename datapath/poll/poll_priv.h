@@ -18,6 +18,11 @@ enum {
 	/* Deficit round robin: cycles a queue earns per round, two or three bursts of a cheap one.
 	 * It bounds how long a queue that has packets waits for each of the others. */
 	QUANTUM_TSC = 4000,
+	/* What one burst can be charged, several times what the dearest costs, and what a queue can
+	 * owe. The clock also runs while the kernel has taken the core away: 100 ms of that would
+	 * be 75,000 rounds. */
+	CHARGE_MAX_TSC = 16 * MISS_BUDGET_TSC,
+	DEBT_MAX_TSC = 4 * CHARGE_MAX_TSC,
 	SWEEP_EVERY_US = 1000,
 	RCU_EVERY = 64,        /* iterations between quiescent reports */
 	MEASURE_EVERY = 16,    /* iterations between those whose stages are timed */
@@ -111,6 +116,7 @@ struct poll_thread {
 	uint64_t stage_cycles[STAGE_N];
 	uint64_t audit_checked, audit_different;
 	bool asleep; /* W: thread (seq_cst)  R: main */
+	bool called; /* poll_wake() since the thread last looked  W: main, thread (seq_cst) */
 
 	/* thread only */
 	struct burst burst;

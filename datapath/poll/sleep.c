@@ -154,10 +154,9 @@ static bool believed(struct rxq *r)
 	return r->proven && r->silent < SILENT_MAX;
 }
 
+/* False: a queue has packets; it is polled next, however many silent ones there are. */
 static bool arm(struct poll_thread *t, const struct rxq_list *l, bool *blind)
 {
-	bool quiet = true;
-
 	*blind = false;
 	for (unsigned i = 0; i < l->n; i++) {
 		struct rxq *r = l->at[i];
@@ -173,11 +172,13 @@ static bool arm(struct poll_thread *t, const struct rxq_list *l, bool *blind)
 		*blind |= !believed(r);
 		if (r->port->class->rx_arm) {
 			r->armed = true;
-			if (!r->port->class->rx_arm(r->port, r->q))
-				quiet = false;
+			if (!r->port->class->rx_arm(r->port, r->q)) {
+				r->ready = t->events_seen = true;
+				return false;
+			}
 		}
 	}
-	return quiet;
+	return true;
 }
 
 static void disarm(const struct rxq_list *l, bool slept)
@@ -202,6 +203,11 @@ bool sleep_until_work(struct poll_thread *t, const struct rxq_list *l)
 	bool blind;
 	int n = 0;
 
+	/* What was changed before a call that is forgotten here is looked at below; a later call is
+	 * seen before the sleep. */
+	(void)__atomic_exchange_n(&t->called, false, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&t->rxqs, __ATOMIC_ACQUIRE) != l)
+		return true;
 	follow(t, l);
 	if (!arm(t, l, &blind)) {
 		disarm(l, false);
@@ -210,8 +216,8 @@ bool sleep_until_work(struct poll_thread *t, const struct rxq_list *l)
 	__atomic_store_n(&t->asleep, true, __ATOMIC_SEQ_CST);
 	version_idle(t->idx);
 	rcu_thread_offline(t->idx);
-	if (rte_ring_empty(t->inject) && rte_ring_empty(t->commands) &&
-	    !__atomic_load_n(&t->stop, __ATOMIC_SEQ_CST)) {
+	if (!__atomic_load_n(&t->called, __ATOMIC_SEQ_CST) && rte_ring_empty(t->inject) &&
+	    rte_ring_empty(t->commands) && !__atomic_load_n(&t->stop, __ATOMIC_SEQ_CST)) {
 		uint32_t max_us = __atomic_load_n(&poll_sleep_us_shared, __ATOMIC_RELAXED);
 		/* Ports without a descriptor are looked at every max_us: that bounds how long the
 		 * first packet after idle waits, and costs an idle core one timer each
@@ -243,7 +249,8 @@ void poll_wake(struct poll_thread *t)
 {
 	uint64_t one = 1;
 
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	/* A thread that is not asleep yet sees this before it is; one that is, the descriptor. */
+	__atomic_store_n(&t->called, true, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&t->asleep, __ATOMIC_SEQ_CST) &&
 	    write(t->wake_fd, &one, sizeof one) < 0) {
 		/* The counter is full: it is readable, which is all that is wanted. */

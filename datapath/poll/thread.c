@@ -123,6 +123,13 @@ void poll_process(struct poll_thread *t, uint32_t in_port, unsigned n)
 		recirc_run(t);
 }
 
+static inline void charge(struct rxq *r, uint64_t cycles)
+{
+	cycles = SL_MIN(cycles, (uint64_t)CHARGE_MAX_TSC);
+	counter_add(&r->cycles, cycles);
+	r->deficit_tsc = SL_MAX(r->deficit_tsc - (int64_t)cycles, -(int64_t)DEBT_MAX_TSC);
+}
+
 /* One queue's turn. Returns packets received. */
 static unsigned poll_queue(struct poll_thread *t, struct rxq *r)
 {
@@ -149,9 +156,8 @@ static unsigned poll_queue(struct poll_thread *t, struct rxq *r)
 	t->now_tsc = rte_rdtsc();
 	r->last_pkt_tsc = t->now_tsc;
 	uint64_t cost = t->now_tsc - start;
-	counter_add(&r->cycles, cost);
 	counter_add(&r->pkts, n);
-	r->deficit_tsc -= (int64_t)cost;
+	charge(r, cost);
 	return n;
 }
 
@@ -184,10 +190,8 @@ void poll_charge(struct poll_thread *t, struct miss_queue *q, uint64_t cycles)
 			if (l->at[i]->port->id == q->port_id)
 				q->payer = l->at[i];
 	}
-	if (!q->payer)
-		return;
-	q->payer->deficit_tsc -= (int64_t)cycles;
-	counter_add(&q->payer->cycles, cycles);
+	if (q->payer)
+		charge(q->payer, cycles);
 }
 
 static void activate(const struct rxq_list *l, struct poll_thread *t, struct rxq *r)
@@ -198,7 +202,8 @@ static void activate(const struct rxq_list *l, struct poll_thread *t, struct rxq
 	}
 }
 
-/* Which queues are polled every time: those with packets lately, and those with an event. */
+/* Which queues are polled every time: those with packets lately, those with an event, and those in
+ * debt: taking turns with silent ones, they would earn their share once in n / 2 iterations. */
 static void choose_active(struct poll_thread *t, const struct rxq_list *l)
 {
 	bool is_new = t->active_gen != l->gen;
@@ -226,9 +231,10 @@ static bool poll_many(struct poll_thread *t, const struct rxq_list *l, unsigned 
 		choose_active(t, l);
 	for (unsigned i = 0; i < t->n_active;) {
 		struct rxq *r = l->active[i];
+		bool in_debt = take_turn(t, r, n);
 
-		waiting |= take_turn(t, r, n);
-		if (r->ready || t->now_tsc - r->last_pkt_tsc <= idle_after) {
+		waiting |= in_debt;
+		if (in_debt || r->ready || t->now_tsc - r->last_pkt_tsc <= idle_after) {
 			i++;
 			continue;
 		}
@@ -241,8 +247,9 @@ static bool poll_many(struct poll_thread *t, const struct rxq_list *l, unsigned 
 
 		if (r->active)
 			continue;
-		waiting |= take_turn(t, r, &got);
-		if (got)
+		bool in_debt = take_turn(t, r, &got);
+		waiting |= in_debt;
+		if (got || in_debt)
 			activate(l, t, r);
 		*n += got;
 	}
