@@ -43,6 +43,13 @@ static void *keep_old_actions(const struct ofswitch *sw, struct attrs rule, stru
 	return copy;
 }
 
+/* A million rules may have gone at once: what nobody wants to know is not decoded. */
+static bool is_anyones_business(const struct ofswitch *sw, struct attrs rule)
+{
+	uint64_t flags = attrs_u64(rule, ATTR_RULE_FLAGS, 0);
+	return !(flags & OF_RULE_HIDDEN) && (flags & OFPFF_SEND_FLOW_REM || monitors_are_there(sw));
+}
+
 static void rule_added(struct ofswitch *sw, struct attrs event, struct attrs rule)
 {
 	struct flow_stats fs;
@@ -52,7 +59,7 @@ static void rule_added(struct ofswitch *sw, struct attrs event, struct attrs rul
 				 .origin = attrs_u64(event, ATTR_ORIGIN, 0)};
 	void *old = keep_old_actions(sw, rule, &ch);
 	shadow_put_rule(sw->shadow, rule);
-	if (!(attrs_u64(rule, ATTR_RULE_FLAGS, 0) & OF_RULE_HIDDEN) && rule_from_attrs(rule, &fs))
+	if (is_anyones_business(sw, rule) && rule_from_attrs(rule, &fs))
 		monitors_rule_event(sw, &ch);
 	free(old);
 	table_states_rule_changed(sw, (uint8_t)attrs_u64(rule, ATTR_TABLE, 0));
@@ -62,15 +69,17 @@ static void rule_removed(struct ofswitch *sw, struct attrs event, struct attrs r
 {
 	struct flow_stats fs;
 	shadow_del_rule(sw->shadow, rule);
-	if (attrs_u64(rule, ATTR_RULE_FLAGS, 0) & OF_RULE_HIDDEN || !rule_from_attrs(rule, &fs))
-		return;
-	fs.removed_reason = (uint8_t)attrs_u64(event, ATTR_REMOVED_REASON, fs.removed_reason);
-	monitors_rule_event(sw, &(struct rule_change){.fs = &fs,
-						      .event = OFPFME_REMOVED,
-						      .origin = attrs_u64(event, ATTR_ORIGIN, 0)});
-	if (fs.flags & OFPFF_SEND_FLOW_REM)
-		send_flow_removed(sw, &fs);
-	table_states_rule_changed(sw, fs.table);
+	if (is_anyones_business(sw, rule) && rule_from_attrs(rule, &fs)) {
+		fs.removed_reason =
+			(uint8_t)attrs_u64(event, ATTR_REMOVED_REASON, fs.removed_reason);
+		monitors_rule_event(
+			sw, &(struct rule_change){.fs = &fs,
+						  .event = OFPFME_REMOVED,
+						  .origin = attrs_u64(event, ATTR_ORIGIN, 0)});
+		if (fs.flags & OFPFF_SEND_FLOW_REM)
+			send_flow_removed(sw, &fs);
+	}
+	table_states_rule_changed(sw, (uint8_t)attrs_u64(rule, ATTR_TABLE, 0));
 }
 
 void ofswitch_event(struct ofswitch *sw, struct attrs event)

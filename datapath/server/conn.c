@@ -24,7 +24,13 @@
 
 LOG_MODULE(api);
 
-enum { READ_BYTES = 64 << 10, EVENTS_DELAY_MS = 1, READS_PER_WAKE = 16, PUMPS_PER_WAKE = 8 };
+enum {
+	READ_BYTES = 64 << 10,
+	EVENTS_DELAY_MS = 1,
+	READS_PER_WAKE = 16,
+	PUMPS_PER_WAKE = 8,
+	EVENTS_PUT_BYTES = 16 << 10
+};
 
 struct conn {
 	struct loop_fd watch;
@@ -49,6 +55,7 @@ struct conn {
 	struct transaction *transaction; /* collected over several messages, or in work */
 
 	uint64_t event_mask, event_next; /* next number to look at; mask 0: not subscribed */
+	size_t events_put;               /* bytes of them since the socket was last writable */
 };
 
 static struct list conns = {&conns, &conns};
@@ -178,10 +185,14 @@ static void put_lost(struct conn *c, uint64_t count)
 	msg_free(&m);
 }
 
+/* Answers go out behind the events that were put before. While very many wait (a million rules were
+ * deleted), a client in lock-step must not find a full socket of them before each answer: after
+ * EVENTS_PUT_BYTES the next ones wait until the socket is writable again, which a local one is
+ * when at most a quarter of it is in use. */
 static void put_events(struct conn *c)
 {
 	while (c->event_mask && c->event_next < events_next_seq() &&
-	       unsent(c) < CONN_OUT_LOW_BYTES) {
+	       c->events_put < EVENTS_PUT_BYTES && unsent(c) < CONN_OUT_LOW_BYTES) {
 		enum api_event kind = API_EVENT_N;
 		const struct msg *m = events_get(c->event_next, &kind);
 
@@ -191,9 +202,13 @@ static void put_events(struct conn *c)
 			continue;
 		}
 		c->event_next++;
-		if (c->event_mask >> kind & 1)
+		if (c->event_mask >> kind & 1) {
 			append(c, m);
+			c->events_put += m->len;
+		}
 	}
+	if (c->event_next >= events_next_seq())
+		c->events_put = 0; /* nothing waits */
 }
 
 static void begin_message(struct conn *c, uint16_t flags)
@@ -244,7 +259,7 @@ static void pump(struct conn *c)
 		bool handled = handle_buffered(c);
 		if (c->dead)
 			return;
-		if (!handled && (unsent(c) || !has_more(c)))
+		if (!handled && (unsent(c) || !has_more(c) || c->events_put >= EVENTS_PUT_BYTES))
 			break;
 	}
 	update_watch(c);
@@ -393,6 +408,8 @@ static void on_ready(struct loop_fd *w, uint32_t events)
 		kill_conn(c);
 		return;
 	}
+	if (events & EPOLLOUT)
+		c->events_put = 0;
 	for (int i = 0; i < READS_PER_WAKE && !c->dead && !c->busy && events & EPOLLIN &&
 			unsent(c) < CONN_OUT_LOW_BYTES;
 	     i++) {

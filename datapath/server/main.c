@@ -129,11 +129,13 @@ static void destroy_tables(void)
 	bridge_for_each(count_rules, &n_rules);
 	if (n_rules > 20000)
 		return;
+	table_events_sink(NULL); /* what was not told yet may speak of what goes now */
 	bridge_destroy_all();
 	uint64_t until = clock_mono_ms() + 500;
+	bool more;
 	do /* what is freed may put off more */
-		tables_run(clock_mono_ms());
-	while (rcu_run(1000) && clock_mono_ms() < until);
+		more = tables_run(clock_mono_ms());
+	while ((rcu_run(1000) || more) && clock_mono_ms() < until);
 }
 
 static void stop_datapath(void)

@@ -9,7 +9,8 @@
 #include "datapath/table/txn_priv.h"
 
 enum {
-	EVENTS_MAX = 1 << 20, /* learn actions on poll threads stop at this; see flow_mod.c */
+	/* Room for a transaction of a million rules beside what may wait from the one before. */
+	EVENTS_MAX = TXN_BACKLOG + (1 << 20),
 	EXPIRE_EVERY_MS = 100,
 	LIMIT_SLOTS = 256
 };
@@ -27,7 +28,9 @@ struct event {
 };
 
 static const struct table_sink *sink;
-static VEC(struct event) queue;
+static VEC(struct event) queue; /* [0, delivered) are done with */
+static size_t delivered;
+static uint64_t n_delivered; /* events ever */
 /* One report a second per (bridge, port, text). */
 static struct {
 	uint64_t key, until_ms;
@@ -40,7 +43,7 @@ void table_events_sink(const struct table_sink *s)
 
 static void push(struct event ev)
 {
-	if (sink && queue.len < EVENTS_MAX)
+	if (sink && queue.len - delivered < EVENTS_MAX)
 		vec_push(&queue, ev);
 }
 
@@ -110,13 +113,28 @@ static void deliver(const struct event *ev)
 	}
 }
 
-void table_events_deliver(void)
+uint64_t table_events_end(void)
 {
-	for (size_t i = 0; sink && i < queue.len; i++)
-		deliver(&queue.at[i]);
-	vec_clear(&queue);
-	if (queue.cap > 65536)
+	return n_delivered + (queue.len - delivered);
+}
+
+uint64_t table_events_deliver(void)
+{
+	size_t n = txn_slice(queue.len - delivered);
+
+	for (size_t end = delivered + n; delivered < end; delivered++)
+		if (sink)
+			deliver(&queue.at[delivered]);
+	n_delivered += n;
+	n = queue.len - delivered;
+	if (delivered && delivered >= n) { /* else moving would cost more than was gained */
+		memmove(queue.at, queue.at + delivered, n * sizeof queue.at[0]);
+		queue.len = n;
+		delivered = 0;
+	}
+	if (!queue.len && queue.cap > 65536)
 		vec_free(&queue);
+	return n_delivered;
 }
 
 struct expiry {
@@ -152,8 +170,8 @@ bool tables_run(uint64_t now_ms)
 		more |= x.more;
 	}
 	version_lock();
-	table_events_deliver();
+	uint64_t told = table_events_deliver();
+	more |= told != table_events_end();
 	version_unlock();
-	txn_reclaim();
-	return more;
+	return txn_reclaim(told) || more;
 }

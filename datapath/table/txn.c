@@ -15,8 +15,10 @@ enum { MATCHES_MAX = VERSION_LOG / 8 };
 struct later {
 	void (*fn)(void *);
 	void *p;
+	uint64_t events; /* queued before: they may speak of p */
 };
-static VEC(struct later) waiting;
+static VEC(struct later) waiting; /* [0, handed) are done with */
+static size_t handed;
 
 static void start(struct txn *t)
 {
@@ -99,7 +101,7 @@ void txn_abort(struct txn *t)
 
 void txn_later(void (*fn)(void *), void *p)
 {
-	vec_push(&waiting, (struct later){fn, p});
+	vec_push(&waiting, (struct later){fn, p, table_events_end()});
 }
 
 bool txn_is_idle(void)
@@ -110,20 +112,37 @@ bool txn_is_idle(void)
 void txn_settle(void)
 {
 	do
-		txn_reclaim();
+		txn_reclaim(UINT64_MAX);
 	while (rcu_run(UINT32_MAX) || waiting.len);
 }
 
-void txn_reclaim(void)
+static void forget_handed(void)
 {
-	__typeof__(waiting) taken;
+	size_t left = waiting.len - handed;
+
+	if (!handed || handed < left)
+		return;
+	memmove(waiting.at, waiting.at + handed, left * sizeof waiting.at[0]);
+	waiting.len = left;
+	handed = 0;
+	if (!left)
+		vec_free(&waiting);
+}
+
+bool txn_reclaim(uint64_t told)
+{
+	VEC(struct later) taken = {0};
 
 	version_lock();
-	taken = waiting;
-	memset(&waiting, 0, sizeof waiting);
+	for (size_t end = handed + txn_slice(waiting.len - handed);
+	     handed < end && waiting.at[handed].events <= told; handed++)
+		vec_push(&taken, waiting.at[handed]);
+	forget_handed();
+	bool more = waiting.len;
 	version_unlock();
 	/* Outside the lock: without poll threads the calls are made at once, and may take it. */
 	VEC_FOR_EACH (l, &taken)
 		rcu_defer_noted(l->fn, l->p);
 	vec_free(&taken);
+	return more;
 }

@@ -10,6 +10,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "datapath/base/clock.h"
+#include "datapath/core/rcu.h"
 #include "datapath/server/device.h"
 #include "datapath/server/loop.h"
 
@@ -87,6 +89,45 @@ static void a_removed_descriptor_is_not_called(void **state)
 	close(pair[1].fd);
 }
 
+/* ---- reclamation ---- */
+
+enum { CALLS = 2000, CALL_US = 20 };
+static struct loop_fd always;
+static int calls_made, rounds;
+
+static void slow_call(void *p)
+{
+	uint64_t until = clock_mono_us() + CALL_US;
+
+	calls_made++;
+	while (clock_mono_us() < until)
+		;
+}
+
+static void on_always(struct loop_fd *w, uint32_t events)
+{
+	rounds++;
+	if (calls_made == CALLS)
+		loop_stop();
+}
+
+/* Whoever asks while much is reclaimed does not wait for a large part of it, and what waits is
+ * reclaimed though somebody always asks. */
+static void reclaiming_gives_way(void **state)
+{
+	rcu_init();
+	calls_made = rounds = 0;
+	for (int i = 0; i < CALLS; i++)
+		rcu_defer(slow_call, NULL);
+	always = (struct loop_fd){.fd = eventfd(1, EFD_NONBLOCK), .fn = on_always};
+	assert_int_equal(loop_add(&always, EPOLLIN), 0);
+	loop_run();
+	assert_int_equal(calls_made, CALLS);
+	assert_true(rounds > CALLS / 20);
+	loop_remove(&always);
+	close(always.fd);
+}
+
 /* ---- timers ---- */
 
 static struct loop_timer fast, slow;
@@ -159,6 +200,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(posts_keep_their_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_removed_descriptor_is_not_called, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(reclaiming_gives_way, setup, teardown),
 		cmocka_unit_test_setup_teardown(timers_repeat, setup, teardown),
 		cmocka_unit_test_setup_teardown(jobs_run_elsewhere_and_end_here, setup, teardown),
 	};

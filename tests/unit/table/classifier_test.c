@@ -42,9 +42,9 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	bridge_destroy_all();
-	tables_run(now_ms);
-	tables_run(now_ms);
-	tables_run(now_ms);
+	for (unsigned i = 0; i < 3; i++) /* what is freed may put off more */
+		while (tables_run(now_ms))
+			;
 	table_events_sink(NULL);
 	return 0;
 }
@@ -592,6 +592,47 @@ static void timeouts_and_eviction(void **state)
 	free(mm2);
 }
 
+/* Many at once are told, and then freed, in several runs. */
+static void many_changes_are_told_in_slices(void **state)
+{
+	enum { RULES = 3000 };
+	struct flow_mod fm;
+	struct minimatch *every;
+	struct match all;
+	unsigned runs = 0;
+	uint32_t ofp;
+
+	table_events_sink(&sink);
+	n_added = n_removed = 0;
+	for (unsigned i = 0; i < RULES; i++) {
+		struct minimatch *mm = ip_dst_match(i, 0xffffffff);
+
+		flow_mod_init(&fm);
+		fm.match = mm;
+		assert_int_equal(mod_full(&fm, &ofp), 0);
+		free(mm);
+	}
+	flow_mod_init(&fm);
+	match_init(&all);
+	fm.match = every = minimatch_create(&all);
+	fm.command = FLOW_MOD_DELETE;
+	fm.table = TABLE_ALL;
+	assert_int_equal(mod_full(&fm, &ofp), 0);
+	free(every);
+	assert_true(tables_run(now_ms));
+	assert_in_range(n_added, 1, RULES - 1);
+	assert_int_equal(n_removed, 0);
+	/* no rule was unlinked before its removal was told */
+	assert_int_equal(flow_table_get(bridge, 0)->cls.n_rules, RULES);
+	while (tables_run(now_ms))
+		assert_true(flow_table_get(bridge, 0)->cls.n_rules >= RULES - n_removed &&
+			    ++runs < RULES);
+	assert_int_equal(n_added, RULES);
+	assert_int_equal(n_removed, RULES);
+	assert_int_equal(last_reason, RULE_REMOVED_DELETE);
+	assert_int_equal(flow_table_get(bridge, 0)->cls.n_rules, 0);
+}
+
 static void dumps_go_on_after_changes(void **state)
 {
 	struct rule_filter f;
@@ -636,6 +677,7 @@ int main(void)
 		T(behind_a_conjunctive_flow),
 		T(add_replace_modify_delete),
 		T(timeouts_and_eviction),
+		T(many_changes_are_told_in_slices),
 		T(dumps_go_on_after_changes),
 	};
 
