@@ -92,18 +92,32 @@ static uint16_t shorter(uint16_t now_s, uint16_t fin_s)
 	return fin_s && (!now_s || fin_s < now_s) ? fin_s : now_s;
 }
 
+void flow_fin_add(struct flow_tables *ts, struct rule *r)
+{
+	vec_push(&ts->fin_rules, r);
+	r->fin_at = (uint32_t)ts->fin_rules.len;
+}
+
+void flow_fin_remove(struct flow_tables *ts, struct rule *r)
+{
+	size_t i = r->fin_at - 1;
+
+	vec_swap_remove(&ts->fin_rules, i);
+	if (i < ts->fin_rules.len)
+		ts->fin_rules.at[i]->fin_at = (uint32_t)i + 1;
+	r->fin_at = 0;
+}
+
 static void apply_fin(struct flow_tables *ts)
 {
 	for (size_t i = 0; i < ts->fin_rules.len;) {
 		struct rule *r = ts->fin_rules.at[i];
 
-		if (rule_is_live(r) && !(r->stats->credit.tcp_flags & TCP_FIN_RST)) {
+		if (!(r->stats->credit.tcp_flags & TCP_FIN_RST)) {
 			i++;
 			continue;
 		}
-		vec_swap_remove(&ts->fin_rules, i);
-		if (!rule_is_live(r))
-			continue;
+		flow_fin_remove(ts, r);
 		r->idle_s = shorter(r->idle_s, r->fin_idle_s);
 		r->hard_s = shorter(r->hard_s, r->fin_hard_s);
 		if (r->timer_at)

@@ -281,7 +281,7 @@ static void done_add(void *p)
 		if (r->idle_s || r->hard_s)
 			flow_timer_add(s->ts, r);
 		if (r->fin_idle_s || r->fin_hard_s)
-			vec_push(&s->ts->fin_rules, r);
+			flow_fin_add(s->ts, r);
 	}
 	table_event_rule_added(r, s->origin);
 	r->replaces = NULL;
@@ -360,6 +360,8 @@ static void done_remove(void *p)
 
 	if (r->timer_at)
 		flow_timer_remove(s->ts, r);
+	if (r->fin_at)
+		flow_fin_remove(s->ts, r);
 	unlink_cookie(s->ts, r);
 	clear_slot(ft, r);
 	if (!r->stats_moved_on)

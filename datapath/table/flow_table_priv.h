@@ -56,3 +56,6 @@ bool flow_filter_selects(const struct rule_filter *f, const struct cls_key *k,
 uint64_t flow_rule_due_ms(const struct rule *r);
 void flow_timer_add(struct flow_tables *ts, struct rule *r);
 void flow_timer_remove(struct flow_tables *ts, struct rule *r);
+/* Rules whose timeouts a FIN or RST shortens, until one was seen. */
+void flow_fin_add(struct flow_tables *ts, struct rule *r);
+void flow_fin_remove(struct flow_tables *ts, struct rule *r);

@@ -63,6 +63,7 @@ struct rule {
 	uint16_t importance;
 	uint16_t fin_idle_s, fin_hard_s; /* of a fin_timeout action; 0: none */
 	uint32_t timer_at;               /* place in the timer heap + 1; 0: not there */
+	uint32_t fin_at;                 /* likewise in fin_rules */
 	uint64_t created_ms, modified_ms;
 	uint64_t seq;            /* order of addition in the table; a modification keeps it */
 	struct list cookie_node; /* in the bridge's list of rules with this cookie */
