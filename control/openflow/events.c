@@ -87,6 +87,15 @@ void ofswitch_event(struct ofswitch *sw, struct attrs event)
 	const struct attr *nest = attrs_find(event, ATTR_RULE);
 	struct attrs rule = nest ? attr_nest(nest) : event;
 	const char *bridge = attrs_str(event, ATTR_BRIDGE, attrs_str(rule, ATTR_BRIDGE, ""));
+	if (attrs_u64(event, ATTR_EVENT, UINT64_MAX) == API_EVENT_LOST && sw->client) {
+		/* Which rules they spoke of nobody knows: what a dead datapath would be given
+		 * back is read anew. */
+		LOG_LIMIT(log_info, 5, "%s: changes went by too fast: reading the tables again",
+			  sw->bridge);
+		shadow_clear(sw->shadow);
+		shadow_load(sw);
+		return;
+	}
 	if (strcmp(bridge, sw->bridge))
 		return;
 	switch (attrs_u64(event, ATTR_EVENT, UINT64_MAX)) {
