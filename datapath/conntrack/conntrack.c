@@ -588,7 +588,7 @@ enum drop_reason conntrack_run(const struct conntrack_request *q, struct conntra
 	    !ct_alg_packet(c, &p, dir,
 			   &(struct ct_alg_ask){q->data, q->len, q->now_ms, q->nat, q->may_edit},
 			   rw))
-		return DROP_CT_REWRITE;
+		return DROP_CT_ALG_AGAIN;
 	fill_meta(m, q->context, c, &p.tuple);
 	if (SL_UNLIKELY(!c && e.until_ms)) { /* not committed yet, but already announced */
 		m->mark = e.mark;

@@ -522,7 +522,7 @@ static void ftp_lines(void **state)
 	assert_int_equal(why, DROP_NONE); /* as much longer */
 	p = says(101, "PORT 00,00,0,1,8,0\r\n");
 	run(&p, o);
-	assert_int_equal(why, DROP_CT_REWRITE);
+	assert_int_equal(why, DROP_CT_ALG_AGAIN);
 	/* Not whole; too long; nothing to be said. */
 	p = says(101 + N + 6, "PORT 0,0,0,1,8,0");
 	run(&p, o);
