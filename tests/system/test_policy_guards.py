@@ -254,7 +254,7 @@ def burst(lab, port, frames):
 
 @pytest.mark.parametrize("limit, reason, make", [
     (dict(limit_out_pps=10), "policy_limit_out", lambda lab: lab.frame(1, 2, udp(1, 2))),
-    (dict(limit_out_kbps=8), "policy_limit_out", lambda lab: lab.frame(1, 2, udp(1, 2, bytes(1400)))),
+    (dict(limit_out_kbps=800), "policy_limit_out", lambda lab: lab.frame(1, 2, udp(1, 2, bytes(1400)))),
     (dict(limit_broadcast_pps=10), "policy_limit_broadcast",
      lambda lab: bytes(Ether(dst=ALL, src=lab.guests[1].mac) /
                        ARP(hwsrc=lab.guests[1].mac, psrc=lab.guests[1].ip, pdst="10.0.0.9"))),
