@@ -39,7 +39,7 @@ def test_pcap_to_pcap(tmp_path, size, mtu):
     pcap(tmp_path / "in", sent)
     h = PortHost(f"a,dpdk,mtu={mtu},dpdk-devargs=net_pcap0;rx_pcap={tmp_path}/in;tx_pcap={tmp_path}/x",
                  f"b,dpdk,mtu={mtu},dpdk-devargs=net_pcap1;tx_pcap={tmp_path}/out")
-    s = h.wait(lambda s: s["a"]["rx"] == 20)
+    s = h.wait(lambda s: s["a"]["rx"] == 20 and s["b"]["tx"] == 20)
     assert s["b"]["tx"] == 20 and s["a"]["link"] == 1
     assert "driver_name=net_pcap" in s["a"]["detail"]
     assert h.quit() == 0
@@ -50,8 +50,8 @@ def test_too_long_frames_are_dropped_with_their_reason(tmp_path):
     pcap(tmp_path / "in", frames(3, 1514) + frames(2, 3000))
     h = PortHost(f"a,dpdk,mtu=9000,dpdk-devargs=net_pcap0;rx_pcap={tmp_path}/in",
                  "b,dpdk,dpdk-devargs=net_null1;no-rx=1")
-    s = h.wait(lambda s: s["a"]["rx"] == 5)
-    assert s["b"]["tx"] == 3 and s["b"]["drops"] == {"tx_mtu": 2}
+    s = h.wait(lambda s: s["a"]["rx"] == 5 and s["b"]["tx"] == 3)
+    assert s["b"]["drops"] == {"tx_mtu": 2}
     h.quit()
 
 
