@@ -121,7 +121,7 @@ def test_floods_push_out_their_own(kind, tmp_path):
         assert len(dp.dump("conns", ct_zone=2)) == OLD, "an established connection was pushed out"
         assert arrived >= .99 * n, s
         assert i["ct_count"] <= CT_MAX and i[HALF_OPEN] <= CT_MAX // 4
-        # 320 bytes and a few for the buckets, and what waits for its grace period: up to a tenth of a second of
-        # more than a million new ones a second. Without a bound it would be hundreds of MB by now.
-        assert i["memory_bytes"] <= (CT_MAX // 4 + OLD) * 320 * 2 + (48 << 20)
+        # What waits for its grace period comes on top: 20 to 400 MB at more than a million new ones a second, as the main
+        # thread gets to it. Connections that were never given back would be 1.7 GB by now.
+        assert i["memory_bytes"] <= (CT_MAX // 4 + OLD) * 320 * 2 + (800 << 20)
         assert i["fragment_held"] <= i["fragment_max"] // 2 + 64
