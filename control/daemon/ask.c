@@ -89,3 +89,15 @@ void ask_send_whole(struct ask *a, struct msg *request, enum api_attr text)
 {
 	send(a, request, NULL, text);
 }
+
+void ask_change(struct sluiced *d, struct unixctl_call *call, struct msg *change, const char *text)
+{
+	struct ask *a = ask_begin(d, call);
+	if (!a) {
+		msg_free(change);
+		return;
+	}
+	str_puts(&a->text, text);
+	ask_send(a, change, NULL);
+	ask_end(a);
+}

@@ -38,3 +38,6 @@ void ask_send_whole(struct ask *a, struct msg *request, enum api_attr text);
 void ask_end(struct ask *a);
 /* Instead of it: the command is refused with this text. */
 void ask_fail(struct ask *a, const char *text);
+/* A whole command: sends the transaction `change`, which it takes, and answers `text` when that is
+ * done. */
+void ask_change(struct sluiced *d, struct unixctl_call *call, struct msg *change, const char *text);

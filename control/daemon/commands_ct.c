@@ -391,19 +391,6 @@ static void get_buckets(struct unixctl_call *call, int argc, const char *argv[],
 
 /* ---- changes ---- */
 
-/* Takes m, a transaction. */
-static void change(struct sluiced *d, struct unixctl_call *call, struct msg *m, const char *text)
-{
-	struct ask *a = ask_begin(d, call);
-	if (!a) {
-		msg_free(m);
-		return;
-	}
-	str_puts(&a->text, text);
-	ask_send(a, m, NULL);
-	ask_end(a);
-}
-
 static void set_max(struct unixctl_call *call, int argc, const char *argv[], void *aux)
 {
 	struct msg m;
@@ -417,7 +404,7 @@ static void set_max(struct unixctl_call *call, int argc, const char *argv[], voi
 	at = msg_op_begin(&m, API_OP_CT_SET);
 	msg_put_u32(&m, ATTR_CT_MAX, (uint32_t)max);
 	msg_nest_end(&m, at);
-	change(aux, call, &m, "setting maxconns successful\n");
+	ask_change(aux, call, &m, "setting maxconns successful\n");
 }
 
 static void set_window_check(struct sluiced *d, struct unixctl_call *call, bool on)
@@ -428,9 +415,9 @@ static void set_window_check(struct sluiced *d, struct unixctl_call *call, bool 
 	at = msg_op_begin(&m, API_OP_CT_SET);
 	msg_put_u8(&m, ATTR_CT_WINDOW_CHECK, on);
 	msg_nest_end(&m, at);
-	change(d, call, &m,
-	       on ? "enabling TCP sequence checking successful\n"
-		  : "disabling TCP sequence checking successful\n");
+	ask_change(d, call, &m,
+		   on ? "enabling TCP sequence checking successful\n"
+		      : "disabling TCP sequence checking successful\n");
 }
 
 static void enable_window_check(struct unixctl_call *call, int argc, const char *argv[], void *aux)
@@ -487,7 +474,7 @@ static void set_limits(struct unixctl_call *call, int argc, const char *argv[], 
 			msg_free(&m);
 			return;
 		}
-	change(aux, call, &m, "");
+	ask_change(aux, call, &m, "");
 }
 
 static void del_limits(struct unixctl_call *call, int argc, const char *argv[], void *aux)
@@ -506,7 +493,7 @@ static void del_limits(struct unixctl_call *call, int argc, const char *argv[], 
 	}
 	free(copy);
 	if (ok) {
-		change(aux, call, &m, "");
+		ask_change(aux, call, &m, "");
 		return;
 	}
 	refuse(call, "failed to parse field zone");

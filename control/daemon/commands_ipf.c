@@ -19,19 +19,6 @@ static void refuse(struct unixctl_call *call, const char *text, const char *why)
 	free(t);
 }
 
-/* Takes m, a transaction. */
-static void change(struct sluiced *d, struct unixctl_call *call, struct msg *m, const char *text)
-{
-	struct ask *a = ask_begin(d, call);
-	if (!a) {
-		msg_free(m);
-		return;
-	}
-	str_puts(&a->text, text);
-	ask_send(a, m, NULL);
-	ask_end(a);
-}
-
 /* 4, 6, or 0. */
 static uint8_t version_of(const char *text)
 {
@@ -53,7 +40,7 @@ static void set_family(struct sluiced *d, struct unixctl_call *call, uint8_t ver
 		msg_put_u32(&m, id, value);
 	msg_nest_end(&m, family);
 	msg_nest_end(&m, op);
-	change(d, call, &m, text);
+	ask_change(d, call, &m, text);
 }
 
 static void set_enabled(struct sluiced *d, struct unixctl_call *call, const char *family, bool on)
@@ -111,7 +98,7 @@ static void set_max(struct unixctl_call *call, int argc, const char *argv[], voi
 	op = msg_op_begin(&m, API_OP_CT_SET);
 	msg_put_u32(&m, ATTR_FRAGMENT_MAX, (uint32_t)max);
 	msg_nest_end(&m, op);
-	change(aux, call, &m, "setting maximum fragments successful\n");
+	ask_change(aux, call, &m, "setting maximum fragments successful\n");
 }
 
 /* ---- status ---- */

@@ -127,20 +127,11 @@ void request_RULES_SUM(struct conn *c, struct attrs a)
 static void put_table(struct msg *m, const struct bridge *b, uint8_t table)
 {
 	const struct flow_table *ft = flow_table_get(b, table);
-	struct flow_table_config c;
 	uint64_t lookups, matched;
 
-	flow_table_config_get(b, table, &c);
 	flow_table_counts(b, table, &lookups, &matched);
 	size_t at = msg_nest_begin(m, ATTR_OBJECT);
-	msg_put_u8(m, ATTR_TABLE, table);
-	msg_put_str(m, ATTR_NAME, c.name);
-	msg_put_u32(m, ATTR_TABLE_CONFIG, c.config);
-	msg_put_u8(m, ATTR_TABLE_MISS, c.miss);
-	msg_put_u32(m, ATTR_MAX_ENTRIES, c.max_entries);
-	msg_put_u8(m, ATTR_EVICTION, c.eviction);
-	msg_put_u8(m, ATTR_VACANCY_DOWN, c.vacancy_down);
-	msg_put_u8(m, ATTR_VACANCY_UP, c.vacancy_up);
+	rule_attrs_put_table(m, b, table);
 	msg_put_u32(m, ATTR_ACTIVE_COUNT, ft ? ft->n_live : 0);
 	msg_put_u64(m, ATTR_LOOKUPS, lookups);
 	msg_put_u64(m, ATTR_MATCHED, matched);

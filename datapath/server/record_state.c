@@ -143,19 +143,10 @@ static void put_port(const struct port_object *p)
 
 static void put_table(struct msg *m, const struct bridge *b, uint8_t table)
 {
-	struct flow_table_config c;
-
-	flow_table_config_get(b, table, &c);
 	size_t at = msg_op_begin(m, API_OP_TABLE_SET);
+
 	msg_put_str(m, ATTR_BRIDGE, b->name);
-	msg_put_u8(m, ATTR_TABLE, table);
-	msg_put_str(m, ATTR_NAME, c.name);
-	msg_put_u32(m, ATTR_TABLE_CONFIG, c.config);
-	msg_put_u8(m, ATTR_TABLE_MISS, c.miss);
-	msg_put_u32(m, ATTR_MAX_ENTRIES, c.max_entries);
-	msg_put_u8(m, ATTR_EVICTION, c.eviction);
-	msg_put_u8(m, ATTR_VACANCY_DOWN, c.vacancy_down);
-	msg_put_u8(m, ATTR_VACANCY_UP, c.vacancy_up);
+	rule_attrs_put_table(m, b, table);
 	msg_nest_end(m, at);
 }
 

@@ -73,3 +73,18 @@ void rule_attrs_put(struct msg *m, const struct rule *r, uint64_t now_ms)
 	msg_put_u64(m, ATTR_IDLE_AGE_MS, now_ms > used ? now_ms - used : 0);
 	msg_put_u64(m, ATTR_HARD_AGE_MS, now_ms - r->modified_ms);
 }
+
+void rule_attrs_put_table(struct msg *m, const struct bridge *b, uint8_t table)
+{
+	struct flow_table_config c;
+
+	flow_table_config_get(b, table, &c);
+	msg_put_u8(m, ATTR_TABLE, table);
+	msg_put_str(m, ATTR_NAME, c.name);
+	msg_put_u32(m, ATTR_TABLE_CONFIG, c.config);
+	msg_put_u8(m, ATTR_TABLE_MISS, c.miss);
+	msg_put_u32(m, ATTR_MAX_ENTRIES, c.max_entries);
+	msg_put_u8(m, ATTR_EVICTION, c.eviction);
+	msg_put_u8(m, ATTR_VACANCY_DOWN, c.vacancy_down);
+	msg_put_u8(m, ATTR_VACANCY_UP, c.vacancy_up);
+}

@@ -5,6 +5,7 @@
 #include "datapath/base/err.h"
 #include "datapath/flow/match.h"
 
+struct bridge;
 struct rule;
 struct rule_filter;
 
@@ -21,3 +22,5 @@ int rule_attrs_filter(struct attrs a, struct rule_match_buf *buf, struct rule_fi
 		      struct err *e);
 /* The attributes of one rule, into a nest that the caller opened. */
 void rule_attrs_put(struct msg *m, const struct rule *r, uint64_t now_ms);
+/* TABLE and its settings, as TABLE_SET takes them. */
+void rule_attrs_put_table(struct msg *m, const struct bridge *b, uint8_t table);

@@ -8,6 +8,8 @@ import subprocess
 import tempfile
 import time
 
+import pytest
+
 BIN = pathlib.Path(os.environ.get("SLUICE_BIN", pathlib.Path(__file__).parents[2] / "build/bin"))
 VERSIONS = ["OpenFlow10", "OpenFlow11", "OpenFlow12", "OpenFlow13", "OpenFlow14", "OpenFlow15"]
 
@@ -115,3 +117,12 @@ class Sluice:
 
     def __exit__(self, *exc):
         self.switch.__exit__(*exc)
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """Both switches, for the tests that import this."""
+    with Sluice() as ours:
+        theirs = Ovs()
+        yield ours, theirs
+        theirs.stop()

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from openflow_pair import VERSIONS, Ovs, Sluice, ofctl
+from openflow_pair import VERSIONS, ofctl, pair  # noqa: F401
 
 # Lines that differ by what the two switches are, on both sides left out.
 OWN = re.compile(r"Manufacturer|Hardware|Software|DP Description|max_meter|band_types|_q0_|custom_packets|CUSTOM|eviction: |vacancy events: ")
@@ -221,14 +221,6 @@ skb_priority=1,actions=1
 actions=set_field:5->pkt_mark
 actions=IN_PORT,ALL,FLOOD,NORMAL,TABLE,LOCAL,CONTROLLER
 """.strip().splitlines()
-
-
-@pytest.fixture(scope="module")
-def pair():
-    with Sluice() as ours:
-        theirs = Ovs()
-        yield ours, theirs
-        theirs.stop()
 
 
 def told(result):

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from openflow_pair import Ovs, Sluice, normalise, ofctl
+from openflow_pair import normalise, ofctl, pair  # noqa: F401
 
 CHANGES = [
     ("add-flow", "table=1,priority=3,cookie=0x5,tcp,actions=2"),
@@ -69,14 +69,6 @@ class Monitor:
         self.out.close()
         self.dir.cleanup()
         return text
-
-
-@pytest.fixture(scope="module")
-def pair():
-    with Sluice() as ours:
-        theirs = Ovs()
-        yield ours, theirs
-        theirs.stop()
 
 
 def events(text):

@@ -4,23 +4,13 @@ it outlives the datapath. Beside Open vSwitch where it has the same."""
 import struct
 import time
 
-import pytest
-
 from control_process import wait_until
-from openflow_pair import Ovs, Sluice, normalise, ofctl
+from openflow_pair import Sluice, normalise, ofctl, pair  # noqa: F401
 from test_openflow_monitor import Monitor
 
 O14 = "OpenFlow14"
 # SET_ASYNC: table status for vacancy going down (3) and up (4), to slaves (8) and others (9)
 SET_ASYNC = struct.pack("!BBHI HHI HHI", 5, 28, 24, 7, 8, 8, 0x18, 9, 8, 0x18)
-
-
-@pytest.fixture(scope="module")
-def pair():
-    with Sluice() as ours:
-        theirs = Ovs()
-        yield ours, theirs
-        theirs.stop()
 
 
 def vsctl(switch, *words):
