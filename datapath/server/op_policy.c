@@ -8,6 +8,7 @@
 #include "datapath/server/op.h"
 #include "datapath/server/policy_attrs.h"
 #include "datapath/server/policy_watch.h"
+#include "datapath/server/port_rates.h"
 
 static const uint16_t set_attrs[] = {
 	ATTR_POLICY_HASH,      ATTR_POLICY_DOCUMENT, ATTR_CONFIRM_MS,
@@ -51,6 +52,7 @@ static void undo(void *p)
 static void announce(void *p)
 {
 	policy_watch_announce("applied", "");
+	port_rates_changed();
 }
 
 int op_apply_POLICY_SET(struct op *op, struct op_effects *fx, struct err *e)

@@ -14,6 +14,7 @@
 #include "datapath/observe/record.h"
 #include "datapath/poll/poll.h"
 #include "datapath/server/device.h"
+#include "datapath/server/port_rates.h"
 #include "datapath/server/port_watch.h"
 #include "datapath/server/recorded_port.h"
 
@@ -535,6 +536,8 @@ void port_changes_finish(void)
 			port_announce(c->p, c->kind == PORT_OPEN ? "added" : "changed");
 		}
 	}
+	if (changes.len)
+		port_rates_changed();
 	forget_all();
 }
 

@@ -13,6 +13,7 @@
 #include "datapath/server/conn.h"
 #include "datapath/server/events.h"
 #include "datapath/server/loop.h"
+#include "datapath/server/port_rates.h"
 #include "datapath/server/port_watch.h"
 #include "datapath/server/registry.h"
 #include "datapath/server/rule_attrs.h"
@@ -147,35 +148,12 @@ static void every_second(uint64_t now_ms)
 	port_watch_refresh();
 }
 
-/* The rates of what ports send, the policy's or the port's own, whichever is lower, to where it
- * can wait for its turn. */
-static void set_rates(void)
-{
-	const struct policy *policy = policy_now();
-
-	for (struct port_object *p = registry_port_after(0); p; p = registry_port_after(p->id)) {
-		uint32_t ep = __atomic_load_n(&policy->port[p->id].endpoint, __ATOMIC_RELAXED);
-		uint64_t kbps = attrs_u64(p->o.config->attrs, ATTR_LIMIT_OUT_KBPS, 0);
-		uint32_t burst_ms = (uint32_t)attrs_u64(p->o.config->attrs, ATTR_LIMIT_BURST_MS, 0);
-
-		if (ep != POLICY_NONE) {
-			const struct policy_limits *l = &policy->endpoints[ep].limits;
-
-			if (l->out_kbps && (!kbps || l->out_kbps <= kbps)) {
-				kbps = l->out_kbps;
-				burst_ms = l->burst_ms;
-			}
-		}
-		poll_port_set_rate(p->id, kbps * 1000, burst_ms);
-	}
-}
-
 static void every_10_ms(uint64_t now_ms)
 {
 	static unsigned n;
 
 	if (n++ % 10 == 0)
-		set_rates();
+		port_rates_changed(); /* by a policy that fell back to the one before it */
 	poll_upkeep(now_ms);
 	conntrack_upkeep((uint32_t)now_ms);
 	fragments_expire((uint32_t)now_ms);
@@ -184,6 +162,7 @@ static void every_10_ms(uint64_t now_ms)
 static bool each_iteration(uint64_t now_ms)
 {
 	collected = false;
+	port_rates_apply();
 	bool more = tables_run(now_ms);
 
 	conn_tell_events(now_ms);

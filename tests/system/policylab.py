@@ -143,18 +143,19 @@ class Lab:
         self.received[port] = self.received.get(port, 0) + 1
         self.dp.call("dummy_receive", dict(port=port, packet=bytes(frame)))
 
-    def settle(self):
+    def at_rest(self):
         """Everything received before has been dealt with: counted as sent, dropped, absorbed."""
-        def at_rest():
-            for s in self.dp.dump("port_stats"):
-                if s["rx_packets"] != self.received.get(s["port"], 0):
-                    return False
-                have = s.get("rx_packets", 0) + s.get("handed", 0) + s.get("created", 0)
-                gone = sum(s.get(k, 0) for k in ("sent", "tx_packets", "dropped", "absorbed"))
-                if have != gone or s.get("held"):
-                    return False
-            return True
-        wait_until(at_rest, timeout=5, every=0.003)
+        for s in self.dp.dump("port_stats"):
+            if s["rx_packets"] != self.received.get(s["port"], 0):
+                return False
+            have = s.get("rx_packets", 0) + s.get("handed", 0) + s.get("created", 0)
+            gone = sum(s.get(k, 0) for k in ("sent", "tx_packets", "dropped", "absorbed"))
+            if have != gone or s.get("held"):
+                return False
+        return True
+
+    def settle(self):
+        wait_until(self.at_rest, timeout=5, every=0.003)
 
     def drain(self):
         for p in self.ports:
