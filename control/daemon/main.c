@@ -12,10 +12,14 @@
 #include "control/daemon/metrics.h"
 #include "control/daemon/policy_run.h"
 #include "control/daemon/sluiced.h"
+#include "datapath/base/clock.h"
 #include "datapath/base/log.h"
+#include "ovsdb-lite/client.h"
 #include "ovsdb-lite/process.h"
 
 LOG_MODULE(sluiced);
+
+enum { DATABASE_WAIT_MS = 900 }; /* below a second: it goes into tv_usec */
 
 static const char usage_text[] =
 	"sluiced: control daemon of the Sluice switch\n"
@@ -220,14 +224,41 @@ void sluiced_stop(struct sluiced *d, bool cleanup)
 	}
 }
 
+/* Only ends one turn of the loop. */
+static void too_late(evutil_socket_t fd, short what, void *aux)
+{
+}
+
+/* Commands need the replica: nobody is let in before it has been read, unless the server is away. */
+static void wait_for_database(struct sluiced *d)
+{
+	uint64_t end_ms = clock_mono_ms() + DATABASE_WAIT_MS;
+	struct timeval at_most = {.tv_usec = DATABASE_WAIT_MS * 1000};
+	struct event *late = evtimer_new(d->base, too_late, NULL);
+	evtimer_add(late, &at_most);
+	while (!d->stopping && clock_mono_ms() < end_ms &&
+	       !(ovsdb_client_is_connected(d->db) &&
+		 ovsdb_client_singleton(d->db, "Open_vSwitch")))
+		event_base_loop(d->base, EVLOOP_ONCE);
+	event_free(late);
+}
+
 static int run(struct sluiced *d)
 {
 	struct err e = {0};
+	int rc;
 	d->base = event_base_new();
 	list_init(&d->waiters);
 	catch_signals(d);
 	reconcile_create(d);
-	if (database_open(d, &e) || policy_run_start(d->policy, &e) || control_open(d, &e)) {
+	rc = database_open(d, &e);
+	if (!rc)
+		rc = policy_run_start(d->policy, &e);
+	if (!rc) {
+		wait_for_database(d);
+		rc = control_open(d, &e);
+	}
+	if (rc) {
 		fprintf(stderr, "sluiced: %s\n", e.text);
 		if (d->options->log_file)
 			log_err("%s", e.text);

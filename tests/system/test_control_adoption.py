@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from control_process import Switch, elapsed_ms, wait_until
+from control_process import SLUICE, Switch, elapsed_ms, wait_until
 
 ALL = {"br0", "p1", "p2"}
 
@@ -39,6 +39,20 @@ def test_a_restarted_sluiced_writes_nothing(sw):
         assert sw.status()["transactions"] == 0
     assert version(sw) == before
     assert sw.ports() == ports
+
+
+def test_whoever_is_let_in_is_served(sw):
+    """The control socket of a daemon that has just been started: no command finds it without its database."""
+    sw.dummies("p1")
+    for i in range(5):
+        sw.kill_sluiced()
+        sw.sluiced = subprocess.Popen(sw.args, stderr=sw.log, stdout=sw.log, env=sw.env)
+
+        def first_answer():
+            r = subprocess.run([SLUICE, "bridge", "add", f"new{i}"], env=sw.env, capture_output=True, text=True)
+            return "sluiced.sock" not in r.stderr and r
+        r = wait_until(first_answer, every=0)
+        assert r.returncode == 0, r.stderr
 
 
 def test_a_restarted_datapath_gets_everything_again(sw):
