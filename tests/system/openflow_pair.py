@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Our OpenFlow switch (openflow-host, tables in memory) and Open vSwitch with dummy ports, side by side, for
 tests that give both the same ovs-ofctl commands. Private run directories; nothing of the system is touched."""
+import concurrent.futures
 import os
 import pathlib
 import re
@@ -117,6 +118,14 @@ class Sluice:
 
     def __exit__(self, *exc):
         self.switch.__exit__(*exc)
+
+
+_both = concurrent.futures.ThreadPoolExecutor(2)
+
+
+def ofctl_both(pair, version, *command, **kw):
+    """The same command to both switches at the same time: [ours, theirs]."""
+    return list(_both.map(lambda s: ofctl(s.mgmt, version, *command, **kw), pair))
 
 
 @pytest.fixture(scope="module")

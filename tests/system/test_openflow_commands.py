@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from openflow_pair import VERSIONS, ofctl, pair  # noqa: F401
+from openflow_pair import VERSIONS, ofctl_both, pair  # noqa: F401
 
 # Lines that differ by what the two switches are, on both sides left out.
 OWN = re.compile(r"Manufacturer|Hardware|Software|DP Description|max_meter|band_types|_q0_|custom_packets|CUSTOM|eviction: |vacancy events: ")
@@ -237,7 +237,7 @@ def told(result):
 
 
 def both(pair, version, *words, options=()):
-    return [told(ofctl(s.mgmt, version, *words, options=options)) for s in pair]
+    return [told(x) for x in ofctl_both(pair, version, *words, options=options)]
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -88,15 +88,15 @@ def events(text):
 def wait_for(monitor, n, seconds=5):
     end = time.monotonic() + seconds
     while monitor.text().count("event=") < n and time.monotonic() < end:
-        time.sleep(0.05)
-    time.sleep(0.1)
+        time.sleep(0.01)
+    time.sleep(0.1)  # and what must not come
 
 
 @pytest.mark.parametrize("version", ["OpenFlow10", "OpenFlow13", "OpenFlow14", "OpenFlow15"])
 @pytest.mark.parametrize("watch", ["", "!own", "!initial,!add", "table=1,out_port=2", "!actions,!delete", "tcp"])
 def test_updates(pair, version, watch):
     seen = []
-    for s in pair:
+    for s in reversed(pair):  # Open vSwitch tells before it answers a barrier, so its count is whole
         ofctl(s.mgmt, "OpenFlow13", "del-flows")
         ofctl(s.mgmt, "OpenFlow13", "add-flow", "table=7,actions=1")
         m = Monitor(s.mgmt, version, "65534", f"watch:{watch}")
@@ -107,7 +107,7 @@ def test_updates(pair, version, watch):
         for command, port in ((0, 2), (0, 3), (1, 1), (3, 0)):
             m.send(flow_mod(number, command, 9, port))
             m.barrier()
-        wait_for(m, len(seen[0]) if seen else 99, 1.0)
+        wait_for(m, len(seen[0]) if seen else 0)
         seen.append(events(m.end()))
     assert seen[0] == seen[1]
     if watch == "!own":
@@ -118,14 +118,14 @@ def test_updates(pair, version, watch):
 
 def test_one_abbreviation_for_a_message_of_many_changes(pair):
     seen = []
-    for s in pair:
+    for s in reversed(pair):  # Open vSwitch tells before it answers a barrier, so its count is whole
         ofctl(s.mgmt, "OpenFlow13", "del-flows")
         m = Monitor(s.mgmt, "OpenFlow14", "65534", "watch:!own")
         for i in range(20):
             ofctl(s.mgmt, "OpenFlow13", "add-flow", f"priority={i},actions=1")
         m.send(flow_mod(5, 3, 0, 0))
         m.barrier()
-        wait_for(m, 21, 2)
+        wait_for(m, 21)
         seen.append(events(m.end()))
     assert seen[0] == seen[1]
     assert sum("ABBREV" in e for e in seen[0]) == 1 and len(seen[0]) == 21

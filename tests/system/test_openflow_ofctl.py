@@ -6,6 +6,7 @@ import pathlib
 import pytest
 
 from openflow_pair import VERSIONS, Host, Ovs, ofctl
+from openflow_pair import ofctl_both as both
 
 FLOWS = [l for l in (pathlib.Path(__file__).parent / "openflow_flows.txt").read_text().splitlines()
          if l and not l.startswith("#")]
@@ -20,11 +21,6 @@ def pair():
     yield host, ovs
     ovs.stop()
     host.stop()
-
-
-def both(pair, version, *command, **kw):
-    ours, theirs = (ofctl(s.mgmt, version, *command, **kw) for s in pair)
-    return ours, theirs
 
 
 def same(pair, version, *command, **kw):
@@ -48,8 +44,7 @@ def test_flows_print_back(pair, version):
     for flow in FLOWS:
         if version == "OpenFlow11" and "vlan_tci=0," in flow:
             continue  # 1.1 has two ways to say "no tag", which print differently
-        for s in pair:
-            ofctl(s.mgmt, "OpenFlow13", "del-flows")
+        both(pair, "OpenFlow13", "del-flows")
         steps = [("add-flow", flow)]
         shown = [version] + (["OpenFlow15"] if version == "OpenFlow10" else [])
         for args in steps:

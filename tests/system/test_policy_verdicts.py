@@ -266,17 +266,21 @@ def test_confirm_or_back(lab):
         return policy_op(endpoints(lab, g1=dict(isolated=digest - 1)), digest=digest, **more)
     lab.set(policy(1))
     lab.dp.call("subscribe", dict(event_mask=1 << dpapi.EVENTS["policy"]))
+    lab.dp.call("clock", dict(stop=True))
     lab.set(policy(2, confirm_ms=300))
     assert not lab.passes(2, 1, udp(1, 22))
     with pytest.raises(dpapi.ApiError):
         lab.set(("policy_confirm", dict(policy_hash=bytes([1]) * 32)))
-    assert lab.dp.dump("policy")[0]["confirm_ms"] <= 300
+    lab.dp.call("clock", dict(warp_ms=290))
+    assert lab.dp.dump("policy")[0]["confirm_ms"] == 10
+    lab.dp.call("clock", dict(warp_ms=20))
     lab.dp.wait_event("policy", lambda e: e["state"] == "rolled_back")
     assert lab.passes(2, 1, udp(1, 22))
     assert lab.dp.dump("policy")[0]["policy_hash"] == bytes([1]) * 32
     lab.set(policy(2, confirm_ms=300))
     lab.set(("policy_confirm", dict(policy_hash=bytes([2]) * 32)))
-    time.sleep(0.5)
+    lab.dp.call("clock", dict(warp_ms=500))
+    time.sleep(0.05)
     assert not lab.passes(2, 1, udp(1, 22))
     assert "confirm_ms" not in lab.dp.dump("policy")[0]
 

@@ -71,8 +71,8 @@ def test_a_guest_talks_tcp(tmp_path, csum_tso, packed, mtu, args):
             g.wait_ready()
             g.run(f"ip link set eth0 up mtu {mtu}; ip addr add 10.8.0.1/24 dev eth0")
             assert g.ping("10.8.0.2") == 3
-            assert "3 packets received" in g.run(f"ping -c 3 -s {mtu - 28} 10.8.0.2")
-            transfer(g, b, 8)
+            assert "3 packets received" in g.run(f"ping -c 3 -i 0.3 -s {mtu - 28} 10.8.0.2")
+            transfer(g, b, 4)
             s = h.stats()["ports"]
             assert s["v0"]["n_rxq"] == 1 and s["v0"]["tx_state"] == "none", s
             assert s["v0"]["drops"].keys() <= {"tx_queue_full"}, s

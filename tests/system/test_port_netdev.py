@@ -43,16 +43,16 @@ def test_veth_to_tap_in_a_namespace(ns, args):
     a, b = ns
     h = PortHost("pth-v,system", "pth-t,internal", args=args)
     into_b(b)
-    a.sh("busybox ping -c 3 -W 2 10.9.0.2")
-    a.sh("busybox ping -6 -c 3 -W 2 fd09::2")
-    a.sh("busybox ping -c 3 -s 1472 -W 2 10.9.0.2")
-    rates = [tcp_transfer(b, a, "10.9.0.2", 50_000_000), tcp_transfer(a, b, "10.9.0.1", 50_000_000),
-             tcp_transfer(b, a, "fd09::2", 20_000_000), tcp_transfer(a, b, "fd09::1", 20_000_000)]
+    a.sh("busybox ping -c 3 -i 0.2 -W 2 10.9.0.2")
+    a.sh("busybox ping -6 -c 3 -i 0.2 -W 2 fd09::2")
+    a.sh("busybox ping -c 3 -i 0.2 -s 1472 -W 2 10.9.0.2")
+    rates = [tcp_transfer(b, a, "10.9.0.2", 20_000_000), tcp_transfer(a, b, "10.9.0.1", 20_000_000),
+             tcp_transfer(b, a, "fd09::2", 10_000_000), tcp_transfer(a, b, "fd09::1", 10_000_000)]
     print("MB/s", [round(r) for r in rates])
     s = h.stats()["ports"]
     assert s["pth-v"]["drops"] == {} and s["pth-t"]["drops"] == {}, s
     # Segments travel whole: far fewer packets than 1,500 bytes each would make.
-    assert s["pth-v"]["rx"] < 140_000_000 / 1500 / 3, s
+    assert s["pth-v"]["rx"] < 60_000_000 / 1500 / 3, s
     assert "name_there=pth-t" in s["pth-t"]["detail"]
     # The buffers that wait for the next read are in use; they come back.
     assert h.quit() == 0
@@ -70,7 +70,7 @@ def test_segments_are_cut_for_a_port_without_offloads(ns):
     b.sh("ethtool -K pth-b tx off tso off gso off")
     sh("ip link set pth-w up")
     h = PortHost("pth-v,system", "pth-w,dpdk,dpdk-devargs=eth_af_packet0;iface=pth-w")
-    a.sh("busybox ping -c 3 -W 2 10.9.0.2")
+    a.sh("busybox ping -c 3 -i 0.2 -W 2 10.9.0.2")
     tcp_transfer(b, a, "10.9.0.2", 20_000_000)
     tcp_transfer(b, a, "fd09::2", 20_000_000)
     tcp_transfer(a, b, "10.9.0.1", 5_000_000)
@@ -91,7 +91,7 @@ def test_jumbo_and_mtu_changes_live(ns):
     a.sh("ip link set pth-a mtu 9000")
     h = PortHost("pth-v,system,mtu=9000", "pth-t,internal,mtu=9000")
     into_b(b, mtu=9000)
-    a.sh("busybox ping -c 3 -s 8972 -W 2 10.9.0.2")
+    a.sh("busybox ping -c 3 -i 0.2 -s 8972 -W 2 10.9.0.2")
     tcp_transfer(b, a, "10.9.0.2", 50_000_000)
     assert h.ask("set pth-v,system,mtu=1500") == {"ret": 0, "error": ""}
     assert h.port("pth-v")["mtu"] == 1500
@@ -178,7 +178,7 @@ def test_many_queues(ns):
     a, b = ns
     h = PortHost("pth-v,system,n_rxq=3", "pth-t,internal,n_rxq=2")
     into_b(b)
-    a.sh("busybox ping -c 3 -W 2 10.9.0.2")
+    a.sh("busybox ping -c 3 -i 0.2 -W 2 10.9.0.2")
     tcp_transfer(b, a, "10.9.0.2", 20_000_000)
     tcp_transfer(a, b, "10.9.0.1", 20_000_000)
     assert h.quit() == 0
@@ -189,7 +189,7 @@ def test_af_xdp_on_a_veth(ns):
     a.sh("ethtool -K pth-a tx off")
     h = PortHost("pth-v,afxdp", "pth-t,internal", args=("--mbufs", "32768"))
     into_b(b)
-    a.sh("busybox ping -c 3 -W 2 10.9.0.2")
+    a.sh("busybox ping -c 3 -i 0.2 -W 2 10.9.0.2")
     tcp_transfer(a, b, "10.9.0.1", 5_000_000)
     tcp_transfer(b, a, "10.9.0.2", 5_000_000)
     h.quit()
