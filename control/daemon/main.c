@@ -229,7 +229,8 @@ static void too_late(evutil_socket_t fd, short what, void *aux)
 {
 }
 
-/* Commands need the replica: nobody is let in before it has been read, unless the server is away. */
+/* Commands need the replica: nobody is let in before it has been read, unless the server is away.
+ */
 static void wait_for_database(struct sluiced *d)
 {
 	uint64_t end_ms = clock_mono_ms() + DATABASE_WAIT_MS;
@@ -237,8 +238,7 @@ static void wait_for_database(struct sluiced *d)
 	struct event *late = evtimer_new(d->base, too_late, NULL);
 	evtimer_add(late, &at_most);
 	while (!d->stopping && clock_mono_ms() < end_ms &&
-	       !(ovsdb_client_is_connected(d->db) &&
-		 ovsdb_client_singleton(d->db, "Open_vSwitch")))
+	       !(ovsdb_client_is_connected(d->db) && ovsdb_client_singleton(d->db, "Open_vSwitch")))
 		event_base_loop(d->base, EVLOOP_ONCE);
 	event_free(late);
 }
