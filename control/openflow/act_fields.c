@@ -9,7 +9,8 @@
 /* In action_set_field.n_bits of ACTION_SET_FIELD: came as NXAST_REG_LOAD2, goes out as such. */
 enum { SET_FIELD_AS_LOAD2 = 1 };
 
-static enum ofp_err get_oxm_value(struct act_decoding *d, struct ofcur *body, bool may_mask)
+static enum ofp_err get_oxm_value(struct act_decoding *d, struct ofcur *body, bool may_mask,
+				  bool may_set_port)
 {
 	struct oxm_header h;
 	union field_value value = {0}, mask = {0};
@@ -31,7 +32,13 @@ static enum ofp_err get_oxm_value(struct act_decoding *d, struct ofcur *body, bo
 		memset(mask.b + f->n_bytes - n, 0xff, n);
 	if (!ofcur_is_zero(body->p, ofcur_left(body)))
 		return OFPERR_BAC_BAD_SET_ARGUMENT;
+	for (size_t i = 0; h.masked && i < f->n_bytes; i++)
+		if (value.b[i] & ~mask.b[i])
+			return OFPERR_BMC_BAD_WILDCARDS;
 	if (!f->writable || !field_value_fits(f, &value))
+		return OFPERR_BAC_BAD_SET_ARGUMENT;
+	/* §7.2.6.7: not a pipeline field like the port; Nicira's 16-bit one may be */
+	if (f->id == FIELD_IN_PORT && !may_set_port)
 		return OFPERR_BAC_BAD_SET_ARGUMENT;
 	/* §7.2.3.8: a VLAN id is set with its present bit; popping is another action */
 	if (f->id == FIELD_VLAN_VID && !h.masked && !(value.b[0] & OFPVID_PRESENT >> 8))
@@ -43,13 +50,13 @@ static enum ofp_err get_oxm_value(struct act_decoding *d, struct ofcur *body, bo
 
 enum ofp_err act_get_set_field(struct act_decoding *d, struct ofcur *body)
 {
-	return get_oxm_value(d, body, d->version >= OFP15);
+	return get_oxm_value(d, body, d->version >= OFP15, false);
 }
 
 enum ofp_err act_get_reg_load2(struct act_decoding *d, struct ofcur *body)
 {
 	size_t at = d->out->len;
-	enum ofp_err err = get_oxm_value(d, body, true);
+	enum ofp_err err = get_oxm_value(d, body, true, true);
 	if (!err)
 		((struct action_set_field *)(void *)(d->out->data + at))->n_bits =
 			SET_FIELD_AS_LOAD2;
@@ -197,6 +204,11 @@ static void put_as_set_field(struct act_encoding *e, const struct field_info *f,
 			     const uint8_t *value, const uint8_t *mask)
 {
 	size_t at = act_begin(e, ACT_SET_FIELD);
+	if (f->id == FIELD_IN_PORT) { /* loaded by 1.4 or before: not set_field's to write */
+		f = &fields[FIELD_IN_PORT16];
+		value += 2;
+		mask = mask ? mask + 2 : NULL;
+	}
 	put_oxm(e, f, value, mask);
 	act_end(e, at);
 }

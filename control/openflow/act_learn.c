@@ -19,6 +19,8 @@ static enum ofp_err get_subfield(struct ofcur *body, unsigned n_bits, struct sub
 	const struct field_info *f = NULL;
 	enum ofp_err err = act_field_get(body, &f);
 	uint16_t ofs = ofcur_u16(body);
+	if (err == OFPERR_BMC_BAD_FIELD)
+		return OFPERR_BAC_BAD_SET_TYPE;
 	return err ? err : act_subfield_init(sf, f, ofs, n_bits);
 }
 

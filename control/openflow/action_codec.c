@@ -163,8 +163,14 @@ enum ofp_err act_field_get(struct ofcur *c, const struct field_info **out)
 		return OFPERR_BAC_BAD_LEN;
 	*out = h.field;
 	if (!h.field)
-		return OFPERR_BAC_BAD_SET_TYPE;
-	return h.masked ? OFPERR_BAC_BAD_SET_MASK : OFPERR_OK;
+		return OFPERR_BMC_BAD_FIELD;
+	if (h.masked)
+		return OFPERR_BAC_BAD_SET_MASK;
+	/* a tunnel option is as long as its mapping says; a header of zeros is no field */
+	bool variable = h.field->id >= FIELD_TUN_METADATA0 && h.field->id <= FIELD_TUN_METADATA63;
+	if (variable ? !h.length : h.length != h.field->n_bytes)
+		return OFPERR_BMC_BAD_FIELD;
+	return OFPERR_OK;
 }
 
 enum ofp_err act_subfield_init(struct subfield *sf, const struct field_info *f, unsigned ofs,

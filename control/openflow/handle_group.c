@@ -99,7 +99,7 @@ static enum ofp_err get_buckets15(struct ofcur c, uint8_t version, struct group_
 			return OFPERR_GMFC_BAD_BUCKET;
 		VEC_FOR_EACH (o, &g->buckets)
 			if (o->id == b.id)
-				return OFPERR_GMFC_BUCKET_EXISTS;
+				return OFPERR_GMFC_BAD_BUCKET;
 		struct ofcur actions = ofcur_sub(&one, actions_len);
 		enum ofp_err err = get_bucket_actions(actions.p, actions_len, version, &b);
 		vec_push(&g->buckets, b);

@@ -146,8 +146,10 @@ static enum ofp_err dump(struct ofconn *c, const struct ofmsg *m, dump_entry_fn 
 	d->entry = entry;
 	msg_init(&api, API_METERS, 0);
 	msg_put_str(&api, ATTR_BRIDGE, c->sw->bridge);
-	if (id != OFPM_ALL)
+	if (id != OFPM_ALL) {
 		msg_put_u32(&api, ATTR_METER_ID, id);
+		d->if_none = OFPERR_MMFC_UNKNOWN_METER;
+	}
 	return dump_start(d, c, m, &api);
 }
 

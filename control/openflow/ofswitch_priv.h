@@ -237,6 +237,8 @@ struct dump_request {
 	struct ofrequest r;
 	dump_entry_fn entry;
 	void (*end)(struct ofrequest *r); /* before the last part is closed; may be NULL */
+	enum ofp_err if_none;             /* the answer when there is no object; OK: an empty one */
+	bool any;
 };
 /* `d` is malloc'ed, zeroed, possibly embedded at the start of something larger. */
 enum ofp_err dump_start(struct dump_request *d, struct ofconn *c, const struct ofmsg *m,

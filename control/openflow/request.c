@@ -126,9 +126,13 @@ static void on_dump_reply(struct ofrequest *r, struct attrs a, bool more, const 
 		return;
 	}
 	ATTR_FOR_EACH (o, a)
-		if (o->id == ATTR_OBJECT || o->id == ATTR_RULE)
+		if (o->id == ATTR_OBJECT || o->id == ATTR_RULE) {
 			d->entry(r, attr_nest(o));
-	if (!more) {
+			d->any = true;
+		}
+	if (!more && d->if_none && !d->any) {
+		ofconn_send_quoted_error(r->conn, &r->quoted, d->if_none);
+	} else if (!more) {
 		if (d->end)
 			d->end(r);
 		ofmulti_end(&r->multi);

@@ -96,7 +96,7 @@ static void put_set_field(struct printer *p, const struct action_set_field *s)
 	} else {
 		field_format_value(f, &v, &mask, p->out);
 	}
-	str_printf(p->out, "->%s", f->name);
+	str_printf(p->out, "->%s", f->id == FIELD_IN_PORT16 ? "in_port" : f->name);
 }
 
 static void put_load(struct printer *p, const struct action_set_field *s)

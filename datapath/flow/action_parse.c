@@ -116,7 +116,17 @@ int parse_subfield(struct parser *p, const char *text, struct subfield *sf)
 {
 	struct err e = {0};
 
-	return subfield_parse(text, sf, &e) ? parse_fail(p, text, "%s", e.text) : 0;
+	if (subfield_parse(text, sf, &e))
+		return parse_fail(p, text, "%s", e.text);
+	/* the port's short name is its 16-bit form, which may be written */
+	if (sf->field == FIELD_IN_PORT && !strncmp(text, "in_port[", 8)) {
+		sf->field = FIELD_IN_PORT16;
+		if (!sf->ofs && sf->n_bits == 32)
+			sf->n_bits = 16;
+		if (sf->ofs + sf->n_bits > 16)
+			return parse_fail(p, text, "in_port has 16 bits here (in_port_oxm: 32)");
+	}
+	return 0;
 }
 
 int parse_port(struct parser *p, const char *text, uint32_t *port)
@@ -263,6 +273,9 @@ static int parse_value(struct parser *p, const struct field_info *f, const char 
 	if (f->format == FMT_OF_PORT) {
 		if (parse_port(p, text, &port))
 			return -EINVAL;
+		if (f->n_bytes == 2 && port > UINT16_MAX && port < OFP_PORT_MAX)
+			return parse_fail(p, text, "%s: \"%s\" has more than 16 bits", f->name,
+					  text);
 		if (f->n_bytes == 2)
 			store_be16(v->b, (uint16_t)port);
 		else
@@ -287,6 +300,10 @@ static int parse_set_field(struct parser *p, struct arg *a)
 		return parse_fail(p, a->text, "set_field: is written VALUE->FIELD");
 	if (!f)
 		return parse_fail(p, name, "unknown field \"%s\"", name);
+	if (f->id == FIELD_IN_PORT && !strcmp(name, "in_port_oxm"))
+		return parse_fail(p, name, "%s: is read-only", name);
+	if (f->id == FIELD_IN_PORT)
+		f = &fields[FIELD_IN_PORT16]; /* the one that OpenFlow writes */
 	if (writable(p, name, f) || parse_value(p, f, a->text, &v, &mask))
 		return -EINVAL;
 	action_put_set_field(p->b, ACTION_SET_FIELD, f, &v, &mask);

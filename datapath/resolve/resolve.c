@@ -109,6 +109,7 @@ static void run_packet(struct resolver *r)
 	if (!resolve_may_enter(r, p))
 		return;
 	resolve_enter_bridge(r, p->bridge, p);
+	resolve_take_regs(r, p->c.ofport);
 	if (resolve_policy_in(r, p))
 		resolve_pipeline(r);
 }

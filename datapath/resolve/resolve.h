@@ -32,8 +32,8 @@ struct resolve_request {
 	/* Trace: go on from this state, by value, instead of looking up key->recirc_id. */
 	const struct frozen_state *resume;
 	/* Packet-out: instead of looking the packet up by key->in_port, run this action list on
-	 * bridge `bridge_id` as OpenFlow port `of_in_port`; `regs` are the initial registers or
-	 * NULL. */
+	 * bridge `bridge_id` as OpenFlow port `of_in_port`. `regs`: the initial registers, of
+	 * traces, too; or NULL. */
 	const void *actions;
 	size_t actions_len;
 	uint32_t bridge_id, of_in_port;

@@ -262,6 +262,7 @@ void resolve_controller(struct resolver *r, const struct controller_args *args);
 /* Table 0 and the action set, of the current bridge. */
 void resolve_pipeline(struct resolver *r);
 /* The request's action list instead of a table. */
+void resolve_take_regs(struct resolver *r, uint32_t of_in_port);
 void resolve_packet_out(struct resolver *r);
 /* A packet that comes back with a frozen context. */
 void resolve_resume(struct resolver *r);

@@ -308,6 +308,19 @@ void resolve_pipeline(struct resolver *r)
 }
 
 /* ---- packet-outs ---- */
+
+/* The registers that the request gives. Nobody gives a queue or an action set. */
+void resolve_take_regs(struct resolver *r, uint32_t of_in_port)
+{
+	struct flow_regs *regs = &r->cur.flow.regs, own = *regs;
+
+	if (r->req->regs)
+		*regs = *r->req->regs;
+	regs->queue = own.queue;
+	regs->actset_output = own.actset_output;
+	regs->in_port = cpu_to_be32(of_in_port);
+}
+
 void resolve_packet_out(struct resolver *r)
 {
 	const struct resolve_request *q = r->req;
@@ -321,9 +334,7 @@ void resolve_packet_out(struct resolver *r)
 	if (q->of_in_port != OFP_PORT_CONTROLLER && q->of_in_port != OFP_PORT_ANY)
 		in = bridge_port_by_ofport(b, q->of_in_port);
 	resolve_enter_bridge(r, b, in);
-	if (q->regs)
-		r->cur.flow.regs = *q->regs;
-	r->cur.flow.regs.in_port = cpu_to_be32(q->of_in_port);
+	resolve_take_regs(r, q->of_in_port);
 	r->out->cacheable = false;
 	resolve_list(r, q->actions, q->actions_len, 0, BOUNDARY_NONE);
 	resolve_run_action_set(r);

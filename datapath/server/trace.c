@@ -4,17 +4,34 @@
 #include <string.h>
 
 #include "datapath/base/str.h"
+#include "datapath/flow/action.h"
 #include "datapath/flow/extract.h"
 #include "datapath/server/request.h"
 #include "datapath/server/rule_attrs.h"
 #include "datapath/server/trace_walk.h"
 #include "datapath/table/bridge.h"
+#include "datapath/table/flow_mod.h"
 
 struct described { /* the packet of the request */
 	struct flow flow;
 	const void *packet;
 	size_t len;
+	const void *actions; /* of a packet-out, or NULL */
+	size_t actions_len;
 };
+
+/* A packet-out of no actions is one, too. */
+static int take_actions(struct attrs a, const struct bridge *b, struct described *d, struct err *e)
+{
+	uint32_t ofp;
+
+	d->actions = attrs_bytes(a, ATTR_ACTIONS, &d->actions_len);
+	if (!d->actions_len)
+		return 0;
+	if (action_list_check(d->actions, d->actions_len, e))
+		return -EINVAL;
+	return flow_mod_check_actions(b, d->actions, d->actions_len, &ofp, e) ? -ENOENT : 0;
+}
 
 static int describe(struct attrs a, const struct bridge *b, struct described *d, struct err *e)
 {
@@ -26,7 +43,9 @@ static int describe(struct attrs a, const struct bridge *b, struct described *d,
 	struct match m;
 
 	memset(d, 0, sizeof *d);
-	if (!p)
+	if (take_actions(a, b, d, e))
+		return -EINVAL;
+	if (!p && !(d->actions && (ofport == OFP_PORT_CONTROLLER || ofport == OFP_PORT_ANY)))
 		return err_set(e, ENOENT, "trace: bridge %s has no port %u", b->name, ofport);
 	if (rule_attrs_match(a, ATTR_MATCH, &buf, &mm, e))
 		return -EINVAL;
@@ -45,7 +64,7 @@ static int describe(struct attrs a, const struct bridge *b, struct described *d,
 		key.ct_mark = d->flow.key.ct_mark;
 		d->flow.key = key;
 	}
-	d->flow.key.in_port = p->c.port_id;
+	d->flow.key.in_port = p ? p->c.port_id : 0;
 	d->flow.key.ttl_class = SL_MIN(d->flow.key.ip_ttl, 15);
 	d->flow.key.recirc_id = 0;
 	d->flow.regs.in_port = cpu_to_be32(ofport);
@@ -73,6 +92,9 @@ void request_TRACE(struct conn *c, struct attrs a)
 		.packet = d.packet,
 		.packet_len = (uint32_t)d.len,
 		.follow = true,
+		.actions = d.actions,
+		.actions_len = d.actions_len,
+		.bridge_id = b->id,
 		.m = conn_reply_begin(c),
 		.text = &text,
 	};

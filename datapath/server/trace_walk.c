@@ -737,11 +737,16 @@ static void look_up(struct walker *t, struct resolve_tracer *tracer, const struc
 		.side_effects = false,
 		.tracer = tracer,
 		.resume = resume,
+		.actions = resume ? NULL : t->w->actions,
+		.actions_len = t->w->actions_len,
+		.bridge_id = t->w->bridge_id,
+		.of_in_port = be32_to_cpu(flow->regs.in_port),
+		.regs = &flow->regs,
 	};
 
 	begin_part(t);
 	put_flow(t, flow);
-	if (!resume && t->w->follow)
+	if (!resume && !req.actions && t->w->follow)
 		enter(t, &req);
 	resolve(resolver, &req, &result);
 }
@@ -794,7 +799,7 @@ int trace_walk(const struct trace_walk *w)
 	t->w = w;
 	t->text = w->text ? w->text : &t->unwanted;
 	t->bytes = (struct trace_bytes){w->packet, w->packet_len};
-	t->bridge = p ? p->bridge : NULL;
+	t->bridge = w->actions ? bridge_by_id(w->bridge_id) : p ? p->bridge : NULL;
 	look_up(t, &tracer, w->flow, NULL);
 	if (w->follow) {
 		put_part(t, w->flow, 0, &result);

@@ -16,6 +16,11 @@ struct trace_walk {
 	bool follow;            /* recirculations too; else only this look-up */
 	const uint8_t *ct_next; /* ct_state to assume at the first, second … recirculation */
 	size_t n_ct_next;
+	/* As a packet-out: this list is run on `bridge_id` as port `flow->regs.in_port` with
+	 * `flow->regs`, instead of the tables. NULL: no packet-out. */
+	const void *actions;
+	size_t actions_len;
+	uint32_t bridge_id;
 	struct msg *m;    /* gets STEP and, with follow, PART */
 	struct str *text; /* NULL: none */
 };

@@ -276,7 +276,7 @@ static int refuse(const struct bridge *b, const struct group_mod *gm, uint32_t *
 
 static int check(const struct bridge *b, const struct group_mod *gm, uint32_t *ofp, struct err *e)
 {
-	if (gm->id >= GROUP_ID_MAX)
+	if (gm->id > GROUP_ID_MAX)
 		return refuse(b, gm, ofp, GM_ERR_INVALID_GROUP, e, EINVAL, "impossible id");
 	if (gm->type > GROUP_FAST_FAILOVER)
 		return refuse(b, gm, ofp, GM_ERR_BAD_TYPE, e, EINVAL, "unknown type");

@@ -90,6 +90,35 @@ def test_trace(sw):
     assert "n_packets=0" in sw.run("ovs-ofctl", "dump-flows", "br0", "table=1").stdout
 
 
+def test_trace_of_a_packet_out(sw):
+    out = lambda *w: sw.appctl("ofproto/trace-packet-out", *w)
+    last = lambda *w: out(*w).splitlines()[-1].removeprefix("Datapath actions: ")
+    ids = {v: k for k, v in re.findall(r"port (\d+): (\w+)", sw.appctl("dpctl/show"))}
+    sw.run("ovs-ofctl", "add-flow", "br0", "table=3,reg0=7,actions=output:p1")
+    # the actions instead of the tables; the port they name is the one that is looked up with
+    assert last("br0", "in_port=p1,tcp", "output:p2") == ids["p2"]
+    text = out("br0", "in_port=controller,tcp,nw_ttl=9", "resubmit(p1,0)")
+    assert re.search(r"^ *resubmit\(p1,0\)\n *0\. tcp,in_port=p1, priority 5, cookie 0x77$", text, re.M)
+    assert re.search(r"dec_ttl,.*," + ids["p2"] + "$", text)
+    # registers of the flow, of the packet, and what only a packet has
+    assert last("br0", "in_port=p2,udp,reg0=7", "resubmit(,3)") == ids["p1"]
+    frame = f"{B}{A}".replace(":", "") + "08004500001c00000000401166cf0a0000010a0000020005000600080000"
+    assert last("br0", "in_port=p2", frame, "load:7->NXM_NX_REG0[],resubmit(,3)") == ids["p1"]
+    assert last("br0", "in_port=p2", "drop") == "drop"
+    assert last(IP.replace("in_port(1)", f"in_port({ids['p1']})"), "output:p2") == ids["p2"]
+    assert last("br0", "tcp", "in_port") == "drop"  # it came by none
+    assert last("br0", "in_port=p2,arp", "dec_ttl,output:p1") == ids["p1"]
+    for words in (["--consistent", "br0", "in_port=p2,arp", "dec_ttl"], ["br0", "tcp", "nonsense"], ["br9", "tcp", "p1"],
+                  ["br0", "tcp"], ["br0", "in_port=99", "output:p1"], ["br0", "tcp", "goto_table:1"], ["br0", "tcp", "group:5"],
+                  ["br0", "in_port=p1", frame, "output:p2", "more"]):
+        with pytest.raises(Failed):
+            out(*words)
+    # an ordinary packet starts with the registers that it is said to have, too
+    sw.run("ovs-ofctl", "add-flow", "br0", "priority=9,reg0=7,actions=in_port")
+    assert sw.appctl("ofproto/trace", "br0", "in_port=p2,udp,reg0=7").splitlines()[-1] == "Datapath actions: " + ids["p2"]
+    assert "n_packets=0" in sw.run("ovs-ofctl", "dump-flows", "br0", "table=1").stdout
+
+
 def test_dummy_frames(sw):
     frame = "02000000000902000000000108060001080006040001" + "00" * 20
     receive(sw, "p1", frame)

@@ -98,6 +98,8 @@ insert-buckets group_id=62,command_bucket_id=last,bucket=bucket_id:3,output:1
 remove-buckets group_id=62,command_bucket_id=all
 mod-group group_id=77,type=all,bucket=output:2
 --may-create mod-group group_id=77,type=all,bucket=output:2
+add-group group_id=0xffffff00,type=all
+add-group group_id=78,type=select,bucket=bucket_id:5,output:1,bucket=bucket_id:5,output:2
 dump-groups
 del-groups
 add-meter meter=1,kbps,band=type=drop,rate=100
@@ -105,7 +107,9 @@ add-meter meter=2,pktps,stats,burst,band=type=drop,rate=100,burst_size=7
 dump-meters
 dump-meter meter=2
 dump-meter 2
+dump-meter meter=77
 meter-stats
+meter-stats meter=77
 meter-stats meter=1
 meter-features
 mod-meter meter=1,kbps,band=type=drop,rate=5
@@ -162,6 +166,17 @@ actions=output:65280
 actions=set_field:9->eth_type
 actions=move:NXM_OF_ETH_SRC[]->NXM_OF_IP_SRC[]
 actions=load:5->NXM_OF_IN_PORT[]
+actions=set_field:5->in_port
+actions=set_field:5->in_port_oxm
+actions=load:5->OXM_OF_IN_PORT[]
+actions=move:OXM_OF_IN_PORT[]->NXM_NX_REG0[]
+actions=move:NXM_NX_REG0[0]->dl_vlan[0]
+actions=push:dl_vlan[]
+actions=output:dl_vlan[]
+actions=check_pkt_larger(5)->dl_vlan[0]
+actions=learn(table=3,load:NXM_NX_REG0[0]->dl_vlan[0])
+actions=set_field:0x12/0x0f->reg0
+actions=write_actions(dec_ttl,pop_vlan,output:1)
 actions=pop_mpls:0x0800
 mpls,actions=pop_mpls:0x8847
 actions=push_vlan:0x800
