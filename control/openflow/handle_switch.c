@@ -89,8 +89,12 @@ static void set_role(struct ofconn *c, uint32_t role)
 			if (o != c && o->role == OFPCR_MASTER) {
 				o->role = OFPCR_SLAVE;
 				send_role_status(o);
+				controller_status_tell(o->sw, o->remote, o, true, OFPCSR_ROLE);
 			}
+	bool changed = c->role != role;
 	c->role = role;
+	if (changed)
+		controller_status_tell(c->sw, c->remote, c, true, OFPCSR_ROLE);
 	if (c->sw->ops.status_changed)
 		c->sw->ops.status_changed(c->sw->ops_aux);
 }
@@ -100,7 +104,8 @@ enum ofp_err handle_role(struct ofconn *c, const struct ofmsg *m)
 	struct ofcur body = m->body;
 	struct ofswitch *sw = c->sw;
 	uint32_t role = ofcur_u32(&body);
-	ofcur_skip(&body, 4);
+	uint16_t short_id = ofcur_u16(&body);
+	ofcur_skip(&body, 2);
 	uint64_t generation = ofcur_u64(&body);
 	if (role > OFPCR_SLAVE)
 		return OFPERR_RRFC_BAD_ROLE;
@@ -110,12 +115,18 @@ enum ofp_err handle_role(struct ofconn *c, const struct ofmsg *m)
 		sw->has_generation = true;
 		sw->generation_id = generation;
 	}
+	bool renamed = m->version >= OFP15 && role != OFPCR_NOCHANGE && short_id != c->short_id;
+	if (renamed)
+		c->short_id = short_id;
 	if (role != OFPCR_NOCHANGE)
 		set_role(c, role);
+	if (renamed)
+		controller_status_tell(sw, c->remote, c, true, OFPCSR_SHORT_ID);
 	struct ofbuf b = {0};
 	size_t at = ofconn_begin_reply(&b, m, OFPT12_ROLE_REPLY);
 	ofbuf_u32(&b, c->role);
-	ofbuf_zeros(&b, 4);
+	ofbuf_u16(&b, m->version >= OFP15 ? c->short_id : 0);
+	ofbuf_zeros(&b, 2);
 	ofbuf_u64(&b, sw->has_generation ? sw->generation_id : UINT64_MAX);
 	ofbuf_end(&b, at);
 	ofconn_send_free(c, &b);
@@ -149,6 +160,11 @@ static void wake_service(struct ofconn *c)
 		c->miss_send_len = 128;
 }
 
+static bool knows_async(uint8_t version, enum async_kind kind)
+{
+	return kind < ASYNC_FLOW_STATS || (kind == ASYNC_CONTROLLER_STATUS && version >= OFP15);
+}
+
 enum ofp_err handle_get_async(struct ofconn *c, const struct ofmsg *m)
 {
 	struct ofbuf b = {0};
@@ -160,6 +176,8 @@ enum ofp_err handle_get_async(struct ofconn *c, const struct ofmsg *m)
 		}
 	} else {
 		for (int i = 0; i < ASYNC_N * 2; i++) {
+			if (!knows_async(m->version, (enum async_kind)(i / 2)))
+				continue;
 			ofbuf_u16(&b, (uint16_t)i); /* OFPACPT_*: even for slaves */
 			ofbuf_u16(&b, 8);
 			ofbuf_u32(&b, (i & 1 ? c->async.master : c->async.slave)[i / 2]);
@@ -188,12 +206,12 @@ enum ofp_err handle_set_async14(struct ofconn *c, const struct ofmsg *m)
 	uint16_t type;
 	bool bad;
 	while (ofcur_tlv(&body, &type, &prop, &bad)) {
-		if (type >= ASYNC_N * 2)
+		if (!knows_async(m->version, (enum async_kind)(type / 2)))
 			return OFPERR_BPC_BAD_TYPE;
 		uint32_t mask = ofcur_u32(&prop);
 		if (prop.short_read || ofcur_left(&prop))
 			return OFPERR_BPC_BAD_LEN;
-		if (mask & ~0x3fu)
+		if (mask & ~(type / 2 == ASYNC_CONTROLLER_STATUS ? 0x7fu : 0x3fu))
 			return OFPERR_ACFC_INVALID;
 		(type & 1 ? next.master : next.slave)[type / 2] = mask;
 	}

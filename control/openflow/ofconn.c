@@ -130,6 +130,7 @@ static void fail_hello(struct ofconn *c, const uint8_t *p)
 static void set_defaults(struct ofconn *c)
 {
 	c->role = OFPCR_EQUAL;
+	c->short_id = OFPCID_UNDEFINED;
 	c->miss_send_len = c->kind == OFCONN_CONTROLLER ? 128 : 0;
 	if (c->remote && remote_config(c->remote)->no_async)
 		return;

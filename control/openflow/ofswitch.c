@@ -204,8 +204,11 @@ static int configure_remotes(struct ofswitch *sw, const struct ofswitch_config *
 			rc = -EINVAL;
 		vec_push(&sw->remotes, r);
 	}
-	VEC_FOR_EACH (o, &old)
+	VEC_FOR_EACH (o, &old) {
+		if (*o)
+			controller_status_tell(sw, *o, NULL, false, OFPCSR_CONTROLLER_REMOVED);
 		remote_destroy(*o);
+	}
 	vec_free(&old);
 	return rc;
 }

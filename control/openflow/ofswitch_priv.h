@@ -32,6 +32,8 @@ enum async_kind {
 	ASYNC_ROLE_STATUS,
 	ASYNC_TABLE_STATUS,
 	ASYNC_REQUESTFORWARD,
+	ASYNC_FLOW_STATS, /* triggers of 1.5: nobody can ask for them here */
+	ASYNC_CONTROLLER_STATUS,
 	ASYNC_N
 };
 struct async_config {
@@ -99,6 +101,7 @@ struct ofconn {
 	/* what the controller has set */
 	uint32_t role; /* OFPCR_* */
 	struct async_config async;
+	uint16_t short_id; /* 1.5: what it calls itself; OFPCID_UNDEFINED */
 	uint16_t miss_send_len;
 	uint16_t controller_id;
 	bool invalid_ttl_to_controller;
@@ -203,6 +206,12 @@ void remote_reconnect(struct remote *r);
 void remote_on_connected(struct remote *r); /* versions are agreed */
 void remote_on_closed(struct remote *r, struct ofconn *c, const char *why);
 void remote_status(const struct remote *r, struct ofswitch_status *out);
+
+/* ---- controller_status.c: what 1.5 controllers are told of each other ---- */
+/* The connection is not told about itself; NULL: all of the target's are not. `reason`: OFPCSR_*.
+ * Nothing is said of tools (r NULL). */
+void controller_status_tell(struct ofswitch *sw, const struct remote *r, const struct ofconn *about,
+			    bool up, uint8_t reason);
 
 /* ---- request.c: questions to the datapath ---- */
 struct ofrequest {

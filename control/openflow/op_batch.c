@@ -124,20 +124,29 @@ static void refused(struct batch_request *b, struct attrs a, const struct err *e
 	}
 }
 
+enum { REASON_GROUP_MOD, REASON_METER_MOD };
+
+/* Group mods have other buckets from 1.5 on; meter mods never changed. */
+static bool same_form(unsigned reason, uint8_t from, uint8_t to)
+{
+	return reason == REASON_METER_MOD || (from < OFP15) == (to < OFP15);
+}
+
 /* §7.4.6: group and meter mods that worked are told to the other controllers that asked for it. */
 static void forward(struct ofconn *from, const struct quoted_request *q)
 {
-	enum { REASON_GROUP_MOD, REASON_METER_MOD };
 	unsigned reason = q->bytes[1] == OFPT13_METER_MOD ? REASON_METER_MOD : REASON_GROUP_MOD;
 	if (q->bytes[1] != OFPT11_GROUP_MOD && q->bytes[1] != OFPT13_METER_MOD)
 		return;
 	LIST_FOR_EACH (c, struct ofconn, node, &from->sw->conns) {
-		if (c == from || c->version < OFP14 || c->version != q->bytes[0] ||
+		if (c == from || c->version < OFP14 ||
+		    !same_form(reason, q->bytes[0], c->version) ||
 		    !ofconn_wants(c, ASYNC_REQUESTFORWARD, reason))
 			continue;
 		struct ofbuf b = {0};
 		size_t at = ofbuf_begin(&b, c->version, OFPT14_REQUESTFORWARD, 0);
-		ofbuf_put(&b, q->bytes, q->n);
+		ofbuf_u8(&b, c->version);
+		ofbuf_put(&b, q->bytes + 1, q->n - 1);
 		ofbuf_end(&b, at);
 		ofconn_send_free(c, &b);
 	}

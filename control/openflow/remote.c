@@ -17,6 +17,7 @@
 
 #include "control/openflow/ofswitch_priv.h"
 #include "control/openflow/remote.h"
+#include "control/openflow/spec.h"
 #include "datapath/base/clock.h"
 #include "datapath/base/log.h"
 #include "datapath/base/str.h"
@@ -208,6 +209,7 @@ int remote_create(struct ofswitch *sw, const struct ofswitch_controller_config *
 		remote_destroy(r);
 		return rc;
 	}
+	controller_status_tell(sw, r, NULL, false, OFPCSR_CONTROLLER_ADDED);
 	if (!r->address.passive)
 		attempt(r);
 	*out = r;
@@ -263,6 +265,7 @@ const struct ofswitch_controller_config *remote_config(const struct remote *r)
 
 void remote_reconnect(struct remote *r)
 {
+	controller_status_tell(r->sw, r, NULL, false, OFPCSR_CHANNEL_STATUS);
 	close_conns(r);
 	if (r->address.passive)
 		return;
@@ -281,6 +284,7 @@ void remote_on_connected(struct remote *r)
 	log_info("%s<->%s: connected", r->sw->bridge, r->target);
 	set_state(r, STATE_ACTIVE);
 	tell(r);
+	controller_status_tell(r->sw, r, r->conn, true, OFPCSR_CHANNEL_STATUS);
 	fail_open_run(r->sw);
 }
 
@@ -290,6 +294,8 @@ void remote_on_closed(struct remote *r, struct ofconn *c, const char *why)
 	if (r->conn == c)
 		r->conn = NULL;
 	log_info("%s<->%s: %s", r->sw->bridge, c->peer, why);
+	if (c->version)
+		controller_status_tell(r->sw, r, c, false, OFPCSR_CHANNEL_STATUS);
 	if (r->address.passive)
 		return;
 	snprintf(r->last_error, sizeof r->last_error, "%s", why);

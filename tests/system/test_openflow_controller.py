@@ -136,3 +136,125 @@ def test_a_broken_length_closes_that_connection_only(host):
     assert bad.recv(1) == b""
     good.send(struct.pack(">BBHI", 4, 2, 8, 1))
     assert receive(good)[1] == 3
+
+
+class Peer:
+    """A controller on a Unix socket, of the version that it is given."""
+
+    def __init__(self, path, version=6):
+        self.version, self.s = version, socket.socket(socket.AF_UNIX)
+        self.s.settimeout(10)
+        self.s.connect(str(path))
+        self.send(0, b"", 1)
+        assert receive(self.s)[1] == 0
+
+    def send(self, kind, body, xid=7):
+        self.s.sendall(struct.pack(">BBHI", self.version, kind, 8 + len(body), xid) + body)
+
+    def ask(self, kind, body, xid=7):
+        """Sends it and a barrier; all that came until the barrier's answer: [(type, whole message)]."""
+        self.send(kind, body, xid)
+        return self.sync()
+
+    def sync(self):
+        self.send(20, b"", 0xBA)
+        out = []
+        while True:
+            m = receive(self.s)
+            if m[1] == 21:
+                return out
+            out.append((m[1], m))
+
+    def role(self, role, generation, short_id=0):
+        replies = self.ask(24, struct.pack(">IH2xQ", role, short_id, generation))
+        assert [k for k, _ in replies] == [25], replies
+        return struct.unpack(">IH2xQ", replies[0][1][8:])
+
+    def want(self, **masks):
+        """Asynchronous configuration: property number → reasons."""
+        kinds = {"role_slave": 6, "forward_slave": 10, "forward": 11, "status_slave": 14, "status": 15}
+        body = b"".join(struct.pack(">HHI", kinds[k], 8, v) for k, v in masks.items())
+        assert self.ask(28, body) == []
+
+
+@pytest.fixture
+def three(tmp_path):
+    """Two controllers of 1.5 at one target, one of 1.4 at another."""
+    h = Host(f"punix:{tmp_path}/a", f"punix:{tmp_path}/b")
+    yield h, Peer(f"{tmp_path}/a"), Peer(f"{tmp_path}/a"), Peer(f"{tmp_path}/b", version=5)
+    h.stop()
+
+
+def test_a_master_hears_that_it_is_no_more(three):
+    host, one, two, old = three
+    assert one.role(2, 5) == (2, 0, 5) and one.sync() == []
+    assert two.role(2, 6) == (2, 0, 6)
+    (kind, m), = one.sync()
+    assert kind == 30 and struct.unpack(">IB3xQ", m[8:]) == (3, 0, 6)  # slave now, because another is the master
+    assert one.role(0, 0)[0] == 3 and old.sync() == []
+    # who does not want to know is not told; a stale generation changes nothing
+    two.want(role_slave=0)
+    assert one.role(2, 7)[0] == 2 and two.sync() == [] and two.role(0, 0)[0] == 3
+    assert [k for k, _ in two.ask(24, struct.pack(">I4xQ", 2, 3))] == [1] and one.sync() == []
+
+
+def test_group_and_meter_mods_are_forwarded(three):
+    host, one, two, old = three
+    meter = struct.pack(">HHIHHII4x", 0, 1, 9, 1, 16, 100, 0)
+    group = struct.pack(">HBxIH2xI", 0, 0, 8, 0, 0xFFFFFFFF)
+    assert one.ask(29, meter) == [] and two.sync() == []  # nobody has asked for it
+    two.want(forward=3)
+    old.want(forward=2)
+    assert one.ask(15, group, 0x15) == []
+    (kind, m), = two.sync()
+    assert kind == 32 and m[8:] == struct.pack(">BBHI", 6, 15, 8 + len(group), 0x15) + group
+    assert old.sync() == []  # it wants meters only
+    assert [k for k, _ in one.ask(15, group)] == [1] and two.sync() == []  # refused: nothing has happened
+    assert one.ask(29, struct.pack(">HH", 2, 1) + meter[4:8], 0x29) == []
+    for peer in (two, old):
+        (kind, m), = peer.sync()
+        assert kind == 32 and m[8:12] == struct.pack(">BBH", peer.version, 29, 16) and m[12:16] == bytes([0, 0, 0, 0x29])
+    assert one.sync() == []  # not what it did itself
+
+
+def status(entry):
+    length, short_id, role, reason, down = struct.unpack(">HHIBB6x", entry[:16])
+    kind, n = struct.unpack(">HH", entry[16:20])
+    assert kind == 0 and length % 8 == 0
+    return length, (short_id, role, reason, down, entry[20:16 + n].decode())
+
+
+def test_controllers_know_of_each_other(three):
+    host, one, two, old = three
+
+    def known(peer):
+        (kind, m), = peer.ask(18, struct.pack(">HH4x", 18, 0))
+        assert kind == 19 and m[8:10] == struct.pack(">H", 18)
+        out, at = [], 16
+        while at < len(m):
+            length, entry = status(m[at:])
+            out.append(entry)
+            at += length
+        return out
+
+    def told(peer):
+        messages = peer.sync()
+        assert all(k == 35 for k, _ in messages)
+        return [status(m[8:])[1][:4] for _, m in messages]
+
+    assert [e[:4] for e in known(one)] == [(0xFFFF, 1, 0, 0)] * 3
+    assert one.role(2, 5, short_id=7) == (2, 7, 5)
+    tool = Peer(host.mgmt)
+    assert sorted(e[:4] for e in known(tool)) == [(7, 2, 0, 0), (0xFFFF, 1, 0, 0), (0xFFFF, 1, 0, 0)]
+    assert [k for k, _ in old.ask(18, struct.pack(">HH4x", 18, 0))] == [1]  # 1.4 does not know of this
+    two.want(status=0x7e)
+    assert one.role(1, 0, short_id=7) and told(two) == [(7, 1, 2, 0)] and told(one) == []
+    assert one.role(1, 0, short_id=8) and told(two) == [(8, 1, 5, 0)]
+    two.want(status=2)
+    assert one.role(2, 6, short_id=9) and told(two) == []  # only channels
+    one.s.close()
+    wait_until(lambda: len(known(tool)) == 2, "the connection's end")
+    assert told(two) == [(9, 2, 1, 1)]
+    old.s.close()
+    wait_until(lambda: [e[3] for e in known(tool)] == [0, 1], "a target without connection")
+    assert told(two) == [(0xFFFF, 1, 1, 1)]
