@@ -3,11 +3,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
+
+#include "datapath/base/log.h"
+#include "datapath/base/util.h"
+
+LOG_MODULE(process);
 
 struct pidfile {
 	char *path;
@@ -81,6 +90,7 @@ const char *pidfile_path(const struct pidfile *p)
 /* --- detaching -------------------------------------------------------------------------------- */
 
 static int ready_fd = -1; /* write end of the pipe to the waiting parent */
+static bool is_detached;
 
 /* The parent: exits as the child reports. */
 static void wait_for_child(pid_t child, int fd)
@@ -111,23 +121,136 @@ int daemonize_start(struct err *e)
 	}
 	close(fds[0]);
 	ready_fd = fds[1];
+	is_detached = true;
 	setsid();
 	return 0;
+}
+
+static void detach_output(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null < 0)
+		return;
+	dup2(null, STDIN_FILENO);
+	dup2(null, STDOUT_FILENO);
+	dup2(null, STDERR_FILENO);
+	if (null > STDERR_FILENO)
+		close(null);
+}
+
+static bool is_own_error(int status)
+{
+	static const int signals[] = {SIGABRT, SIGALRM, SIGBUS,  SIGFPE, SIGILL,
+				      SIGPIPE, SIGSEGV, SIGXCPU, SIGXFSZ};
+
+	for (size_t i = 0; WIFSIGNALED(status) && i < SL_ARRAY_SIZE(signals); i++)
+		if (WTERMSIG(status) == signals[i])
+			return true;
+	return false;
+}
+
+/* The watching parent, for the life of one child: returns when it is to be started again. *outer:
+ * the pipe to who waits for the first child to get ready. */
+static void watch(pid_t child, int ready, int *outer)
+{
+	enum { RESTART_S = 10 };
+	static time_t last;
+	char byte;
+	ssize_t n;
+	int status;
+
+	do
+		n = read(ready, &byte, 1);
+	while (n < 0 && errno == EINTR);
+	close(ready);
+	if (n == 1 && *outer >= 0) {
+		detach_output();
+		if (write(*outer, "", 1) < 0)
+			log_info("nobody waits for the start");
+		close(*outer);
+		*outer = -1;
+	}
+	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+		;
+	if (n != 1 || !is_own_error(status))
+		_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+	log_err("pid %ld was ended by signal %d: starting again", (long)child, WTERMSIG(status));
+	if (last && time(NULL) - last < RESTART_S)
+		sleep(RESTART_S);
+	last = time(NULL);
+}
+
+int daemonize_watch(struct err *e)
+{
+	int outer = ready_fd;
+
+	for (;;) {
+		int fds[2];
+		pid_t child;
+
+		if (pipe2(fds, O_CLOEXEC) < 0)
+			return err_set(e, errno, "pipe: %s", strerror(errno));
+		fflush(NULL);
+		child = fork();
+		if (child < 0)
+			return err_set(e, errno, "fork: %s", strerror(errno));
+		if (!child) {
+			close(fds[0]);
+			if (outer >= 0)
+				close(outer);
+			ready_fd = fds[1];
+			return 0;
+		}
+		close(fds[1]);
+		watch(child, fds[0], &outer);
+	}
+}
+
+static int find_user(const char *name, struct passwd *p, struct err *e)
+{
+	struct passwd *found = getpwnam(name);
+
+	if (!found)
+		return err_set(e, ENOENT, "user %s: not found", name);
+	*p = *found;
+	return 0;
+}
+
+int become_user(const char *spec, struct err *e)
+{
+	char *name = xstrdup(spec), *group = strchr(name, ':');
+	struct passwd user = {.pw_uid = geteuid(), .pw_gid = getegid(), .pw_name = ""};
+	int rc = 0;
+
+	if (group)
+		*group++ = '\0';
+	if (name[0])
+		rc = find_user(name, &user, e);
+	if (!rc && group && group[0]) {
+		struct group *g = getgrnam(group);
+
+		if (g)
+			user.pw_gid = g->gr_gid;
+		else
+			rc = err_set(e, ENOENT, "group %s: not found", group);
+	}
+	if (!rc && name[0] && initgroups(name, user.pw_gid) < 0)
+		rc = err_set(e, errno, "user %s: %s", spec, strerror(errno));
+	if (!rc && (setresgid(user.pw_gid, user.pw_gid, user.pw_gid) < 0 ||
+		    setresuid(user.pw_uid, user.pw_uid, user.pw_uid) < 0))
+		rc = err_set(e, errno, "user %s: %s", spec, strerror(errno));
+	free(name);
+	return rc;
 }
 
 void daemonize_ready(bool keep_dir)
 {
 	if (ready_fd < 0)
 		return;
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (null >= 0) {
-		dup2(null, STDIN_FILENO);
-		dup2(null, STDOUT_FILENO);
-		dup2(null, STDERR_FILENO);
-		if (null > STDERR_FILENO)
-			close(null);
-	}
-	if (!keep_dir && chdir("/") < 0)
+	if (is_detached)
+		detach_output();
+	if (is_detached && !keep_dir && chdir("/") < 0)
 		fprintf(stderr, "chdir: %s\n", strerror(errno));
 	if (write(ready_fd, "", 1) < 0)
 		fprintf(stderr, "parent is gone\n");

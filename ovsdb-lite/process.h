@@ -21,3 +21,10 @@ int daemonize_start(struct err *e);
 /* Tells the waiting parent that all is well; stdin/out/err go to /dev/null; chdir to / unless
  * `keep_dir`. Does nothing when daemonize_start() was not called. */
 void daemonize_ready(bool keep_dir);
+/* From here on a parent watches over this process and starts it again, from here, when it is ended
+ * by a signal that means an error of its own (SIGSEGV, SIGABRT, …), at most every 10 s after the
+ * first time. It ends with the status of a process that ends otherwise, or never gets ready. After
+ * daemonize_start(). */
+int daemonize_watch(struct err *e);
+/* Becomes USER[:GROUP], or :GROUP, by names; with the user's own groups. */
+int become_user(const char *spec, struct err *e);

@@ -367,3 +367,12 @@ void ovsdb_server_set_tls(struct ovsdb_server *s, const char *private_key, const
 	s->remotes_stale = true;
 	server_defer(s);
 }
+
+int ovsdb_server_restrict_tls(struct ovsdb_server *s, const char *protocols, const char *ciphers,
+			      bool bootstrap, struct err *e)
+{
+	s->tls.protocols = protocols;
+	s->tls.ciphers = ciphers;
+	s->tls.bootstrap = bootstrap;
+	return tls_config_check(&s->tls, e);
+}

@@ -55,6 +55,10 @@ void ovsdb_server_list_remotes(const struct ovsdb_server *s, struct str *out);
  * again when they change. */
 void ovsdb_server_set_tls(struct ovsdb_server *s, const char *private_key, const char *certificate,
 			  const char *ca_cert);
+/* Both lists are borrowed, NULL: the default. `bootstrap`: a CA certificate that is missing is
+ * taken from the first peer. -EINVAL: a name in a list is none. */
+int ovsdb_server_restrict_tls(struct ovsdb_server *s, const char *protocols, const char *ciphers,
+			      bool bootstrap, struct err *e);
 /* Serves a connected socket (takes it). The embedded client uses one end of a socket pair. */
 void ovsdb_server_attach(struct ovsdb_server *s, int fd, const char *name);
 

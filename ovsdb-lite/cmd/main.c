@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "datapath/base/log.h"
@@ -23,9 +24,10 @@ static const char version[] = "ovsdb-lite (Sluice) " SLUICE_VERSION;
 
 struct options {
 	VEC(const char *) remotes;
-	const char *private_key, *certificate, *ca_cert;
+	const char *private_key, *certificate, *ca_cert, *ssl_protocols, *ssl_ciphers;
+	const char *user, *run; /* --run: a command to end with */
 	char *unixctl, *pidfile, *log_file;
-	bool detach, no_chdir, overwrite_pidfile, no_dbs;
+	bool bootstrap, monitor, detach, no_chdir, overwrite_pidfile, no_dbs;
 };
 
 static const char *run_dir(void)
@@ -54,9 +56,16 @@ static void usage(void)
 	       "                           tcp:IP:PORT, ssl:IP:PORT or db:DB,TABLE,COLUMN\n"
 	       "  -p, --private-key=FILE  -c, --certificate=FILE  -C, --ca-cert=FILE\n"
 	       "                           for ssl remotes; FILE or db:DB,TABLE,COLUMN\n"
+	       "  --bootstrap-ca-cert=FILE  as --ca-cert; made from the first peer's certificates "
+	       "when\n"
+	       "                           it is not there\n"
+	       "  --ssl-protocols=LIST  --ssl-ciphers=LIST\n"
 	       "  --unixctl=SOCKET         control socket (default: %s/ovsdb-server.PID.ctl)\n"
 	       "  --pidfile[=FILE]         default %s/ovsdb-server.pid\n"
 	       "  --overwrite-pidfile --detach --no-chdir\n"
+	       "  --monitor                start again after a crash\n"
+	       "  --user=USER[:GROUP]      give up the privileges of root\n"
+	       "  --run=COMMAND            serve while the shell runs it, end with its status\n"
 	       "  -v, --verbose[=SPEC]     log levels, as for ovs-appctl vlog/set\n"
 	       "  --log-file[=FILE]\n"
 	       "  -h, --help  -V, --version\n",
@@ -96,6 +105,13 @@ enum option_id {
 	OPT_NO_DBS,
 	OPT_IGNORED,
 	OPT_UNSUPPORTED,
+	OPT_REFUSED,
+	OPT_BOOTSTRAP,
+	OPT_SSL_PROTOCOLS,
+	OPT_SSL_CIPHERS,
+	OPT_MONITOR,
+	OPT_USER,
+	OPT_RUN,
 };
 
 static const struct option long_options[] = {
@@ -103,20 +119,26 @@ static const struct option long_options[] = {
 	{"private-key", required_argument, NULL, 'p'},
 	{"certificate", required_argument, NULL, 'c'},
 	{"ca-cert", required_argument, NULL, 'C'},
-	{"bootstrap-ca-cert", required_argument, NULL, 'C'},
+	{"bootstrap-ca-cert", required_argument, NULL, OPT_BOOTSTRAP},
 	{"peer-ca-cert", required_argument, NULL, OPT_UNSUPPORTED},
-	{"ssl-protocols", required_argument, NULL, OPT_UNSUPPORTED},
-	{"ssl-ciphers", required_argument, NULL, OPT_UNSUPPORTED},
+	{"ssl-protocols", required_argument, NULL, OPT_SSL_PROTOCOLS},
+	{"ssl-ciphers", required_argument, NULL, OPT_SSL_CIPHERS},
 	{"unixctl", required_argument, NULL, OPT_UNIXCTL},
 	{"pidfile", optional_argument, NULL, OPT_PIDFILE},
 	{"overwrite-pidfile", no_argument, NULL, OPT_OVERWRITE_PIDFILE},
 	{"detach", no_argument, NULL, OPT_DETACH},
 	{"no-chdir", no_argument, NULL, OPT_NO_CHDIR},
-	{"monitor", no_argument, NULL, OPT_UNSUPPORTED},
+	{"monitor", no_argument, NULL, OPT_MONITOR},
+	{"run", required_argument, NULL, OPT_RUN},
+	{"sync-from", required_argument, NULL, OPT_REFUSED},
+	{"sync-exclude-tables", required_argument, NULL, OPT_REFUSED},
+	{"active", no_argument, NULL, OPT_REFUSED},
+	{"record", optional_argument, NULL, OPT_REFUSED},
+	{"replay", optional_argument, NULL, OPT_REFUSED},
 	{"no-self-confinement", no_argument, NULL, OPT_IGNORED},
 	{"disable-file-column-diff", no_argument, NULL, OPT_IGNORED},
 	{"no-dbs", no_argument, NULL, OPT_NO_DBS},
-	{"user", required_argument, NULL, OPT_UNSUPPORTED},
+	{"user", required_argument, NULL, OPT_USER},
 	{"syslog-target", required_argument, NULL, OPT_UNSUPPORTED},
 	{"syslog-method", required_argument, NULL, OPT_UNSUPPORTED},
 	{"verbose", optional_argument, NULL, 'v'},
@@ -179,6 +201,30 @@ static void parse_options(struct options *o, int argc, char *argv[])
 		case OPT_UNSUPPORTED:
 			log_warn("--%s is accepted, but has no effect", long_options[index].name);
 			break;
+		case OPT_REFUSED:
+			fprintf(stderr,
+				"ovsdb-lite: --%s: replication and replays are not offered\n",
+				long_options[index].name);
+			exit(1);
+		case OPT_BOOTSTRAP:
+			o->ca_cert = optarg;
+			o->bootstrap = true;
+			break;
+		case OPT_SSL_PROTOCOLS:
+			o->ssl_protocols = optarg;
+			break;
+		case OPT_SSL_CIPHERS:
+			o->ssl_ciphers = optarg;
+			break;
+		case OPT_MONITOR:
+			o->monitor = true;
+			break;
+		case OPT_USER:
+			o->user = optarg;
+			break;
+		case OPT_RUN:
+			o->run = optarg;
+			break;
 		case OPT_NO_DBS:
 			o->no_dbs = true;
 			break;
@@ -235,6 +281,46 @@ static void do_exit(struct unixctl_call *call, int argc, const char *argv[], voi
 	event_base_loopexit(aux, NULL); /* after this pass, so that the reply goes out */
 }
 
+/* --run: the child whose end is ours. */
+struct run {
+	struct event_base *base;
+	struct event *ended;
+	pid_t pid;
+	int status;
+};
+
+static void on_child(evutil_socket_t fd, short what, void *aux)
+{
+	struct run *r = aux;
+
+	if (waitpid(r->pid, &r->status, WNOHANG) == r->pid)
+		event_base_loopbreak(r->base);
+}
+
+static void run_start(struct run *r, const char *command, struct err *e)
+{
+	r->ended = evsignal_new(r->base, SIGCHLD, on_child, r);
+	event_add(r->ended, NULL);
+	fflush(NULL);
+	r->pid = fork();
+	if (r->pid < 0) {
+		err_set(e, errno, "fork: %s", strerror(errno));
+		fatal(e);
+	}
+	if (!r->pid) {
+		signal(SIGPIPE, SIG_DFL);
+		execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+		_exit(127);
+	}
+}
+
+static int run_end(struct run *r)
+{
+	if (r->ended)
+		event_free(r->ended);
+	return WIFEXITED(r->status) ? WEXITSTATUS(r->status) : 1;
+}
+
 int main(int argc, char *argv[])
 {
 	struct options o = {0};
@@ -249,6 +335,10 @@ int main(int argc, char *argv[])
 		if (*argv[i] != '/')
 			argv[i] = from_here(argv[i]);
 	if (o.detach && daemonize_start(&e) < 0)
+		fatal(&e);
+	if (o.monitor && daemonize_watch(&e) < 0)
+		fatal(&e);
+	if (o.user && become_user(o.user, &e) < 0)
 		fatal(&e);
 	int rc = o.log_file ? log_set_file(o.log_file) : 0;
 	if (rc) {
@@ -266,8 +356,11 @@ int main(int argc, char *argv[])
 	event_add(intr, NULL);
 	event_add(hup, NULL);
 
+	struct run run = {.base = base};
 	struct ovsdb_server *s = ovsdb_server_create(base, &(struct ovsdb_server_limits){0});
 	ovsdb_server_set_tls(s, o.private_key, o.certificate, o.ca_cert);
+	if (ovsdb_server_restrict_tls(s, o.ssl_protocols, o.ssl_ciphers, o.bootstrap, &e) < 0)
+		fatal(&e);
 	open_databases(s, &o, argc - optind, argv + optind);
 	VEC_FOR_EACH (r, &o.remotes)
 		if (ovsdb_server_add_remote(s, *r, &e) < 0)
@@ -282,6 +375,8 @@ int main(int argc, char *argv[])
 	if (o.detach)
 		log_close_stderr();
 	daemonize_ready(o.no_chdir);
+	if (o.run)
+		run_start(&run, o.run, &e);
 
 	event_base_dispatch(base);
 
@@ -297,5 +392,5 @@ int main(int argc, char *argv[])
 	free(o.unixctl);
 	free(o.pidfile);
 	free(o.log_file);
-	return 0;
+	return run_end(&run);
 }

@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Debian's own clients against ovsdb-lite: ovs-vsctl, ovsdb-client, ovs-appctl, ovsdb-tool, the
 Python IDL and ovsdbapp."""
+import contextlib
 import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
 import pytest
 
+from datapath_process import wait_until
 from ovsdb_process import OVSDB_LITE, OVS_SCHEMA, Connection, Server, create_db
 
 
@@ -456,6 +460,79 @@ def test_options_mean_what_they_say(tmp_path, monkeypatch):
                             arg, path], capture_output=True, text=True, timeout=10)
         assert r.returncode == 1 and text in r.stderr, (arg, r)
         assert r.stderr.count("\n") == 1, r.stderr
+
+
+def test_a_command_of_its_own(tmp_path):
+    """--run: the server lives as long as a command, and ends as it does."""
+    path = create_db(str(tmp_path / "conf.db"))
+    base = [OVSDB_LITE, f"--remote=punix:{tmp_path}/s", f"--unixctl={tmp_path}/c", path]
+    r = subprocess.run([*base, f"--run=ovsdb-client list-dbs unix:{tmp_path}/s; exit 7"], capture_output=True,
+                       text=True, timeout=20)
+    assert (r.returncode, r.stdout) == (7, "Open_vSwitch\n_Server\n"), r
+    assert subprocess.run([*base, "--run=kill -9 $$"], capture_output=True, timeout=20).returncode == 1
+    for option in ("--sync-from=tcp:127.0.0.1:6640", "--active", "--record", "--replay=/x"):
+        r = subprocess.run([*base, option], capture_output=True, text=True, timeout=20)
+        assert r.returncode == 1 and r.stderr.count("\n") == 1 and option.split("=")[0] in r.stderr, r
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="--user needs root")
+def test_a_watched_server_of_another_user(tmp_path):
+    """--monitor --user --detach as ovs-ctl starts it: a crash is repaired, a clean end is one."""
+    directory = tempfile.mkdtemp(prefix="ovsdb-user-")  # pytest's own are root's alone
+    path = create_db(f"{directory}/conf.db")
+    for x in (directory, *(f"{directory}/{name}" for name in os.listdir(directory))):
+        shutil.chown(x, "nobody", "nogroup")
+    pidfile = f"{directory}/pid"
+    command = [OVSDB_LITE, f"--remote=punix:{directory}/s", f"--unixctl={directory}/c", f"--pidfile={pidfile}",
+               f"--log-file={directory}/log", "--monitor", "--detach", "--no-chdir", "--user=nobody:nogroup", path]
+    r = subprocess.run([*command[:-1], "/nonexistent"], capture_output=True, text=True, timeout=20)
+    assert r.returncode == 1 and "/nonexistent" in r.stderr, r
+    assert subprocess.run([*command[:-2], "--user=nosuch", path], capture_output=True, timeout=20).returncode == 1
+    assert subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=20).returncode == 0
+
+    def pid():
+        with contextlib.suppress(OSError, ValueError), open(pidfile) as f:
+            return int(f.read())
+
+    def parent(p):
+        with open(f"/proc/{p}/stat") as f:
+            return int(f.read().rsplit(")", 1)[1].split()[1])
+
+    first = pid()
+    watcher = parent(first)
+    try:
+        assert os.stat(f"/proc/{first}").st_uid == os.stat(f"{directory}/s").st_uid != 0
+        os.kill(first, signal.SIGSEGV)
+        wait_until(lambda: pid() not in (None, first))
+        wait_until(lambda: subprocess.run(["ovs-vsctl", "--no-wait", f"--db=unix:{directory}/s", "--timeout=5",
+                                           "add-br", "b"], capture_output=True).returncode == 0)
+        assert parent(pid()) == watcher
+    finally:
+        os.kill(pid(), signal.SIGTERM)
+        wait_until(lambda: not os.path.exists(f"/proc/{watcher}"))
+    assert not os.path.exists(pidfile)
+    shutil.rmtree(directory)
+
+
+def test_a_ca_certificate_is_taken_from_the_first_peer(tmp_path):
+    key, cert, ca = (str(tmp_path / x) for x in ("key.pem", "cert.pem", "ca.pem"))
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=t",
+                    "-keyout", key, "-out", cert], check=True, capture_output=True)
+    path = create_db(str(tmp_path / "conf.db"))
+    tls = ["--private-key=" + key, "--certificate=" + cert, "--ca-cert=" + cert]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    args = [*tls[:2], "--bootstrap-ca-cert=" + ca, f"--remote=pssl:{port}:127.0.0.1"]
+    with Server(tmp_path, [path], args=[*args, "--ssl-protocols=TLSv1.2"]) as s:
+        ask = ["ovsdb-client", "--timeout=5", *tls, "list-dbs", f"ssl:127.0.0.1:{port}"]
+        assert subprocess.run(ask, capture_output=True, timeout=20).returncode != 0  # this one brings it
+        assert open(ca).read().strip() == open(cert).read().strip()
+        assert run(*ask) == "Open_vSwitch\n_Server\n"
+        assert "TLSv1.2" in subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-brief", "-cert", cert,
+                                            "-key", key], input="", capture_output=True, text=True, timeout=20).stderr
+    for option in ("--ssl-protocols=SSLv9", "--ssl-protocols=", "--ssl-ciphers=nonsense"):
+        r = subprocess.run([OVSDB_LITE, f"--unixctl={tmp_path}/c2", option, path], capture_output=True, text=True, timeout=20)
+        assert r.returncode == 1 and r.stderr.count("\n") == 1, r
 
 
 def test_renewed_certificates_are_taken(tmp_path):
