@@ -63,8 +63,10 @@ struct port_cache {
 /* One burst's working memory, one per thread. */
 struct burst {
 	uint16_t n;
+	uint64_t bytes;         /* sum of pkt_len; 0: not known */
 	uint8_t depth;          /* enum cache_depth the keys were extracted to */
 	uint32_t probed;        /* bit per packet: not found by signature, its masks were probed */
+	bool one_flow;          /* W: classify: all packets have the first one's mf or stale */
 	bool measure;           /* classify notes when it had extracted and hashed all keys … */
 	uint64_t extracted_tsc; /* … here; 0: it had nothing to extract for */
 	struct rte_mbuf *pkt[BURST_MAX];

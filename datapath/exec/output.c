@@ -101,13 +101,10 @@ struct flush {
 	uint16_t q;
 };
 
-static void send(struct flush *f, struct rte_mbuf **pkts, unsigned n)
+static inline void send(struct flush *f, struct rte_mbuf **pkts, unsigned n, uint64_t bytes)
 {
-	uint64_t bytes = 0;
 	uint16_t sent;
 
-	for (unsigned i = 0; i < n; i++)
-		bytes += pkts[i]->pkt_len;
 	if (record_on())
 		record_out(f->port->id, pkts, n);
 	sent = f->port->class->tx_burst(f->port, f->q, pkts, (uint16_t)n);
@@ -126,7 +123,11 @@ static void send(struct flush *f, struct rte_mbuf **pkts, unsigned n)
 
 static void emit(void *aux, struct rte_mbuf **pkts, unsigned n)
 {
-	send(aux, pkts, n);
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		bytes += pkts[i]->pkt_len;
+	send(aux, pkts, n, bytes);
 }
 
 static void drop_one(void *aux, struct rte_mbuf *pkt, enum drop_reason why)
@@ -159,6 +160,7 @@ void exec_flush_port(struct exec *x, struct tx_stage *s)
 	unsigned n = s->n;
 	struct port *port = port_by_id(s->port_id);
 	struct flush f = {.x = x, .port = port, .c = counters_of(x->thread_idx, s->port_id)};
+	uint64_t bytes;
 
 	s->n = 0;
 	for (unsigned i = 0; i < x->n_pending; i++)
@@ -187,13 +189,13 @@ void exec_flush_port(struct exec *x, struct tx_stage *s)
 	}
 	f.q = (uint16_t)(x->thread_idx % port->n_txq);
 	uint32_t longest = __atomic_load_n(&port->max_frame_bytes, __ATOMIC_RELAXED);
-	if (SL_UNLIKELY(offload_burst_needs_work(s->pkt, n, longest))) {
+	if (SL_UNLIKELY(offload_burst_needs_work(s->pkt, n, longest, &bytes))) {
 		const struct offload_sink sink = {
 			.emit = emit, .drop = drop_one, .segmented = segmented, .aux = &f};
 
 		offload_fixup(s->pkt, n, (uint32_t)port->tx_offloads, longest, &sink);
 	} else {
-		send(&f, s->pkt, n);
+		send(&f, s->pkt, n, bytes);
 	}
 	if (port->class->tx_flush)
 		port->class->tx_flush(port, f.q);

@@ -226,9 +226,14 @@ unsigned hits_run(struct poll_thread *t, struct burst *b, uint32_t in_port, stru
 		}
 		unsigned first = i;
 		uint64_t bytes = 0;
-		do {
-			bytes += b->pkt[i++]->pkt_len;
-		} while (i < n && b->mf[i] == mf);
+		if (b->one_flow && b->bytes) {
+			bytes = b->bytes;
+			i = n;
+		} else {
+			do {
+				bytes += b->pkt[i++]->pkt_len;
+			} while (i < n && b->mf[i] == mf);
+		}
 		counter_add(&mf->pkts, i - first);
 		counter_add(&mf->bytes, bytes);
 		mf->used_ms = t->now_ms;

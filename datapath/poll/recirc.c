@@ -78,6 +78,7 @@ static void look_up_again(struct poll_thread *t, struct burst *b, struct packet 
 		return;
 	}
 	b->n = (uint16_t)n;
+	b->bytes = 0;
 	for (unsigned i = 0; i < n; i++)
 		make_key(b, i, &p[i], &pc->relevant);
 	flow_cache_classify_keys(t->cache, pc, b, (uint32_t)t->version, t->now_ms);

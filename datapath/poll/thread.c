@@ -93,8 +93,11 @@ void poll_process(struct poll_thread *t, uint32_t in_port, unsigned n)
 	}
 	if (SL_UNLIKELY(t->observing != NULL))
 		observer_rx(t->observing, b->pkt, n, in_port, rte_rdtsc());
-	if (SL_UNLIKELY(shortest < L2_BYTES_MAX))
+	b->bytes = bytes;
+	if (SL_UNLIKELY(shortest < L2_BYTES_MAX)) {
 		n = drop_runts(t, b->pkt, n, in_port);
+		b->bytes = 0;
+	}
 	b->n = (uint16_t)n;
 	uint64_t by_mask = t->cache->table_hits;
 	b->measure = t->measure;

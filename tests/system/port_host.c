@@ -131,18 +131,17 @@ static unsigned move(struct port *in, struct port *out, uint16_t q)
 	const struct offload_sink sink = {emit, drop, segmented, &o};
 	uint16_t n = in->class->rx_burst(in, q, pkts, BURST_MAX);
 	struct port_counters *c = counters_of(sl_thread_idx, in->id);
-	uint64_t bytes = 0;
+	uint64_t bytes;
 
 	if (!n)
 		return 0;
-	for (uint16_t i = 0; i < n; i++)
-		bytes += pkts[i]->pkt_len;
+	bool work = offload_burst_needs_work(pkts, n, out ? out->max_frame_bytes : 0, &bytes);
 	counter_add(&c->rx_pkts, n);
 	counter_add(&c->rx_bytes, bytes);
 	if (!out || out->tx_state != DROP_NONE) {
 		counter_add(&c->drop[out ? out->tx_state : DROP_NO_ACTIONS], n);
 		rte_pktmbuf_free_bulk(pkts, n);
-	} else if (offload_burst_needs_work(pkts, n, out->max_frame_bytes)) {
+	} else if (work) {
 		offload_fixup(pkts, n, out->tx_offloads, out->max_frame_bytes, &sink);
 	} else {
 		emit(&o, pkts, n);

@@ -382,8 +382,10 @@ static void a_capable_port_gets_the_packet_whole(void **state)
 	const struct packet_spec s = {.proto = IPPROTO_TCP, .payload = 60000, .tcp_flags = 0x90};
 	struct rte_mbuf *m = gso_packet(&s, 1448, 2048), *same = m;
 	struct virtio_net_hdr hdr;
+	uint64_t bytes;
 
-	assert_true(offload_burst_needs_work(&m, 1, 1514));
+	assert_true(offload_burst_needs_work(&m, 1, 1514, &bytes));
+	assert_int_equal(bytes, m->pkt_len);
 	offload_fixup(&m, 1, OFFLOAD_TX_ALL, 1514, &sink);
 	assert_int_equal(got.n, 1);
 	assert_ptr_equal(got.at[0], same);
