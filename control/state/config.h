@@ -69,6 +69,7 @@ struct config_port {
 	uint64_t rate_kbps;       /* of what it sends; 0: no limit */
 	uint8_t *trunks, *cvlans; /* bitmap or NULL */
 	char *rxq_affinity;
+	uint32_t poll_weight; /* 1 to 100 */
 	VEC(struct config_option) options; /* sorted by key once config_sort() ran */
 
 	/* Not sent: what ofport_assign() works from. */

@@ -194,6 +194,7 @@ static void read_iface(const struct ovsdb_row *bridge, const struct ovsdb_row *p
 	read_rate(iface, p);
 	p->mac_limit = (uint32_t)knob_number(port, KNOB_SLUICE_MAC_LIMIT);
 	config_set_str(&p->rxq_affinity, affinity);
+	p->poll_weight = (uint32_t)knob_number(iface, KNOB_SLUICE_POLL_WEIGHT);
 	if (mac && !knob_parse_mac(mac, p->mac))
 		rows_note_add(notes, ROWS_BAD_VALUE, "Interface", name, "mac", NULL,
 			      xasprintf("mac: \"%s\" is not a hardware address", mac));

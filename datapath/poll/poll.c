@@ -41,6 +41,7 @@ uint64_t poll_tsc_hz;
 struct entry { /* a port and its queues */
 	struct port *port;
 	unsigned n;
+	unsigned weight;
 	struct rxq *rxq[QUEUES_MAX];
 	int thread[QUEUES_MAX]; /* -1: nowhere */
 	uint16_t pin[QUEUES_MAX];
@@ -210,6 +211,7 @@ static void set_queue_count(struct entry *en, unsigned n)
 
 		*r = (struct rxq){.port = en->port, .q = (uint16_t)q, .fd = -1, .dead_fd = -1};
 		r->pinned_core = en->pin[q];
+		r->quantum_tsc = en->weight * QUANTUM_OF_WEIGHT_TSC;
 		r->ready = true; /* look once: something may have come before we listened */
 		en->rxq[q] = r;
 		en->thread[q] = -1;
@@ -232,6 +234,7 @@ int poll_port_add(struct port *p, const char *pin, struct err *e)
 		return rc;
 	struct entry *en = xzalloc(sizeof *en);
 	en->port = p;
+	en->weight = POLL_WEIGHT_DEFAULT;
 	memcpy(en->pin, pins, sizeof pins);
 	entries[p->id] = en;
 	if (!p->class->no_queues) {
@@ -255,6 +258,18 @@ int poll_port_pin(struct port *p, const char *pin, struct err *e)
 		en->rxq[q]->pinned_core = pins[q];
 	place();
 	return 0;
+}
+
+void poll_port_set_weight(uint32_t port_id, unsigned weight)
+{
+	struct entry *en = entries[port_id];
+
+	if (!en)
+		return;
+	en->weight = weight;
+	for (unsigned q = 0; q < en->n; q++)
+		__atomic_store_n(&en->rxq[q]->quantum_tsc, weight * QUANTUM_OF_WEIGHT_TSC,
+				 __ATOMIC_RELAXED);
 }
 
 void poll_port_requeue(struct port *p)

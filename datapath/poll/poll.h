@@ -49,6 +49,11 @@ void poll_port_requeue(struct port *p);
  * burst (0: the default of rate_limiter.h); bps 0: no rate. */
 void poll_port_set_rate(uint32_t port_id, uint64_t bps, uint32_t burst_ms);
 
+/* Poll time of each of the port's queues beside others of its thread that have packets too: twice
+ * the weight, twice the cycles. What nobody else needs it gets anyway. */
+enum { POLL_WEIGHT_DEFAULT = 10, POLL_WEIGHT_MAX = 100 };
+void poll_port_set_weight(uint32_t port_id, unsigned weight);
+
 /* ---- packets from the main thread ---- */
 struct flow_regs;
 struct poll_inject {

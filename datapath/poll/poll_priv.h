@@ -15,9 +15,12 @@
 enum {
 	MISS_QUEUE_PKTS = 512,    /* per port and thread */
 	MISS_BUDGET_TSC = 260000, /* cycles of resolving per burst before misses wait: 100 us */
-	/* Deficit round robin: cycles a queue earns per round, two or three bursts of a cheap one.
-	 * It bounds how long a queue that has packets waits for each of the others. */
+	/* Deficit round robin: cycles a queue of default weight earns per round, two or three
+	 * bursts of a cheap one. It bounds how long a queue that has packets waits for each of the
+	 * others.
+	 */
 	QUANTUM_TSC = 4000,
+	QUANTUM_OF_WEIGHT_TSC = QUANTUM_TSC / POLL_WEIGHT_DEFAULT,
 	/* What one burst can be charged, several times what the dearest costs, and what a queue can
 	 * owe. The clock also runs while the kernel has taken the core away: 100 ms of that would
 	 * be 75,000 rounds. */
@@ -47,6 +50,7 @@ struct rxq { /* one receive queue on one thread; owned by its thread while liste
 	int fd;               /* in epoll_fd; -1: none */
 	int dead_fd;          /* not listened to any more; -1: none */
 	uint64_t pkts_at_wake;
+	uint32_t quantum_tsc; /* earned per round  W: main (relaxed) */
 	int64_t deficit_tsc;
 	uint64_t last_pkt_tsc;
 	uint64_t cycles, pkts; /* W: thread  R: main, relaxed */

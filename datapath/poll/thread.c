@@ -169,10 +169,11 @@ static unsigned poll_queue(struct poll_thread *t, struct rxq *r)
  * debt, and an iteration's own 160 cycles were a tenth of its time. */
 static inline bool take_turn(struct poll_thread *t, struct rxq *r, unsigned *n)
 {
+	int64_t quantum = __atomic_load_n(&r->quantum_tsc, __ATOMIC_RELAXED);
 	unsigned got;
 
-	if (r->deficit_tsc < QUANTUM_TSC)
-		r->deficit_tsc += QUANTUM_TSC;
+	if (r->deficit_tsc < quantum)
+		r->deficit_tsc += quantum;
 	if (r->deficit_tsc <= 0)
 		return true;
 	do {

@@ -33,6 +33,7 @@ static const uint16_t port_attrs[] = {ATTR_BRIDGE,
 				      ATTR_LIMIT_BURST_MS,
 				      ATTR_PORT_ROLE,
 				      ATTR_RXQ_AFFINITY,
+				      ATTR_POLL_WEIGHT,
 				      ATTR_OPTION,
 				      0};
 
@@ -55,6 +56,7 @@ static const struct {
 	{ATTR_LIMIT_OUT_KBPS, 0, 4000000000},
 	{ATTR_LIMIT_BURST_MS, 0, 10000},
 	{ATTR_PORT_ROLE, 0, PORT_ROLE_UPLINK},
+	{ATTR_POLL_WEIGHT, 1, POLL_WEIGHT_MAX},
 };
 
 static int check_options(const struct op *op, struct err *e)

@@ -33,5 +33,8 @@ void port_rates_apply(void)
 			}
 		}
 		poll_port_set_rate(p->id, kbps * 1000, burst_ms);
+		poll_port_set_weight(p->id,
+				     (unsigned)attrs_u64(p->o.config->attrs, ATTR_POLL_WEIGHT,
+							 POLL_WEIGHT_DEFAULT));
 	}
 }

@@ -243,7 +243,7 @@ static void closed_bridges_open_last(void **state)
 	       "n_rxq_desc=0 n_txq_desc=0 mac=00:00:00:00:00:00 admin_up=1 vlan_mode=0 tag=65535 "
 	       "trunks= cvlans= qinq_ethtype=34984 priority_tags=0 is_protected=0 role=0 "
 	       "port_flags=0 "
-	       "mac_limit=0 rate_kbps=0 rate_burst_ms=0 rxq_affinity=\nbridge_set br0 open=1\n");
+	       "mac_limit=0 rate_kbps=0 rate_burst_ms=0 rxq_affinity= poll_weight=10\nbridge_set br0 open=1\n");
 	done(&want, &have);
 }
 
@@ -263,6 +263,7 @@ static void encode_and_decode_agree(void **state)
 	config_vlan_add(p->cvlans, 9);
 	memcpy(p->mac, "\2\0\0\0\0\7", 6);
 	config_set_str(&p->rxq_affinity, "0:1");
+	p->poll_weight = 25;
 	config_port_set_option(p, "z", "1");
 	config_port_set_option(p, "a", "2");
 	config_sort(&want);
