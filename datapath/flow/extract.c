@@ -6,18 +6,14 @@
  * with no or one tag) with wide loads and stores; everything else goes through the cursor
  * below, header by header. */
 #include "datapath/flow/extract.h"
+#include "datapath/flow/extract_plain.h"
 
 #include <string.h>
 
 enum {
-	ETH_BYTES = 14,
-	VLAN_BYTES = 4,
 	SNAP_BYTES = 8,
-	IPV4_BYTES = 20,
 	IPV6_BYTES = 40,
 	ARP_BYTES = 28,
-	TCP_BYTES = 20,
-	UDP_BYTES = 8,
 	SCTP_BYTES = 12,
 	ICMP_BYTES = 8,
 	ND_TARGET_BYTES = 16,
@@ -26,7 +22,6 @@ enum {
 enum {
 	ETH_TYPE_MIN = 0x600,
 	ETH_TYPE_NONE = 0x5ff,
-	ETH_TYPE_IPV4 = 0x0800,
 	ETH_TYPE_ARP = 0x0806,
 	ETH_TYPE_RARP = 0x8035,
 	ETH_TYPE_VLAN = 0x8100,
@@ -39,8 +34,6 @@ enum {
 	PROTO_HOPOPTS = 0,
 	PROTO_ICMP = 1,
 	PROTO_IGMP = 2,
-	PROTO_TCP = 6,
-	PROTO_UDP = 17,
 	PROTO_ROUTING = 43,
 	PROTO_FRAGMENT = 44,
 	PROTO_AH = 51,
@@ -51,7 +44,7 @@ enum {
 enum { ND_SOLICIT = 135, ND_ADVERT = 136, ND_OPT_SLL = 1, ND_OPT_TLL = 2 };
 enum { LINES_IPV4 = 1 << FLOW_LINE_BASE, LINES_IPV6 = 1 << FLOW_LINE_BASE | 1 << FLOW_LINE_IPV6 };
 enum { FLOW_L2_BYTES = 32 }; /* of line 0: all that Ethernet and VLANs fill */
-enum { IPV4_MF = 0x2000, IPV4_OFS_MASK = 0x1fff, IPV6_OFS_MASK = 0xfff8 };
+enum { IPV6_OFS_MASK = 0xfff8 };
 
 _Static_assert(offsetof(struct flow_key, ip_src) == FLOW_L2_BYTES, "L2 is the first half");
 
@@ -71,30 +64,6 @@ static inline bool has(const struct cursor *c, uint32_t n)
 static inline const uint8_t *here(const struct cursor *c)
 {
 	return c->data + c->at;
-}
-
-static inline be16_t raw16(const uint8_t *p)
-{
-	be16_t v;
-
-	memcpy(&v, p, sizeof v);
-	return v;
-}
-
-static inline be32_t raw32(const uint8_t *p)
-{
-	be32_t v;
-
-	memcpy(&v, p, sizeof v);
-	return v;
-}
-
-static inline uint64_t raw64(const uint8_t *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, sizeof v);
-	return v;
 }
 
 static inline void clear_line(struct flow_key *key, unsigned line)
@@ -423,71 +392,6 @@ static uint16_t parse(const uint8_t *data, uint32_t len, uint32_t pkt_len, struc
 	return lines;
 }
 
-/* The key is hashed at once, 16 bytes at a time: what was stored in 16 bytes is forwarded to such a
- * load, what was pieced together from shorter stores makes it wait for about 15 cycles. */
-static inline void put16(uint8_t *to, uint64_t lo, uint64_t hi)
-{
-	typedef uint64_t pair __attribute__((vector_size(16)));
-	pair v = {lo, hi};
-
-	memcpy(to, &v, sizeof v);
-}
-
-/* The first half of line 0. */
-static inline void put_front(uint8_t *line, const uint8_t *data, uint16_t type, uint8_t proto,
-			     uint8_t tos, uint64_t vlans)
-{
-	/* src[2..5], type, proto, tos */
-	uint64_t tail = (raw64(data + 8) & 0xffffffffull) | (uint64_t)cpu_to_be16(type) << 32 |
-			(uint64_t)proto << 48 | (uint64_t)tos << 56;
-
-	put16(line, 0, raw64(data));
-	put16(line + 16, tail, vlans);
-}
-
-/* The second: addresses, ports, flags, TTL; no fragment, no connection, no tunnel. */
-static inline void put_back(uint8_t *line, uint64_t addrs, const uint8_t *l4, bool is_tcp,
-			    uint8_t ttl)
-{
-	uint64_t word = raw32(l4) | (uint64_t)ttl << 48;
-
-	if (is_tcp)
-		word |= (uint64_t)(raw16(l4 + 12) & cpu_to_be16(0x0fff)) << 32;
-	put16(line + 32, addrs, word);
-	put16(line + 48, (uint64_t)SL_MIN(ttl, 15) << 24, 0); /* ct_*, ttl_class, tun_id */
-}
-
-/* IPv4 without options or fragments carrying TCP or UDP, at `l3`; the caller has seen the type and
- * that l3 + 40 bytes can be read. false: not such a packet, nothing is written. */
-static inline bool parse_plain(const uint8_t *data, uint32_t len, uint32_t pkt_len, uint32_t l3,
-			       uint64_t vlans, struct flow_key *key, struct flow_offsets *ofs)
-{
-	const uint8_t *ip = data + l3, *l4 = ip + IPV4_BYTES;
-	uint8_t *line = (uint8_t *)key;
-	uint32_t left = pkt_len - l3, total = load_be16(ip + 2);
-	bool is_tcp = ip[9] == PROTO_TCP;
-	uint32_t l4_bytes = is_tcp ? (l4[12] >> 4) * 4u : (uint32_t)UDP_BYTES;
-
-	if (ip[0] != 0x45 || (raw16(ip + 6) & cpu_to_be16(IPV4_MF | IPV4_OFS_MASK)) ||
-	    !(is_tcp || ip[9] == PROTO_UDP) || total > left || total < IPV4_BYTES + l4_bytes ||
-	    left - total > UINT16_MAX || len < l3 + IPV4_BYTES + l4_bytes ||
-	    (is_tcp && l4_bytes < TCP_BYTES))
-		return false;
-	put_front(line, data, ETH_TYPE_IPV4, ip[9], ip[1], vlans);
-	put_back(line, raw64(ip + 12), l4, is_tcp, ip[8]);
-	*ofs = (struct flow_offsets){
-		.l3 = (uint16_t)l3,
-		.l4 = (uint16_t)(l3 + IPV4_BYTES),
-		.ip_payload = (uint16_t)(l3 + IPV4_BYTES),
-		.payload = (uint16_t)(l3 + IPV4_BYTES + l4_bytes),
-		.tail_pad = (uint16_t)(left - total),
-		.ip_version = 4,
-		.ip_proto = ip[9],
-		.n_vlans = l3 != ETH_BYTES,
-	};
-	return true;
-}
-
 /* IPv6 straight followed by TCP or UDP, likewise; l3 + 60 bytes can be read. */
 static inline bool parse_plain6(const uint8_t *data, uint32_t len, uint32_t pkt_len, uint32_t l3,
 				uint64_t vlans, struct flow_key *key, struct flow_offsets *ofs,
@@ -503,7 +407,7 @@ static inline bool parse_plain6(const uint8_t *data, uint32_t len, uint32_t pkt_
 	    left - total > UINT16_MAX || len < l3 + IPV6_BYTES + l4_bytes ||
 	    (is_tcp && l4_bytes < TCP_BYTES))
 		return false;
-	put_front(line, data, ETH_TYPE_IPV6, ip[6], (uint8_t)(load_be16(ip) >> 4), vlans);
+	put_front(line, 0, data, ETH_TYPE_IPV6, ip[6], (uint8_t)(load_be16(ip) >> 4), vlans);
 	put_back(line, 0, l4, is_tcp, ip[7]);
 	if (!line0_only) {
 		uint64_t label = raw32(ip) & cpu_to_be32(0xfffff);
@@ -534,8 +438,7 @@ static inline uint16_t parse_fast(const uint8_t *data, uint32_t len, uint32_t pk
 	uint64_t vlans = 0;
 	uint16_t type;
 
-	/* 58: Ethernet, one tag, IPv4 and TCP. Shorter packets are rare and go the long way. */
-	if (SL_UNLIKELY(len < ETH_BYTES + VLAN_BYTES + IPV4_BYTES + TCP_BYTES || len > pkt_len))
+	if (SL_UNLIKELY(len < PLAIN_BYTES_MIN || len > pkt_len))
 		return 0;
 	type = raw16(data + 12);
 	if (type == cpu_to_be16(ETH_TYPE_VLAN)) {
@@ -544,7 +447,7 @@ static inline uint16_t parse_fast(const uint8_t *data, uint32_t len, uint32_t pk
 		l3 += VLAN_BYTES;
 	}
 	if (SL_LIKELY(type == cpu_to_be16(ETH_TYPE_IPV4)))
-		return parse_plain(data, len, pkt_len, l3, vlans, key, ofs) ? LINES_IPV4 : 0;
+		return parse_plain(data, len, pkt_len, l3, 0, vlans, key, ofs) ? LINES_IPV4 : 0;
 	if (type == cpu_to_be16(ETH_TYPE_IPV6) && len >= l3 + IPV6_BYTES + TCP_BYTES &&
 	    parse_plain6(data, len, pkt_len, l3, vlans, key, ofs, line0_only))
 		return line0_only ? LINES_IPV4 : LINES_IPV6;
