@@ -44,6 +44,24 @@ static inline struct vring_desc fetch(const struct vring_desc *d)
 	return copy.d;
 }
 
+/* The header and a short frame behind it: drivers put the frame on a line of its own, and both
+ * lines are in the cache of the core that the guest runs on. */
+static inline void ask_for(const uint8_t *p)
+{
+	rte_prefetch0(p);
+	rte_prefetch0(p + SL_CACHE_LINE);
+}
+
+static inline void ask_to_write(const uint8_t *p)
+{
+#if defined(__x86_64__)
+	__asm__ volatile("prefetchw %0\n\tprefetchw %1" : : "m"(p[0]), "m"(p[SL_CACHE_LINE]));
+#else
+	__builtin_prefetch(p, 1);
+	__builtin_prefetch(p + SL_CACHE_LINE, 1);
+#endif
+}
+
 /* Host address of gpa; *len is cut to what is contiguous; NULL when it is no guest memory. */
 static inline uint8_t *translate(struct vhost_ring *r, uint64_t gpa, uint64_t *len)
 {
@@ -293,12 +311,11 @@ uint16_t vhost_ring_rx(struct vhost_ring *r, struct rte_mempool *pool, struct rt
 		if (len < first[i].len)
 			at[i] = NULL; /* goes on in another region: the long way */
 		else if (at[i])
-			rte_prefetch0(at[i]);
+			ask_for(at[i]);
 	}
 	for (i = 0; i < n; i++) {
 		struct virtio_net_hdr_mrg_rxbuf hdr;
 
-		put_used(r, i, heads[i], 0);
 		if (!rx_simple(r, &first[i], at[i], m[i], &hdr) &&
 		    !rx_chain(r, heads[i], m[i], pool, &hdr, drops)) {
 			rte_pktmbuf_free(m[i]);
@@ -312,6 +329,10 @@ uint16_t vhost_ring_rx(struct vhost_ring *r, struct rte_mempool *pool, struct rt
 		}
 		pkts[got++] = m[i];
 	}
+	/* Behind the copies: what reads the packets next need not wait until the guest's core has
+	 * given up these lines. */
+	for (i = 0; i < n; i++)
+		put_used(r, i, heads[i], 0);
 	if (n) {
 		r->last_avail = (uint16_t)(r->last_avail + n);
 		publish_used(r, n);
@@ -365,6 +386,31 @@ static inline void make_header(const struct vhost_ring *r, const struct rte_mbuf
 		hdr->hdr.flags &= (uint8_t)~VIRTIO_NET_HDR_F_DATA_VALID;
 }
 
+/* make_header() into the guest's memory, from registers. A header that is put together in memory
+ * and read back in wider pieces waits until every store before it is done, those into lines that
+ * another core has included: one packet after the other. */
+static inline void put_header(const struct vhost_ring *r, const struct rte_mbuf *m, uint8_t *to)
+{
+	struct virtio_net_hdr_mrg_rxbuf hdr;
+	bool good = (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+	uint64_t first = good && r->guest_csum ? VIRTIO_NET_HDR_F_DATA_VALID : 0;
+	uint32_t last = 1u << 16; /* csum_offset 0, num_buffers 1 */
+
+	_Static_assert(sizeof hdr == 12 &&
+			       offsetof(struct virtio_net_hdr_mrg_rxbuf, num_buffers) == 10,
+		       "what `last` is");
+	if (SL_UNLIKELY(m->ol_flags & OFFLOAD_PENDING)) {
+		make_header(r, m, &hdr);
+		memcpy(to, &hdr, r->hdr_bytes == 12 ? 12 : 10);
+		return;
+	}
+	memcpy(to, &first, sizeof first);
+	if (r->hdr_bytes == 12)
+		memcpy(to + sizeof first, &last, 4);
+	else
+		memcpy(to + sizeof first, &last, 2);
+}
+
 /* One packet through one or, when mergeable, several chains. Returns the used entries written (from
  * `used` on), 0 when the guest has not enough room now, -1 when it never fits. */
 static int tx_chains(struct vhost_ring *r, const struct rte_mbuf *m, uint16_t used, uint16_t free)
@@ -404,13 +450,10 @@ static int tx_chains(struct vhost_ring *r, const struct rte_mbuf *m, uint16_t us
 static inline bool tx_simple(struct vhost_ring *r, const struct rte_mbuf *m,
 			     const struct vring_desc *d, uint8_t *to)
 {
-	struct virtio_net_hdr_mrg_rxbuf hdr;
-
 	if (!to || d->flags != VRING_DESC_F_WRITE || m->nb_segs != 1 ||
 	    d->len < r->hdr_bytes + m->pkt_len)
 		return false;
-	make_header(r, m, &hdr);
-	memcpy(to, &hdr, r->hdr_bytes == 12 ? 12 : 10);
+	put_header(r, m, to);
 	rte_memcpy(to + r->hdr_bytes, rte_pktmbuf_mtod(m, const void *), m->data_len);
 	if (SL_UNLIKELY(r->log))
 		rte_vhost_log_write(r->vid, d->addr, r->hdr_bytes + m->pkt_len);
@@ -444,7 +487,7 @@ uint16_t vhost_ring_tx(struct vhost_ring *r, struct rte_mbuf *const *pkts, uint1
 		if (len < d[i].len)
 			to[i] = NULL;
 		else if (to[i])
-			rte_prefetch0(to[i]);
+			ask_to_write(to[i]);
 	}
 	for (i = 0; i < n && used < free; i++) {
 		/* While every packet took one entry, entry i is the one looked at above. */
