@@ -38,7 +38,7 @@ struct slot {
 static struct slot slots[PORTS];
 static unsigned n_slots;
 static bool stop, may_sleep, spin;
-static uint64_t loops, sleeps, cycles_busy; /* W: poll thread */
+static uint64_t loops, sleeps, woken, cycles_busy; /* W: poll thread; woken: by a port */
 static uint64_t
 	best_burst; /* TSC cycles of the fastest full burst: says something on a busy machine */
 
@@ -169,7 +169,7 @@ static void go_to_sleep(int ep)
 	if (armed) {
 		sleeps++;
 		rcu_thread_offline(sl_thread_idx);
-		epoll_wait(ep, evs, 8, 20);
+		woken += epoll_wait(ep, evs, 8, 20) > 0;
 		rcu_thread_online(sl_thread_idx);
 	}
 	for (unsigned i = 0; i < n_slots; i++) {
@@ -230,9 +230,10 @@ static void print_stats(void)
 	unsigned in_use, total;
 
 	pool_usage(&in_use, &total);
-	printf("{\"mbufs_in_use\": %u, \"loops\": %lu, \"sleeps\": %lu, \"cycles\": %lu, "
+	printf("{\"mbufs_in_use\": %u, \"loops\": %lu, \"sleeps\": %lu, \"woken\": %lu, "
+	       "\"cycles\": %lu, "
 	       "\"best_burst_cycles\": %lu, \"ports\": {",
-	       in_use, loops, sleeps, cycles_busy, best_burst);
+	       in_use, loops, sleeps, woken, cycles_busy, best_burst);
 	for (unsigned i = 0, first = 1; i < n_slots; i++) {
 		struct port *p = slots[i].p;
 		struct port_counters c;

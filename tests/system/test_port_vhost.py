@@ -183,15 +183,13 @@ def test_a_sleeping_switch_is_woken(pair):
     for features in (PLAIN, PLAIN | F_EVENT_IDX):
         p = pair(args=("--sleep",), features=features)
         time.sleep(0.3)
-        slow = 0
+        before = p.h.stats()["woken"]
         for i in range(20):
             time.sleep(0.03)
-            t = time.monotonic()
             p.g[0].send(frame(100, i))
-            slow += time.monotonic() - t > 0.012  # the timer alone would take 20 ms
             assert p.g[1].receive()[1] == frame(100, i)
-        assert p.h.stats()["sleeps"] > 10
-        assert slow <= 3
+        # By the kick and not by the timer, but for packets that came when it was awake.
+        assert p.h.stats()["woken"] - before >= 10
         p.close()
 
 
