@@ -16,8 +16,8 @@ enum packet_set_kind {
 
 enum {
 	PACKET_SET_MAX_FLOWS = 16 << 20,
-	PACKET_SET_MAX_BYTES = 9600, /* longest packet */
-	PACKET_SET_MARKS = 8,        /* 0 = not marked */
+	PACKET_SET_MAX_BYTES = 65520, /* longest packet: a large TCP send */
+	PACKET_SET_MARKS = 8,         /* 0 = not marked */
 };
 
 struct packet_set_spec {

@@ -328,6 +328,36 @@ def idle(switch, scenario, flows, options):
 def vhost(switch, scenario, flows, options):
     """Generator and sink on the other core, behind two vhost-user ports. Only windows with one
     distance between the cores before and after count; near and far are two machines."""
+    window = vhost_window(switch, scenario, flows, options)
+    return dict(window, value=window["pps"] / 1e6, unit="Mpps", cycles=None)
+
+
+def vhost_bytes(switch, scenario, flows, options):
+    """The same for long frames, in bits."""
+    window = vhost_window(switch, scenario, flows, options)
+    bits = 8 * scenario.options["frame_bytes"]
+    return dict(window, value=window["pps"] * bits / 1e9, unit="Gbit/s", cycles=None)
+
+
+def vhost_latency(switch, scenario, flows, options):
+    """From when a packet was due at the sending guest until the receiving guest has it, at half of
+    this switch's own speed. The generator's loop is in it, the same for every switch."""
+    def slow_down(generator, full):
+        generator.source.set_rate(full["pps"] / 2)
+        time.sleep(0.5)
+        return generator.sink.latency()
+
+    window = vhost_window(switch, scenario, flows, options, slow_down)
+    us = 1e6 / window.pop("tsc_hz")
+    p50, p99, p999 = (shm.percentile_cycles(window["classes"], s) * us
+                      for s in (0.5, 0.99, 0.999))
+    del window["classes"]
+    return dict(window, value=p50, unit="us", p50_us=p50, p99_us=p99, p999_us=p999, cycles=None)
+
+
+def vhost_window(switch, scenario, flows, options, then=None):
+    """The middle one of the windows of the commoner distance. then(generator, window) may change
+    the load and returns latency counters, whose growth in one more window is "classes"."""
     generator = vhost_generator.Generator(switch.settings, scenario, flows)
     try:
         switch.start(scenario, flows, before=generator.start)
@@ -336,9 +366,16 @@ def vhost(switch, scenario, flows, options):
         generator.source.open_gate(limit=0)
         time.sleep(options.warm_s)
         by_distance = {}
-        for _ in range(4 * options.windows):
+        for _ in range(0 if then else 4 * options.windows):
             window = generator.window(switch, options.window_s)
             by_distance.setdefault(window["distance"], []).append(window)
+        if then:
+            full = generator.window(switch, options.window_s)
+            before = then(generator, full)
+            window = generator.window(switch, options.window_s * options.windows)
+            window["classes"] = [a - b for a, b in zip(generator.sink.latency(), before)]
+            by_distance = {window["distance"]: [dict(window, full_pps=full["pps"],
+                                                     tsc_hz=generator.sink.tsc_hz)]}
     finally:
         generator.stop()
     distance = max(by_distance, key=lambda d: (d != "mixed", len(by_distance[d])))
@@ -347,12 +384,12 @@ def vhost(switch, scenario, flows, options):
     if window["pps"] == 0:
         switch.check_alive()
         raise Failed(f"{switch.name}: forwarded nothing")
-    return dict(window, value=window["pps"] / 1e6, unit="Mpps", cycles=None,
-                windows={d: [w["pps"] for w in ws] for d, ws in by_distance.items()},
+    return dict(window, windows={d: [w["pps"] for w in ws] for d, ws in by_distance.items()},
                 megaflows=switch.megaflows())
 
 
-KINDS = {"vhost": vhost, "throughput": throughput, "attack": attack, "setup": setup,
+KINDS = {"vhost": vhost, "vhost-bytes": vhost_bytes, "vhost-latency": vhost_latency,
+         "throughput": throughput, "attack": attack, "setup": setup,
          "latency": latency, "startup": startup, "outage": outage, "memory": memory, "idle": idle}
 
 

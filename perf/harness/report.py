@@ -6,7 +6,8 @@ import re
 from . import scenarios, stats
 
 # kind -> (what the figure is called, whether more is better)
-UNITS = {"throughput": ("Mpps", True), "vhost": ("Mpps", True), "idle": ("Mpps", True), "setup": ("Mpps", True),
+UNITS = {"throughput": ("Mpps", True), "vhost": ("Mpps", True), "vhost-bytes": ("Gbit/s", True),
+         "vhost-latency": ("µs p50 / p99 / p99.9", False), "idle": ("Mpps", True), "setup": ("Mpps", True),
          "attack": ("with ÷ without", True), "latency": ("µs p50 / p99 / p99.9", False),
          "startup": ("ms", False), "outage": ("ms", False),
          "memory": ("MB resident + hugepages", False)}
@@ -52,7 +53,7 @@ def cell(kind, s):
         return "-"
     n = f"n={s['n']}"
     tail = f", {stats.percent(s['spread'])}, {n}" if s["spread"] is not None else f", {n}"
-    if kind == "latency":
+    if kind in ("latency", "vhost-latency"):
         return " / ".join(stats.significant(s[k]) for k in ("p50_us", "p99_us", "p999_us")) + tail
     if kind == "memory":
         return f"{s['resident_mb']:.0f} + {s['hugepages_mb']:.0f}{tail}"

@@ -251,6 +251,8 @@ class OvsTools(Switch):
             commands += ["--", "set", "Interface", port.name, *how, f"ofport_request={number}"]
             if port.queues > 1:
                 commands.append(f"options:n_rxq={port.queues}")
+            if "mtu" in scenario.options:
+                commands.append(f"mtu_request={scenario.options['mtu']}")
         for i in range(scenario.options.get("idle_ports", 0)):
             commands += ["--", "add-port", BRIDGE, f"idle{i}", "--", "set", "Interface",
                          f"idle{i}", "type=dpdkvhostuserclient",
@@ -335,7 +337,9 @@ class Ovs(OvsTools):
                    f"other_config:dpdk-lcore-mask={1 << int(s.main_core):#x}",
                    *([f"other_config:dpdk-socket-mem={s.memory_mb}",
                       f"other_config:dpdk-socket-limit={s.memory_mb}"] if s.huge else []),
-                   f'other_config:dpdk-extra="{extra}"')
+                   f'other_config:dpdk-extra="{extra}"',
+                   *(["other_config:userspace-tso-enable=true"]
+                     if scenario.options.get("tso") else []))
         self.relaunch_datapath()
         # A daemon that could not start DPDK is gone: say so now, not after ovs-vsctl's time-out.
         wait_for(lambda: "true" in self.vsctl("get", "Open_vSwitch", ".", "dpdk_initialized"), 30,

@@ -3,6 +3,9 @@
 
     net_bench0 --io--> virtio_user0 ==vhost-user== [switch] ==vhost-user== virtio_user1 --io--> net_bench1
 
+With options["large"] frames are longer than a buffer, as a Linux guest has them: mergeable buffers
+of a page, rings of 256, segmentation left to the host.
+
 The switch is the client of both sockets. What such a run measures depends on how far apart the
 hypervisor has put the two cores, which changes while one looks: perf-core-distance says.
 """
@@ -39,10 +42,21 @@ def classify(before_ns, after_ns):
 
 
 class Generator:
+    QUEUES = "queue_size=1024,in_order=1,vectorized=1,mrg_rxbuf=0"
+    ARGS = ["--total-num-mbufs=32768", "--txd=1024", "--rxd=1024"]
+    LARGE_QUEUES = "queue_size=256,in_order=0,mrg_rxbuf=1"
+    LARGE_ARGS = ["--total-num-mbufs=16384", "--txd=256", "--rxd=256", "--burst=4",
+                  "--mbuf-size=4224", "--max-pkt-len=9600"]
+    # Frames in several buffers; with TSO also TCP checksums and large frames, both ways.
+    SEGMENTS = ["--rx-offloads=0x2000", "--tx-offloads=0x8000"]
+    TSO = ["--rx-offloads=0x201c", "--tx-offloads=0x8028"]
+
     def __init__(self, settings, scenario, flows):
         self.settings = settings
         self.args = [p.args.format(flows=flows) for p in scenario.ports]
         self.port_names = [p.name for p in scenario.ports]
+        self.large = scenario.options.get("large", False)
+        self.tso = scenario.options.get("tso", False)
         self.child = None
         self.names = []
 
@@ -60,10 +74,13 @@ class Generator:
             shm.remove(self.names[i])
             args += ["--vdev", f"net_bench{i},{self.args[i]},shm={self.names[i]}",
                      "--vdev", f"net_virtio_user{i},path={switch.socket(self.port_names[i])},"
-                     "server=1,queues=1,queue_size=1024,in_order=1,vectorized=1,mrg_rxbuf=0"]
+                     "server=1,queues=1," + (self.LARGE_QUEUES if self.large else self.QUEUES)]
         # testpmd orders ports as probed: bench0, virtio0, bench1, virtio1
-        args += ["--", "--forward-mode=io", "--nb-cores=1", "--total-num-mbufs=32768",
-                 "--txd=1024", "--rxd=1024", "-i", "--auto-start"]
+        args += ["--", "--forward-mode=io", "--nb-cores=1", "-i", "--auto-start"]
+        if self.large:
+            args += self.LARGE_ARGS + (self.TSO if self.tso else self.SEGMENTS)
+        else:
+            args += self.ARGS
         self.log = os.path.join(switch.run_dir, "generator.log")
         self.child = Child(args, self.log, env=s.env(), cores=core, stdin=True)
 

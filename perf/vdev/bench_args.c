@@ -125,6 +125,8 @@ int bench_args_parse(struct bench_args *a, const char *text, struct err *e)
 		a->attack.spec.mark = 2;
 	if (a->attack.given && !a->main.given)
 		return err_set(e, EINVAL, "attack_set: needs set= or pcap= beside it");
+	if (a->mss && (!a->main.given || a->attack.given))
+		return err_set(e, EINVAL, "mss: needs one source");
 	if (a->source == 0 || a->queues == 0)
 		return err_set(e, EINVAL, "source and queues: at least 1");
 	return 0;

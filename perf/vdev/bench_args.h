@@ -24,6 +24,7 @@ struct bench_args {
 	bool stamp, verify, rss, csum;
 	uint8_t source; /* first source number; 1 … 255 */
 	uint16_t queues;
+	uint16_t mss; /* 0 = packets as they are */
 	uint64_t mac; /* 0 = made from the port number */
 };
 

@@ -19,7 +19,7 @@
 RTE_LOG_REGISTER_DEFAULT(bench_log, NOTICE);
 #define BENCH_LOG(level, ...) rte_log(RTE_LOG_##level, bench_log, "net_bench: " __VA_ARGS__)
 
-enum { MAX_FRAME_BYTES = PACKET_SET_MAX_BYTES + 64 };
+enum { MAX_FRAME_BYTES = 9600 + 64, MAX_MTU = 9600 - RTE_ETHER_HDR_LEN };
 
 static int configure(struct rte_eth_dev *dev)
 {
@@ -55,7 +55,7 @@ static int infos_get(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
 	struct bench_dev *b = dev->data->dev_private;
 	info->max_mac_addrs = 1;
 	info->max_rx_pktlen = MAX_FRAME_BYTES;
-	info->max_mtu = PACKET_SET_MAX_BYTES - RTE_ETHER_HDR_LEN;
+	info->max_mtu = MAX_MTU;
 	info->min_mtu = RTE_ETHER_MIN_MTU;
 	info->min_rx_bufsize = 0;
 	info->max_rx_queues = b->args.queues;
@@ -71,6 +71,11 @@ static int infos_get(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
 		info->flow_type_rss_offloads = RTE_ETH_RSS_IP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_TCP;
 	}
 	info->tx_offload_capa = RTE_ETH_TX_OFFLOAD_MULTI_SEGS | RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
+	if (b->args.mss) { /* so that one setting fits it and the port that it is forwarded to */
+		info->rx_offload_capa |= RTE_ETH_RX_OFFLOAD_TCP_LRO;
+		info->tx_offload_capa |= RTE_ETH_TX_OFFLOAD_TCP_TSO | RTE_ETH_TX_OFFLOAD_TCP_CKSUM |
+					 RTE_ETH_TX_OFFLOAD_IPV4_CKSUM;
+	}
 	return 0;
 }
 
@@ -284,6 +289,8 @@ static int open_dev(struct bench_dev *b, const char *name, const char *text, str
 		ret = bench_source_open(&b->main, &b->args.main, b->args.rss, e);
 	if (ret == 0)
 		ret = bench_source_open(&b->attack, &b->args.attack, b->args.rss, e);
+	if (ret == 0 && b->args.mss)
+		ret = bench_source_segment(&b->main, b->args.mss, e);
 	if (ret == 0)
 		ret = open_shm(b, name, e);
 	if (ret) {

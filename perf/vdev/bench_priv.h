@@ -14,6 +14,7 @@ struct bench_source {
 	struct packet_set set;
 	uint32_t *hashes; /* per packet, NULL without rss */
 	uint16_t roll_at; /* offset of the ports [bytes]; 0 = do not roll */
+	uint64_t tso;     /* rte_mbuf.tx_offload of each packet; 0 = none is segmented */
 	bool one_line;    /* all packets have one length of at most 64 bytes */
 };
 
@@ -68,6 +69,8 @@ struct bench_dev {
 /* bench_source.c: device thread */
 int bench_source_open(struct bench_source *s, const struct bench_source_args *a, bool rss,
 		      struct err *e);
+/* The packets shall be segmented by whoever sends them at last: TCP over IPv4, one layout. */
+int bench_source_segment(struct bench_source *s, uint16_t mss, struct err *e);
 void bench_source_close(struct bench_source *s);
 /* Gives queue `i` of `n` its own part of the packets. */
 void bench_cursor_init(struct bench_cursor *c, const struct bench_source *s, uint32_t i,

@@ -111,6 +111,10 @@ static bool copy_any(struct bench_rxq *q, struct bench_cursor *c, struct rte_mbu
 	_mm_storeu_si128((__m128i *)&m->rx_descriptor_fields1, _mm_setzero_si128());
 	if (!copy_chain(q, m, packet_set_at(&s->set, i), bytes))
 		return false;
+	if (s->tso) {
+		m->ol_flags |= RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_IPV4;
+		m->tx_offload = s->tso;
+	}
 	uint32_t roll = 0;
 	if (s->roll_at) {
 		/* An odd factor: all 32 bits of the ports come up before one is used again. */

@@ -22,6 +22,26 @@ static int find_roll(struct bench_source *s, struct err *e)
 	return 0;
 }
 
+int bench_source_segment(struct bench_source *s, uint16_t mss, struct err *e)
+{
+	struct packet_layout first = {0}, l;
+	struct rte_mbuf m = {.tso_segsz = mss};
+
+	for (uint32_t i = 0; i < s->set.count; i++) {
+		const uint8_t *p = packet_set_at(&s->set, i);
+		if (!packet_locate(p, packet_set_bytes(&s->set, i), &l) || l.proto != 6 || l.ipv6 ||
+		    (i && (l.l3 != first.l3 || l.l4 != first.l4 || p[l.l4 + 12] >> 4 != 5)))
+			return err_set(e, EINVAL, "mss: needs TCP over IPv4 of one layout");
+		if (i == 0)
+			first = l;
+	}
+	m.l2_len = first.l3;
+	m.l3_len = first.l4 - first.l3;
+	m.l4_len = 20;
+	s->tso = m.tx_offload;
+	return 0;
+}
+
 int bench_source_open(struct bench_source *s, const struct bench_source_args *a, bool rss,
 		      struct err *e)
 {

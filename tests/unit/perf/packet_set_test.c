@@ -161,7 +161,7 @@ static void bad_specifications_are_named(void **state)
 		const char *text;
 	} cases[] = {
 		{{.size_bytes = 20}, "size: 20: l2 needs at least 42"},
-		{{.size_bytes = 10000}, "size: 10000: at most 9600"},
+		{{.size_bytes = 65530}, "size: 65530: at most 65520"},
 		{{.mark = 8}, "mark: 8: at most 7"},
 		{{.vlan = 4095}, "vlan: 4095: at most 4094"},
 		{{.flows = PACKET_SET_MAX_FLOWS + 1}, "flows: 16777217: at most 16777216"},
