@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from control_process import Failed, Switch
+from control_process import SLUICE, Failed, Switch
 
 NET = """
 profiles:
@@ -231,3 +231,20 @@ def test_poll_set(sw):
     assert [t["core"] for t in sw.show("poll")] == cores[:1]
     assert refused(sw, "poll", "set", "cores=x").startswith('poll: cores: "x" is not a list')
     sw.sluice("poll", "set", "sleep-max-us=", "cores=")
+
+
+@pytest.mark.parametrize("path,text,error", [
+    ("/", None, "Is a directory"), ("x.yaml", b"", "empty"), ("x.yaml", b" \n\n", "empty"),
+    ("x.yaml", b"bridges: {}\n\0", "not a text file"), ("/none/x.yaml", None, "No such file")])
+def test_a_file_that_says_nothing_removes_nothing(sw, path, text, error):
+    mine = sw.write("x.yaml", "bridges:\n  empty0:\n    ports: {}\n")
+    apply_file = lambda p: sw.run(SLUICE, "apply", p, check=False)
+    assert apply_file(mine).returncode == 0
+    if text is not None:
+        with open(mine, "wb") as f:
+            f.write(text)
+        path = mine
+    r = apply_file(path)
+    assert r.returncode == 1 and error in r.stderr and r.stderr.count("\n") == 1, r
+    assert "empty0" in sw.vsctl("list-br")
+    sw.sluice("bridge", "del", "empty0")

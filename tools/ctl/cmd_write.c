@@ -196,7 +196,7 @@ static char *read_file(const char *path)
 {
 	FILE *f = strcmp(path, "-") ? fopen(path, "re") : stdin;
 	struct str text = STR_INIT;
-	char buffer[65536];
+	char buffer[65536], *good = NULL;
 	size_t n;
 	if (!f) {
 		command_fail("%s: %s", path, strerror(errno));
@@ -204,14 +204,20 @@ static char *read_file(const char *path)
 	}
 	while (text.len <= FILE_MAX && (n = fread(buffer, 1, sizeof buffer, f)))
 		str_put(&text, buffer, n);
+	if (ferror(f)) /* a directory, for one */
+		command_fail("%s: %s", path, strerror(errno));
+	else if (text.len > FILE_MAX)
+		command_fail("%s: more than %d MiB", path, FILE_MAX >> 20);
+	else if (text.len && memchr(text.s, 0, text.len))
+		command_fail("%s: not a text file", path);
+	else if (!text.len || strspn(text.s, " \t\r\n") == text.len)
+		command_fail("%s: empty (\"bridges: {}\" removes what the file has made)", path);
+	else
+		good = str_steal(&text);
 	if (f != stdin)
 		fclose(f);
-	if (text.len > FILE_MAX) {
-		command_fail("%s: more than %d MiB", path, FILE_MAX >> 20);
-		str_free(&text);
-		return NULL;
-	}
-	return str_steal(&text);
+	str_free(&text);
+	return good;
 }
 
 int cmd_apply(struct command_call *c)
