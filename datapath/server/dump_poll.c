@@ -5,12 +5,15 @@
 
 #include "datapath/base/clock.h"
 #include "datapath/base/vec.h"
+#include "datapath/core/counters.h"
 #include "datapath/poll/poll.h"
 #include "datapath/server/dump.h"
 #include "datapath/server/registry.h"
 #include "datapath/server/request.h"
 #include "datapath/flow/match.h"
 #include "datapath/table/rule.h"
+
+#define LOOK(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)
 
 static void put_port_name(struct msg *m, uint32_t port_id)
 {
@@ -33,6 +36,27 @@ static void put_rxq(struct msg *m, const struct poll_rxq_info *q)
 	msg_nest_end(m, at);
 }
 
+/* What a thread's packets found, of the ports that there are. */
+static void put_lookups(struct msg *m, unsigned thread)
+{
+	uint64_t hits = 0, by_mask = 0, misses = 0, over = 0;
+
+	for (uint32_t p = 0; p < PORT_ID_MAX; p++) {
+		const struct port_counters *k = counters_of(thread, p);
+
+		if (!k)
+			continue;
+		hits += LOOK(k->cache_hits);
+		by_mask += LOOK(k->megaflow_hits);
+		misses += LOOK(k->misses);
+		over += LOOK(k->over_quota);
+	}
+	msg_put_u64(m, ATTR_CACHE_HITS, hits);
+	msg_put_u64(m, ATTR_MEGAFLOW_HITS, by_mask);
+	msg_put_u64(m, ATTR_MISSES, misses);
+	msg_put_u64(m, ATTR_OVER_QUOTA, over);
+}
+
 static void put_thread(struct msg *m, const struct poll_thread_info *t)
 {
 	size_t at = msg_nest_begin(m, ATTR_OBJECT);
@@ -49,6 +73,7 @@ static void put_thread(struct msg *m, const struct poll_thread_info *t)
 	msg_put_u64(m, ATTR_SLEEP_US, t->sleep_us);
 	msg_put_u32(m, ATTR_MEGAFLOWS, t->megaflows);
 	msg_put_u32(m, ATTR_MASKS, t->masks);
+	put_lookups(m, t->idx);
 	for (unsigned i = 0; i < SL_MIN(t->n_rxq, (unsigned)POLL_INFO_RXQS); i++)
 		put_rxq(m, &t->rxq[i]);
 	msg_nest_end(m, at);

@@ -289,7 +289,17 @@ def test_appctl(sw):
     assert "fdb/show" in sw.appctl("list-commands")
     assert "p1 1/" in sw.appctl("dpif/show")
     assert "core_id" in sw.appctl("dpif-netdev/pmd-rxq-show")
-    assert "packets received" in sw.appctl("dpif-netdev/pmd-stats-show")
+    assert re.fullmatch(r"bridges:\d+ ports:\d+", sw.appctl("memory/show").strip())
+    stats = sw.appctl("dpif-netdev/pmd-stats-show")
+    assert re.fullmatch(r"pmd thread numa_id 0 core_id \d+:\n  packets received: \d+\n  packet recirculations: \d+\n"
+                        r"(  .+\n)+  avg. packets per output batch: 0.00\n  idle cycles: \d+ \(\d+.\d\d%\)\n"
+                        r"  processing cycles: \d+ \(\d+.\d\d%\)\n(  avg .+\n){0,2}", stats), stats
+    core = re.search(r"core_id (\d+)", stats).group(1)
+    assert "smc hits" in sw.appctl("dpif-netdev/pmd-stats-show", "-pmd", core, "netdev@ovs-netdev")
+    assert sw.appctl("dpif-netdev/pmd-stats-show", "-pmd", "999") == ""
+    assert "Rx packets:" in sw.appctl("dpif-netdev/pmd-perf-show", "-nh")
+    with pytest.raises(Failed):
+        sw.appctl("dpif-netdev/pmd-stats-show", "-pmd", "x")
     assert "engine" in sw.appctl("vlog/list")
     sw.appctl("vlog/set", "engine:dbg")
 
