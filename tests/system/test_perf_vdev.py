@@ -164,12 +164,13 @@ def test_a_sink_that_takes_less_says_what_it_refused():
         assert tx["refused_pkts"] > 10_000
 
 
-def test_long_packets_come_in_chains():
-    with Testpmd("set=l2,size=9000", extra=("--max-pkt-len=9600", "--tx-offloads=0x8000",
-                                            "--mbuf-size=2176")) as t:
+@pytest.mark.parametrize("packets,size", [("set=l2", 9000), ("set=l2,tcp=1,mss=8948", 65226)])
+def test_long_packets_come_in_chains(packets, size):
+    with Testpmd(f"{packets},size={size},flows=16",
+                 extra=("--max-pkt-len=9600", "--tx-offloads=0x8000", "--mbuf-size=2176")) as t:
         t.run(1000)
         assert t.sink.tx()["pkts"] == 1000
-        assert t.sink.tx()["bytes"] == 9_000_000
+        assert t.sink.tx()["bytes"] == 1000 * size
         assert t.sink.tx_marks()[1] == 1000
 
 
@@ -223,6 +224,8 @@ def test_a_port_comes_and_goes_without_leaving_anything():
     ("colour=red", "colour: unknown argument"),
     ("set=l2,size=20", "size: 20: l2 needs at least 46"),
     ("set=l2,flows=99999999999", "flows=99999999999: not a number up to"),
+    ("set=l2,mss=1448", "mss: needs TCP over IPv4 of one layout"),
+    ("mss=1448", "mss: needs one source"),
     ("set=l2,tcp=1,roll=1", "roll: needs UDP over IPv4 without checksums"),
     ("pcap=/nonexistent/file", "/nonexistent/file"),
     ("set=l2,shm=../../etc/passwd", "shm=../../etc/passwd"),
