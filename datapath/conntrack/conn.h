@@ -89,7 +89,6 @@ struct ct_conn {
 	/* line 3 */
 	uint64_t label[2] SL_CACHE_ALIGNED; /* W: lock  R: any; bytes as in the key */
 	struct list half_link;              /* under the port's lock */
-	struct ct_conn *free_next;          /* shard's dead list; under the shard's lock */
 	struct conn_shift shift[2];         /* by who speaks */
 } __attribute__((aligned(256)));
 _Static_assert(sizeof(struct ct_conn) == 4 * SL_CACHE_LINE, "four lines");

@@ -6,35 +6,42 @@
 
 #include "datapath/base/block_stock.h"
 #include "datapath/conntrack/ct_limits.h"
+#include "datapath/core/rcu.h"
 
 enum {
 	SMALL_BYTES = 64 << 10, /* what buckets are cut from while they are few */
+	COLLECT = 8,            /* handfuls at a time */
 	CHUNK_BYTES = CONN_CHUNK * sizeof(struct ct_conn),
 	CHUNKS_PER_BLOCK = BLOCK_STOCK_BYTES / CHUNK_BYTES,
-	/* As many as there may be connections, and what threads have in hand. */
-	BLOCKS_MAX = CT_MAX_LARGEST / (CHUNKS_PER_BLOCK * CONN_CHUNK) + 16,
+	/* As many as there may be connections, a quarter that wait, and what threads have in hand.
+	 */
+	BLOCKS_MAX = CT_MAX_LARGEST / 4 * 5 / (CHUNKS_PER_BLOCK * CONN_CHUNK) + 16,
 };
 
-struct handful { /* connections that may be used again */
+struct handful { /* connections that are no more */
 	struct handful *next;
+	struct rcu_moment since; /* when the last of them went */
 	struct ct_conn *at[CONN_CHUNK];
+	uint16_t port_id[CONN_CHUNK];
 };
 
 static struct block_stock stock;
 static rte_spinlock_t lock = RTE_SPINLOCK_INITIALIZER;
-static uint8_t *block[BLOCKS_MAX]; /* of connections; W: lock */
-static uint32_t n_chunks;          /* W: lock (release)  R: main */
-static struct handful *used;       /* full ones; W: lock */
-static struct handful *spare;      /* empty ones; W: lock */
-static struct handful *filling;    /* main */
-static uint32_t n_filling;         /* main */
-static uint8_t *bucket_block;      /* W: lock */
-static size_t bucket_left;         /* likewise */
-static uint64_t n_bytes;           /* atomic */
+static uint8_t *block[BLOCKS_MAX];               /* of connections; W: lock */
+static uint32_t n_chunks;                        /* W: lock (release)  R: main */
+static struct handful *waiting;                  /* full ones, oldest first; W: lock */
+static struct handful **waiting_last = &waiting; /* likewise */
+static struct handful *used;                     /* free to be used again; W: lock */
+static struct handful *spare;                    /* empty ones; W: lock */
+static uint8_t *bucket_block;                    /* W: lock */
+static size_t bucket_left;                       /* likewise */
+static uint64_t n_bytes;                         /* atomic */
 
 static __thread struct { /* what this thread has in hand */
 	struct ct_conn *at[CONN_CHUNK];
 	unsigned n; /* taken from the end */
+	struct handful *dying;
+	unsigned n_dying;
 } mine;
 
 static uint8_t *next_chunk(void)
@@ -42,7 +49,7 @@ static uint8_t *next_chunk(void)
 	uint32_t i = n_chunks;
 	uint8_t **b = &block[i / CHUNKS_PER_BLOCK];
 
-	if (i / CHUNKS_PER_BLOCK >= BLOCKS_MAX)
+	if (i / CHUNKS_PER_BLOCK >= BLOCKS_MAX || i * CONN_CHUNK >= ct_limits_existing_max())
 		return NULL;
 	if (!*b && !(*b = block_stock_take(&stock)))
 		return NULL;
@@ -67,10 +74,46 @@ static bool take_chunk(void)
 	return true;
 }
 
+/* By runs: those of a flood are all of one port. */
+static void book_waiting(const struct handful *h, int sign)
+{
+	unsigned from = 0;
+
+	for (unsigned i = 1; i <= CONN_CHUNK; i++)
+		if (i == CONN_CHUNK || h->port_id[i] != h->port_id[from]) {
+			ct_limits_wait(h->port_id[from], sign * (int)(i - from));
+			from = i;
+		}
+}
+
+/* Under the lock. */
+static void collect(unsigned max)
+{
+	for (struct handful *h; max-- && (h = waiting) && rcu_has_passed(&h->since);) {
+		waiting = h->next;
+		if (!waiting)
+			waiting_last = &waiting;
+		book_waiting(h, -1);
+		h->next = used;
+		used = h;
+	}
+}
+
+void conn_memory_collect(void)
+{
+	if (!rte_spinlock_trylock(&lock))
+		return; /* somebody else does */
+	collect(COLLECT);
+	rte_spinlock_unlock(&lock);
+}
+
 static bool take_handful(void)
 {
-	struct handful *h = used;
+	struct handful *h;
 
+	if (!used)
+		collect(1);
+	h = used;
 	if (!h)
 		return false;
 	used = h->next;
@@ -118,22 +161,25 @@ static struct handful *empty_handful(void)
 	return h ? h : malloc(sizeof *h);
 }
 
-void conn_memory_give(struct ct_conn *c)
+void conn_memory_retire(struct ct_conn *c)
 {
-	for (struct ct_conn *next; c; c = next) {
-		next = c->free_next;
-		if (!filling && !(filling = empty_handful()))
-			continue; /* without memory for 264 bytes: lost */
-		filling->at[n_filling++] = c;
-		if (n_filling < CONN_CHUNK)
-			continue;
-		rte_spinlock_lock(&lock);
-		filling->next = used;
-		used = filling;
-		rte_spinlock_unlock(&lock);
-		filling = NULL;
-		n_filling = 0;
-	}
+	struct handful *h = mine.dying;
+
+	if (!h && !(h = mine.dying = empty_handful()))
+		return; /* without memory for 352 bytes: lost */
+	h->at[mine.n_dying] = c;
+	h->port_id[mine.n_dying] = c->port_id;
+	if (++mine.n_dying < CONN_CHUNK)
+		return;
+	book_waiting(h, 1);
+	h->next = NULL;
+	rte_spinlock_lock(&lock);
+	h->since = rcu_now(); /* inside: their order is that of the list */
+	*waiting_last = h;
+	waiting_last = &h->next;
+	rte_spinlock_unlock(&lock);
+	mine.dying = NULL;
+	mine.n_dying = 0;
 }
 
 static bool refill_buckets(void)

@@ -5,16 +5,22 @@
  *
  * Connections come in chunks of CONN_CHUNK. A thread has one chunk (or as many used ones) in hand
  * and takes from it without a lock, in the order in which they lie, so that it writes to lines that
- * have just been cleared or fetched. At most CONN_CHUNK connections stay with a thread that ends.
+ * have just been cleared or fetched. What is unlinked waits in the same handfuls until no thread
+ * can hold it; the next thread that needs some takes the oldest, so that no flood waits for the
+ * main thread. When nothing may be used again yet, memory grows up to ct_limits_existing_max(), and
+ * what waits counts against the port it came by (ct_limits.h). At most 2 * CONN_CHUNK connections
+ * stay with a thread that ends.
  */
 #pragma once
 #include "datapath/conntrack/conn_table.h"
 
-struct ct_conn *conn_memory_take(void);       /* any thread; NULL: no memory */
-void conn_memory_untake(struct ct_conn *c);   /* the same thread, right after: not used */
-void conn_memory_give(struct ct_conn *first); /* main: a list by free_next, grace period over */
-void *conn_memory_buckets(size_t bytes);      /* any thread; whole lines, not cleared; or NULL */
-void conn_memory_prepare(void);               /* main */
+struct ct_conn *conn_memory_take(void);     /* any thread; NULL: no memory */
+void conn_memory_untake(struct ct_conn *c); /* the same thread, right after: not used */
+void conn_memory_retire(struct ct_conn *c); /* any thread: unlinked, nobody finds it any more */
+void conn_memory_collect(
+	void); /* any thread: a few of those that waited are free, if they may be */
+void *conn_memory_buckets(size_t bytes); /* any thread; whole lines, not cleared; or NULL */
+void conn_memory_prepare(void);          /* main */
 uint64_t conn_memory_bytes(void);
 /* Chunk i of those that exist; NULL: there are no more. Main. */
 struct ct_conn *conn_memory_chunk(uint32_t i);

@@ -33,7 +33,6 @@ void conntrack_upkeep(uint32_t now_ms)
 			if (conn_left_ms(c[k], now_ms) <= 0)
 				conntrack_remove(c[k]);
 	}
-	conn_table_reclaim();
 	conn_table_prepare();
 	if (now_ms - ranked_ms >= RANK_EVERY_MS) {
 		ranked_ms = now_ms;
@@ -84,6 +83,5 @@ uint32_t conntrack_flush(const struct conntrack_filter *f)
 			}
 	if (!f->has_mark && !f->orig.family && !f->reply.family)
 		ct_expect_flush(f->context);
-	conn_table_reclaim();
 	return gone;
 }

@@ -38,7 +38,6 @@ struct shard {
 	uint32_t n_nodes;   /* W: lock */
 	/* Segment 0 is `first`, segment i > 0 has FIRST_BUCKETS << (i - 1); W: lock */
 	struct bucket *segment[SEGMENTS];
-	struct ct_conn *dead; /* W: lock */
 	struct bucket *spare; /* W: lock */
 	struct bucket first[FIRST_BUCKETS];
 } SL_CACHE_ALIGNED;
@@ -415,10 +414,10 @@ bool conn_table_remove(struct ct_conn *c)
 	if (mine) {
 		unlink_node(&shards[a], &c->node[CONN_ORIG]);
 		unlink_node(&shards[b], &c->node[CONN_REPLY]);
-		c->free_next = shards[a].dead;
-		shards[a].dead = c;
 	}
 	unlock_two(a, b);
+	if (mine)
+		conn_memory_retire(c);
 	return mine;
 }
 
@@ -438,27 +437,6 @@ void conn_table_prefetch_remove_bucket(const struct ct_conn *c)
 }
 
 /* ---- main ---- */
-static void give_back(void *p)
-{
-	conn_memory_give(p);
-}
-
-void conn_table_reclaim(void)
-{
-	for (unsigned i = 0; i < CONN_SHARDS; i++) {
-		struct shard *s = &shards[i];
-		struct ct_conn *dead;
-
-		if (!__atomic_load_n(&s->dead, __ATOMIC_RELAXED))
-			continue;
-		rte_spinlock_lock(&s->lock);
-		dead = s->dead;
-		s->dead = NULL;
-		rte_spinlock_unlock(&s->lock);
-		rcu_defer(give_back, dead);
-	}
-}
-
 void conn_table_prepare(void)
 {
 	conn_memory_prepare();

@@ -27,7 +27,8 @@ void conn_table_prefetch_node(uint64_t hash);
  * tuple is; -ENOMEM. */
 int conn_table_insert(const struct ct_tuple *orig, uint64_t hash, const struct ct_tuple *reply,
 		      const struct ct_conn *init, struct ct_conn **out);
-/* Unlinks; false: somebody else was faster. The memory is reused after a grace period. */
+/* Unlinks; false: somebody else was faster. The memory is reused when no poll thread
+ * and no round of the main thread can hold it any more. */
 bool conn_table_remove(struct ct_conn *c);
 /* Brings near what removing c will touch: first its nodes, and, when they have come, the bucket. */
 void conn_table_prefetch_remove(const struct ct_conn *c);
@@ -42,8 +43,6 @@ struct conn_cursor {
 /* Up to CONN_CHUNK live connections of the next chunk; false: at the end. */
 enum { CONN_CHUNK = 32 };
 bool conn_table_next(struct conn_cursor *at, struct ct_conn *out[CONN_CHUNK], unsigned *n);
-/* Passes on what was removed to the grace period. About every 10 ms. */
-void conn_table_reclaim(void);
 /* main, every few milliseconds: memory for the connections to come. */
 void conn_table_prepare(void);
 

@@ -134,7 +134,8 @@ static void remember(struct ct_thread *t, uint32_t mix, const struct conn_node *
 
 static inline bool is_it(const struct conn_node *n, const struct ct_tuple *k)
 {
-	return n && ct_tuple_equal(&n->tuple, k) && conn_node_is_live(n);
+	/* In this order: what was live in this burst keeps its tuple until the burst's end. */
+	return n && conn_node_is_live(n) && ct_tuple_equal(&n->tuple, k);
 }
 
 static inline struct conn_node *find_recent(struct ct_thread *t, const struct ct_tuple *k)

@@ -1,24 +1,28 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A quarter of all connections may be half open, half of those by one port; three quarters of all
- * may belong to one port. */
+ * may belong to one port. Beside those that live a quarter as many may wait until their memory can
+ * be used again, a quarter of those of one port. */
 #include "datapath/conntrack/ct_limits.h"
 
-#include "datapath/conntrack/conn_table.h"
+#include "datapath/conntrack/conn_memory.h"
 #include "datapath/core/limits.h"
+#include "datapath/core/thread.h"
 
 struct port_share {
 	rte_spinlock_t lock;
 	uint32_t n;       /* atomic */
+	uint32_t n_wait;  /* atomic: gone, memory not free yet; whole handfuls */
 	uint32_t n_half;  /* W: lock  R: any */
 	struct list half; /* oldest first; W: lock; next NULL: not used yet */
 } SL_CACHE_ALIGNED;
 
 static struct port_share ports[PORT_ID_MAX];
 static uint32_t max_conns = CT_MAX_DEFAULT, default_limit = CT_LIMIT_NONE;
-static uint32_t zone_limit[CT_ZONE_MAX + 1]; /* limit + 1; 0: not set */
-static uint32_t zone_count[CT_ZONE_MAX + 1]; /* atomic */
-static uint32_t n_conns, n_half_open;        /* atomic */
-static uint32_t biggest;                     /* port with many half-open ones; a hint */
+static uint32_t zone_limit[CT_ZONE_MAX + 1];                      /* limit + 1; 0: not set */
+static uint32_t zone_count[CT_ZONE_MAX + 1];                      /* atomic */
+static uint32_t n_conns, n_half_open;                             /* atomic */
+enum { WAIT_MIN = 4096, IN_HAND = THREADS_ALL * 2 * CONN_CHUNK }; /* of one port; of threads */
+static uint32_t biggest; /* port with many half-open ones; a hint */
 
 #define LOAD(x)    __atomic_load_n(&(x), __ATOMIC_RELAXED)
 #define ADD(x, by) __atomic_add_fetch(&(x), (by), __ATOMIC_RELAXED)
@@ -70,6 +74,31 @@ static struct port_share *share_of(uint32_t port_id)
 uint32_t ct_limits_port_count(uint32_t port_id)
 {
 	return LOAD(share_of(port_id)->n);
+}
+
+static uint32_t wait_max(uint32_t max)
+{
+	return SL_MAX(max / 16, (uint32_t)WAIT_MIN);
+}
+
+uint32_t ct_limits_existing_max(void)
+{
+	uint32_t max = LOAD(max_conns);
+
+	return max + 4 * wait_max(max) + IN_HAND;
+}
+
+void ct_limits_wait(uint32_t port_id, int n)
+{
+	ADD(share_of(port_id)->n_wait, (uint32_t)n);
+}
+
+static bool turns_over(const struct port_share *s, uint32_t max)
+{
+	if (SL_LIKELY(LOAD(s->n_wait) < wait_max(max)))
+		return false;
+	conn_memory_collect();
+	return LOAD(s->n_wait) >= wait_max(max);
 }
 
 void ct_limits_rank(void)
@@ -187,6 +216,8 @@ enum drop_reason ct_limits_book(uint32_t context, uint32_t port_id, struct ct_co
 	*victim = NULL;
 	if (!zone_has_room(context))
 		return DROP_CT_ZONE_LIMIT;
+	if (SL_UNLIKELY(turns_over(s, max)))
+		return DROP_CT_TURNOVER;
 	if (LOAD(s->n) >= SL_MAX(max / 4 * 3, 1u)) {
 		*victim = oldest_of(port_id);
 		if (!*victim)
@@ -210,6 +241,8 @@ enum drop_reason ct_limits_would_refuse(uint32_t context, uint32_t port_id)
 
 	if (!zone_has_room(context))
 		return DROP_CT_ZONE_LIMIT;
+	if (SL_UNLIKELY(turns_over(s, max)))
+		return DROP_CT_TURNOVER;
 	if (LOAD(s->n) >= SL_MAX(max / 4 * 3, 1u))
 		return own ? DROP_NONE : DROP_CT_PORT_QUOTA;
 	/* Whoever has half-open ones makes room. */

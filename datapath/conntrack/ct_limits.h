@@ -4,6 +4,10 @@
  * oldest half-open connection of the port that holds the most makes room, so that a flood pushes
  * out its own. An answered connection is never taken away from anybody.
  *
+ * What is gone keeps its memory until no thread can hold it any more; when too many connections of
+ * a port wait for that, the port begins no more of them until some are free, however fast it is and
+ * whatever keeps the others from finishing their bursts.
+ *
  * Any thread. Counts are atomic; a port's list of half-open connections has a lock, which is taken
  * inside no other but conn.lock. */
 #pragma once
@@ -23,6 +27,10 @@ uint32_t ct_limits_zone_count(uint16_t zone);
 uint32_t ct_limits_count(void);
 uint32_t ct_limits_half_open(void);
 uint32_t ct_limits_port_count(uint32_t port_id);
+/* How many may exist, those included that are gone and wait. */
+uint32_t ct_limits_existing_max(void);
+/* n more (or, negative, fewer) connections of the port wait. */
+void ct_limits_wait(uint32_t port_id, int n);
 /* Main, about every second: finds the port that holds the most. */
 void ct_limits_rank(void);
 

@@ -49,6 +49,39 @@ void rcu_quiescent(unsigned idx)
 	rte_rcu_qsbr_quiescent(qsbr, idx);
 }
 
+/* ---- moments ---- */
+static uint64_t main_round; /* odd: the main thread is inside; W: main  R: any */
+
+void rcu_main_enter(void)
+{
+	__atomic_store_n(&main_round, main_round | 1, __ATOMIC_RELAXED);
+	/* Either it sees what was unlinked, or who unlinks sees that it is inside. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+void rcu_main_leave(void)
+{
+	__atomic_store_n(&main_round, (main_round | 1) + 1, __ATOMIC_RELEASE);
+}
+
+struct rcu_moment rcu_now(void)
+{
+	struct rcu_moment m = {0, 0};
+
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	m.round = __atomic_load_n(&main_round, __ATOMIC_RELAXED);
+	if (qsbr)
+		m.token = rte_rcu_qsbr_start(qsbr);
+	return m;
+}
+
+bool rcu_has_passed(const struct rcu_moment *m)
+{
+	if (m->round & 1 && m->round == __atomic_load_n(&main_round, __ATOMIC_ACQUIRE))
+		return false;
+	return !qsbr || rte_rcu_qsbr_check(qsbr, m->token, false) == 1;
+}
+
 void rcu_defer(void (*fn)(void *), void *p)
 {
 	struct deferred *d;

@@ -24,5 +24,17 @@ unsigned rcu_run(unsigned max_calls); /* main: run what is due; returns how many
 bool rcu_is_idle(void);               /* main: nothing is put off */
 void rcu_synchronize(void);           /* not a poll thread; blocks for a grace period */
 
+/* For memory that poll threads themselves use again, without a call on the main thread: the moment
+ * after which nobody who could find a thing finds it. Between enter and leave the main thread is a
+ * reader of such memory; nobody ever waits for it. */
+struct rcu_moment {
+	uint64_t token, round;
+};
+struct rcu_moment rcu_now(void); /* any thread, after unlinking */
+/* Has every thread been quiescent since? Any thread. */
+bool rcu_has_passed(const struct rcu_moment *m);
+void rcu_main_enter(void); /* main: begins to look at things */
+void rcu_main_leave(void); /* main: holds no reference now */
+
 #define rcu_load(pp)     __atomic_load_n((pp), __ATOMIC_ACQUIRE)
 #define rcu_store(pp, v) __atomic_store_n((pp), (v), __ATOMIC_RELEASE)

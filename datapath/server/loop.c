@@ -211,6 +211,7 @@ void loop_run(void)
 		batch_len = epoll_wait(epoll_fd, batch, BATCH, next_timeout_ms());
 		bool idle = !batch_len;
 		record_main_begin();
+		rcu_main_enter();
 		uint64_t began_us = clock_mono_us();
 		for (int i = 0; i < batch_len; i++) {
 			struct loop_fd *w = batch[i].data.ptr;
@@ -224,6 +225,7 @@ void loop_run(void)
 			record_simple(REC_EACH);
 		each_has_more = each && each(clock_mono_ms());
 		reclaim(idle, began_us);
+		rcu_main_leave();
 		record_main_end();
 	}
 }

@@ -285,7 +285,6 @@ static void put_conn(const struct ct_conn *c)
 	memset(copy.node, 0, sizeof copy.node);
 	memset(&copy.lock, 0, sizeof copy.lock);
 	memset(&copy.half_link, 0, sizeof copy.half_link);
-	copy.free_next = NULL;
 	recording_put_bytes(r, &c->node[CONN_ORIG].tuple, sizeof(struct ct_tuple));
 	recording_put_bytes(r, &c->node[CONN_REPLY].tuple, sizeof(struct ct_tuple));
 	recording_put_bytes(r, &copy, sizeof copy);

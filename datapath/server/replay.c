@@ -276,6 +276,7 @@ static int play_slot(struct replay *r, struct err *e)
 	if (!is_main && !poll_replay_begin(r->thread))
 		return err_set(e, EINVAL, "%s: byte %zu: slot: there is no thread %u", r->file.name,
 			       r->slot_at, r->thread);
+	rcu_main_enter();
 	/* States of ports are read when something is sent, which is at a slot's end. */
 	for (size_t i = 0; i < r->inputs.len && !rc; i++) {
 		struct err why = {0};
@@ -288,6 +289,7 @@ static int play_slot(struct replay *r, struct err *e)
 		poll_replay_end();
 	else
 		rcu_run(UINT32_MAX);
+	rcu_main_leave();
 	return rc;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Several threads insert, find and remove the same few tuples, while another one reclaims: nobody
+/* Several threads insert, find and remove the same few tuples, while slots are used again: nobody
  * finds a connection that is not the one asked for, and at the end nothing is left. */
 #include <pthread.h>
 #include <setjmp.h>
@@ -11,12 +11,12 @@
 
 #include "datapath/base/hash.h"
 #include "datapath/conntrack/conn_table.h"
+#include "datapath/conntrack/ct_limits.h"
 #include "datapath/core/rcu.h"
 
 enum { THREADS = 3, TUPLES = 3000, ROUNDS = 150000 };
 
 static uint64_t inserted, removed, wrong;
-static unsigned running;
 
 static struct ct_tuple tuple_of(uint32_t i)
 {
@@ -60,7 +60,6 @@ static void *worker(void *arg)
 			rcu_quiescent(idx);
 	}
 	rcu_thread_offline(idx);
-	__atomic_sub_fetch(&running, 1, __ATOMIC_RELEASE);
 	return NULL;
 }
 
@@ -73,13 +72,8 @@ static void threads_agree(void **state)
 	unsigned n;
 
 	rcu_init();
-	running = THREADS;
 	for (uintptr_t i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&thread[i], NULL, worker, (void *)i), 0);
-	while (__atomic_load_n(&running, __ATOMIC_ACQUIRE)) {
-		conn_table_reclaim();
-		rcu_run(1000);
-	}
 	for (unsigned i = 0; i < THREADS; i++)
 		pthread_join(thread[i], NULL);
 	assert_int_equal(wrong, 0);
@@ -89,15 +83,46 @@ static void threads_agree(void **state)
 			assert_true(conn_table_remove(c[i]));
 	assert_int_equal(left, inserted - removed);
 	assert_true(inserted > TUPLES);
-	conn_table_reclaim();
-	rcu_run(1000);
 	/* Slots were used again and again: memory for no more than there were at once. */
 	assert_true(conn_table_bytes() < (64u << 20));
 }
 
+/* One port makes and removes connections as fast as it can while another thread does not come to
+ * the end of its burst: memory stays bounded, the port is refused, others are not. */
+static void turnover_is_bounded(void **state)
+{
+	enum { MAX = 10000, MADE = 200000, FLOOD = 3, OTHER = 4 };
+	struct ct_conn init = {.timeout_ms = 1000, .port_id = FLOOD}, *c, *victim;
+	uint64_t before = conn_table_bytes();
+	uint32_t made = 0;
+
+	ct_limits_set_max(MAX);
+	rcu_thread_online(1); /* and stays in its burst */
+	rcu_main_enter();
+	for (uint32_t i = 0; i < MADE; i++) {
+		struct ct_tuple t = tuple_of(TUPLES + i), r = ct_tuple_reverse(&t);
+
+		if (ct_limits_book(7, FLOOD, &victim) != DROP_NONE)
+			continue;
+		assert_int_equal(conn_table_insert(&t, ct_tuple_hash(&t), &r, &init, &c), 0);
+		assert_true(conn_table_remove(c));
+		ct_limits_unbook(7, FLOOD);
+		made++;
+	}
+	assert_int_equal(ct_limits_book(7, FLOOD, &victim), DROP_CT_TURNOVER);
+	assert_int_equal(ct_limits_book(7, OTHER, &victim), DROP_NONE);
+	assert_true(made >= 4096 && made < 4096 + 64);
+	rcu_thread_offline(1);
+	assert_int_equal(ct_limits_book(7, FLOOD, &victim), DROP_CT_TURNOVER);
+	rcu_main_leave();
+	assert_int_equal(ct_limits_book(7, FLOOD, &victim), DROP_NONE);
+	assert_true(conn_table_bytes() - before < 2 * 4096 * sizeof(struct ct_conn));
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(threads_agree)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(threads_agree),
+					   cmocka_unit_test(turnover_is_bounded)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
