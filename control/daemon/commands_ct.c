@@ -9,6 +9,7 @@
 #include "control/daemon/ct_text.h"
 #include "control/daemon/sluiced.h"
 #include "datapath/base/err.h"
+#include "datapath/flow/field.h"
 #include "ovsdb-lite/unixctl.h"
 
 /* Arguments that all of them take: a datapath's name, of which there is one, says nothing. */
@@ -94,6 +95,19 @@ static bool put_mark(struct msg *m, const char *text)
 	return true;
 }
 
+/* The same of 128 bits. */
+static bool put_label(struct msg *m, const char *text)
+{
+	union field_value value, mask;
+	struct err e = {0};
+
+	if (field_parse_value(&fields[FIELD_CT_LABEL], text, &value, &mask, &e))
+		return false;
+	msg_put_bytes(m, ATTR_CT_LABEL, value.b, 16);
+	msg_put_bytes(m, ATTR_CT_LABEL_MASK, mask.b, 16);
+	return true;
+}
+
 static int put_selection(struct msg *m, int argc, const char *argv[], struct err *e)
 {
 	static const enum api_attr ids[] = {ATTR_CT_ORIG, ATTR_CT_REPLY};
@@ -108,6 +122,9 @@ static int put_selection(struct msg *m, int argc, const char *argv[], struct err
 		} else if (!strncmp(argv[i], "mark=", 5)) {
 			if (!put_mark(m, argv[i] + 5))
 				rc = err_set(e, EINVAL, "failed to parse mark");
+		} else if (!strncmp(argv[i], "label=", 6) || !strncmp(argv[i], "labels=", 7)) {
+			if (!put_label(m, strchr(argv[i], '=') + 1))
+				rc = err_set(e, EINVAL, "failed to parse label");
 		} else if (n_tuples < SL_ARRAY_SIZE(ids)) {
 			if (*argv[i])
 				rc = ct_text_put_tuple(m, ids[n_tuples], argv[i], e);
@@ -504,9 +521,10 @@ void commands_ct_register(struct sluiced *d, struct unixctl *ctl)
 {
 	enum { MANY = 64 };
 	unixctl_register(ctl, "dpctl/dump-conntrack", "[-m] [-s] [dp] [zone=N]", 0, 4, dump, d);
-	unixctl_register(ctl, "dpctl/flush-conntrack",
-			 "[dp] [zone=N] [mark=N[/MASK]] [ct-orig-tuple] [ct-reply-tuple]", 0, 5,
-			 flush, d);
+	unixctl_register(
+		ctl, "dpctl/flush-conntrack",
+		"[dp] [zone=N] [mark=N[/MASK]] [label=N[/MASK]] [ct-orig-tuple] [ct-reply-tuple]",
+		0, 6, flush, d);
 	unixctl_register(ctl, "dpctl/ct-stats-show", "[dp] [zone=N]", 0, 3, stats_show, d);
 	unixctl_register(ctl, "dpctl/ct-get-nconns", "[dp]", 0, 1, get_count, d);
 	unixctl_register(ctl, "dpctl/ct-get-maxconns", "[dp]", 0, 1, get_max, d);

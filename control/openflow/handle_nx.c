@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Nicira requests of their own: the tunnel option table, connection flushes, IPFIX statistics. */
+/* Nicira requests of their own: the tunnel option table, IPFIX statistics. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,7 +71,7 @@ static void on_quiet(struct ofrequest *r, struct attrs a, bool more, const struc
 		ofconn_send_quoted_error(r->conn, &r->quoted, ofrequest_error(a, err));
 }
 
-static enum ofp_err send_op(struct ofconn *c, const struct ofmsg *m, struct msg *api)
+enum ofp_err ofconn_send_change(struct ofconn *c, const struct ofmsg *m, struct msg *api)
 {
 	struct ofrequest *r = xzalloc(sizeof *r);
 	r->on_reply = on_quiet;
@@ -104,7 +104,7 @@ static enum ofp_err tell_datapath(struct ofconn *c, const struct ofmsg *m)
 	struct msg api;
 	msg_init(&api, API_TRANSACTION, 0);
 	tlv_map_put(c->sw, &api);
-	return send_op(c, m, &api);
+	return ofconn_send_change(c, m, &api);
 }
 
 enum ofp_err handle_tlv_table_mod(struct ofconn *c, const struct ofmsg *m)
@@ -148,42 +148,6 @@ enum ofp_err handle_tlv_table_request(struct ofconn *c, const struct ofmsg *m)
 	ofbuf_end(&b, at);
 	ofconn_send_free(c, &b);
 	return OFPERR_OK;
-}
-
-/* ---- connections ---- */
-
-static enum ofp_err flush(struct ofconn *c, const struct ofmsg *m, int zone)
-{
-	struct msg api;
-	msg_init(&api, API_TRANSACTION, 0);
-	size_t at = msg_op_begin(&api, API_OP_CT_FLUSH);
-	if (zone >= 0)
-		msg_put_u16(&api, ATTR_CT_ZONE, (uint16_t)zone);
-	msg_nest_end(&api, at);
-	return send_op(c, m, &api);
-}
-
-enum ofp_err handle_ct_flush_zone(struct ofconn *c, const struct ofmsg *m)
-{
-	if (!ofcur_is_zero(m->body.p, 6))
-		return OFPERR_NXBRC_MUST_BE_ZERO;
-	return flush(c, m, load_be16(m->body.p + 6));
-}
-
-/* The zone is all of the tuple that is looked at: connections that other properties would spare go
- * too, which costs their next packet a look-up and no more. */
-enum ofp_err handle_ct_flush(struct ofconn *c, const struct ofmsg *m)
-{
-	enum { NXT_CT_ZONE_ID = 2 };
-	struct ofcur body = m->body, prop;
-	uint16_t type;
-	bool bad;
-	int zone = -1;
-	ofcur_skip(&body, 8);
-	while (ofcur_tlv(&body, &type, &prop, &bad))
-		if (type == NXT_CT_ZONE_ID)
-			zone = ofcur_u16(&prop);
-	return bad ? OFPERR_BPC_BAD_LEN : flush(c, m, zone);
 }
 
 enum ofp_err handle_ipfix_stats(struct ofconn *c, const struct ofmsg *m)

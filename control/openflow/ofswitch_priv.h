@@ -254,6 +254,8 @@ enum ofp_err dump_start(struct dump_request *d, struct ofconn *c, const struct o
 			struct msg *api);
 
 /* ---- the map of tunnel options (handle_nx.c) ---- */
+/* Sends a transaction on behalf of m, which has no reply but an error. Takes *api. */
+enum ofp_err ofconn_send_change(struct ofconn *c, const struct ofmsg *m, struct msg *api);
 void tlv_map_put(const struct ofswitch *sw, struct msg *transaction);
 /* NXTTMC_*; this side only. */
 enum ofp_err tlv_map_change(struct ofswitch *sw, uint16_t command, const struct tlv_map *t);

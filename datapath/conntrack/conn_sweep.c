@@ -52,6 +52,8 @@ static bool tuple_fits(const struct ct_tuple *want, const struct ct_tuple *have)
 	return (!want->family || want->family == have->family) &&
 	       (!want->proto || want->proto == have->proto) && addr_fits(want->src, have->src) &&
 	       addr_fits(want->dst, have->dst) &&
+	       (!want->icmp_type || want->icmp_type == have->icmp_type) &&
+	       (!want->icmp_code || want->icmp_code == have->icmp_code) &&
 	       (!want->src_port || want->src_port == have->src_port) &&
 	       (!want->dst_port || want->dst_port == have->dst_port);
 }
@@ -63,6 +65,9 @@ bool conntrack_matches(const struct ct_conn *c, const struct conntrack_filter *f
 	if (f->context < 0 ? context > CT_ZONE_MAX : context != f->context)
 		return false;
 	if (f->has_mark && (c->mark ^ f->mark) & f->mark_mask)
+		return false;
+	if (f->has_label && ((c->label[0] ^ f->label[0]) & f->label_mask[0] ||
+			     (c->label[1] ^ f->label[1]) & f->label_mask[1]))
 		return false;
 	return tuple_fits(&f->orig, &c->node[CONN_ORIG].tuple) &&
 	       tuple_fits(&f->reply, &c->node[CONN_REPLY].tuple);
@@ -81,7 +86,7 @@ uint32_t conntrack_flush(const struct conntrack_filter *f)
 				conntrack_remove(c[k]);
 				gone++;
 			}
-	if (!f->has_mark && !f->orig.family && !f->reply.family)
+	if (!f->has_mark && !f->has_label && !f->orig.proto && !f->orig.family && !f->reply.family)
 		ct_expect_flush(f->context);
 	return gone;
 }

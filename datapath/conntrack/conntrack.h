@@ -104,10 +104,11 @@ bool conntrack_window_check(void);
 
 struct conntrack_filter {
 	int64_t context; /* < 0: all OpenFlow zones */
-	bool has_mark;
+	bool has_mark, has_label;
 	uint32_t mark, mark_mask;
+	uint64_t label[2], label_mask[2]; /* bytes as in the key */
 	/* Fields of the original (or reply) tuple that must be equal; family 0: any. A zero
-	 * address, port or protocol is not compared. */
+	 * address, port, protocol, ICMP type or code is not compared. */
 	struct ct_tuple orig, reply;
 };
 bool conntrack_matches(const struct ct_conn *c, const struct conntrack_filter *f);

@@ -36,6 +36,22 @@ static int tuple_of(struct attrs a, enum api_attr id, struct ct_tuple *t, struct
 		(uint16_t)attrs_u64(n, ATTR_CT_SPORT, attrs_u64(n, ATTR_CT_ICMP_ID, 0)));
 	t->dst_port = cpu_to_be16(
 		(uint16_t)attrs_u64(n, ATTR_CT_DPORT, attrs_u64(n, ATTR_CT_ICMP_ID, 0)));
+	t->icmp_type = (uint8_t)attrs_u64(n, ATTR_CT_ICMP_TYPE, 0);
+	t->icmp_code = (uint8_t)attrs_u64(n, ATTR_CT_ICMP_CODE, 0);
+	return 0;
+}
+
+/* Absent: *to stays. */
+static int label_of(struct attrs a, enum api_attr id, uint64_t to[2], struct err *e)
+{
+	size_t len;
+	const uint8_t *b = attrs_bytes(a, id, &len);
+
+	if (!b)
+		return 0;
+	if (len != 16)
+		return err_set(e, EINVAL, "%s: a label has 16 bytes", api_attrs[id].name);
+	memcpy(to, b, len);
 	return 0;
 }
 
@@ -43,7 +59,8 @@ int ct_attrs_filter(struct attrs a, struct conntrack_filter *f, struct err *e)
 {
 	uint64_t mark;
 
-	*f = (struct conntrack_filter){.context = -1, .mark_mask = UINT32_MAX};
+	*f = (struct conntrack_filter){
+		.context = -1, .mark_mask = UINT32_MAX, .label_mask = {UINT64_MAX, UINT64_MAX}};
 	if (attrs_has(a, ATTR_CT_ZONE))
 		f->context = (int64_t)attrs_u64(a, ATTR_CT_ZONE, 0);
 	f->has_mark = attrs_get_u64(a, ATTR_CT_MARK, &mark);
@@ -51,6 +68,10 @@ int ct_attrs_filter(struct attrs a, struct conntrack_filter *f, struct err *e)
 		f->mark = (uint32_t)mark;
 		f->mark_mask = (uint32_t)attrs_u64(a, ATTR_CT_MARK_MASK, UINT32_MAX);
 	}
+	f->has_label = attrs_has(a, ATTR_CT_LABEL);
+	if (label_of(a, ATTR_CT_LABEL, f->label, e) ||
+	    label_of(a, ATTR_CT_LABEL_MASK, f->label_mask, e))
+		return -EINVAL;
 	f->orig.proto = (uint8_t)attrs_u64(a, ATTR_CT_PROTO, 0);
 	if (tuple_of(a, ATTR_CT_ORIG, &f->orig, e))
 		return -EINVAL;

@@ -6,13 +6,9 @@
 #include "datapath/server/ct_attrs.h"
 #include "datapath/server/op.h"
 
-static const uint16_t flush_attrs[] = {ATTR_CT_ZONE,
-				       ATTR_CT_MARK,
-				       ATTR_CT_MARK_MASK,
-				       ATTR_CT_PROTO,
-				       ATTR_CT_ORIG,
-				       ATTR_CT_REPLY,
-				       0};
+static const uint16_t flush_attrs[] = {ATTR_CT_ZONE,  ATTR_CT_MARK,       ATTR_CT_MARK_MASK,
+				       ATTR_CT_LABEL, ATTR_CT_LABEL_MASK, ATTR_CT_PROTO,
+				       ATTR_CT_ORIG,  ATTR_CT_REPLY,      0};
 static const uint16_t set_attrs[] = {
 	ATTR_CT_MAX,      ATTR_CT_WINDOW_CHECK, ATTR_CT_ZONE,         ATTR_CT_LIMIT,
 	ATTR_CT_TIMEOUTS, ATTR_FRAGMENT_MAX,    ATTR_FRAGMENT_FAMILY, 0};

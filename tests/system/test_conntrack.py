@@ -9,6 +9,7 @@ without a translation here (as the kernel does) and none there; and what DIFFERE
 in test_conntrack_fragments.py."""
 import logging
 import os
+import socket
 import struct
 import subprocess
 import time
@@ -630,6 +631,100 @@ def test_openflow_flush(pair):
     assert len(ours.sw.show("ct", "show")) == 1
     ours.sw.run("ovs-ofctl", "ct-flush-zone", "br0", "1", check=False)
     wait_until(lambda: not ours.sw.show("ct", "show"))
+
+
+def test_openflow_flush_selects(pair):
+    """NXT_CT_FLUSH removes what all of its conditions name, and nothing else."""
+    ours, _ = pair
+    ours.load([f.replace("exec(load:0x2a->NXM_NX_CT_MARK[])",
+                         "exec(load:0x2a->NXM_NX_CT_MARK[],load:0x7->NXM_NX_CT_LABEL[0..63])") for f in rules("")])
+    for p in [udp()] + SCENARIOS["echo"][:1] + SCENARIOS["ipv6"][:1]:
+        ours.send(*p)
+    ours.dp.close()
+    ours.dp = None
+    ours.sw.start_sluiced()
+
+    def left():
+        return sorted(c["proto"] + str(":" in c["orig"].split(">")[0].rsplit(":", 1)[0]) for c in ours.sw.show("ct", "show"))
+    before = left()
+    assert len(before) == 3, before
+
+    def prop(kind, body):
+        data = struct.pack("!HH", kind, 4 + len(body)) + body
+        return data + bytes(-len(data) % 8)
+
+    def flush(body, proto=0):
+        """What the switch answers to the message and a barrier behind it."""
+        s = socket.socket(socket.AF_UNIX)
+        s.settimeout(10)
+        s.connect(os.path.join(ours.sw.dir, "br0.mgmt"))
+        data = struct.pack("!II", 0x2320, 32) + bytes([proto]) + bytes(7) + body
+        s.sendall(struct.pack("!BBHI", 4, 0, 8, 1) + struct.pack("!BBHI", 4, 4, 8 + len(data), 2) + data +
+                  struct.pack("!BBHI", 4, 20, 8, 3))
+        got = b""
+        while True:
+            got += s.recv(4096)
+            at, answers = 0, []
+            while len(got) - at >= 8 and len(got) - at >= struct.unpack_from("!H", got, at + 2)[0]:
+                n = struct.unpack_from("!H", got, at + 2)[0]
+                answers.append((got[at + 1], got[at + 8:at + 12]))
+                at += n
+            if answers and answers[-1][0] == 21:
+                s.close()
+                return [struct.unpack("!HH", a[1]) for a in answers if a[0] == 1]
+
+    def ipv4(a):
+        return bytes(10) + b"\xff\xff" + socket.inet_aton(a)
+
+    def nest(*props):
+        return bytes(4) + b"".join(props)
+    # Conditions that nothing fulfils.
+    for body, proto in ((prop(3, struct.pack("!I", 1)), 0), (prop(2, b"\0\2"), 0), (b"", 132),
+                        (prop(5, bytes(15) + b"\1"), 0), (prop(0, nest(prop(0, ipv4("10.0.0.9")))), 0),
+                        (prop(1, nest(prop(0, ipv4("10.0.0.1")))), 0),
+                        (prop(0, nest(prop(0, ipv4("10.0.0.1")), prop(2, b"\0\1"))), 17),
+                        (prop(0, nest(prop(0, ipv4("10.0.0.1")), prop(5, b"\x09"))), 1)):
+        assert flush(body, proto) == [], body
+        assert left() == before, body
+    # Those that are not understood: 14, 0 … 4 of OpenFlow 1.4 and later as 1.3 has them.
+    for body in (prop(9, bytes(4)), prop(2, b"\1"), prop(0, nest(prop(9, bytes(4)))), prop(0, b""),
+                 prop(0, nest(prop(0, b"\1"))), prop(5, bytes(8)), b"\0\2\0\x40\0\1\0\0",
+                 prop(2, b"\0\1") * 2, prop(0, nest(prop(0, ipv4("10.0.0.1")), prop(1, bytes(15) + b"\1")))):
+        assert flush(body), body
+        assert left() == before, body
+    for body, proto, n in ((prop(0, nest(prop(0, ipv4("10.0.0.1")), prop(3, b"\0\x35"))), 17, 2),
+                           (prop(2, b"\0\1") + prop(0, nest(prop(5, b"\x08"), prop(4, b"\0\7"))), 1, 1),
+                           (prop(3, struct.pack("!I", 0x2)) + prop(4, struct.pack("!I", 0x3)) +
+                            prop(5, bytes(15) + b"\3") + prop(6, bytes(15) + b"\3"), 0, 0)):
+        assert flush(body, proto) == []
+        assert len(left()) == n, (body, left())
+    # The command of Open vSwitch, and the words of ours.
+    ours.load(rules(""))
+    for p in [udp()] + SCENARIOS["echo"][:1]:
+        ours.send(*p)
+    ours.dp.close()
+    ours.dp = None
+    ours.sw.start_sluiced()
+    ours.sw.run("ovs-ofctl", "ct-flush", "br0", "zone=1", "ct_nw_src=10.0.0.1,ct_nw_proto=17")
+    assert [c["proto"] for c in ours.sw.show("ct", "show")] == ["icmp"]
+
+
+def test_flush_by_label(pair):
+    ours, _ = pair
+    ours.load([f.replace("load:0x2a->NXM_NX_CT_MARK[]", "load:0x8001->NXM_NX_CT_LABEL[64..127]") for f in rules("")])
+    ours.send(*udp())
+    ours.dp.close()
+    ours.dp = None
+    ours.sw.start_sluiced()
+    assert ours.sw.show("ct", "show")[0]["label"] == "0x00000000000080010000000000000000"
+    sluice = os.path.join(os.path.dirname(__import__("control_process").SLUICE), "sluice")
+    for other in ("label=1", "label=0x80010000000000000001", "label=0x10000000000000000/0x30000000000000000 zone=2"):
+        ours.sw.sluice("ct", "flush", *other.split())
+        assert len(ours.sw.show("ct", "show")) == 1, other
+    for bad in ("label=x", "label=", "label=1/", "label=0x1" + "0" * 32):
+        assert ours.sw.run(sluice, "ct", "flush", bad, check=False).returncode == 1, bad
+    ours.sw.sluice("ct", "flush", "label=0x10000000000000000/0x30000000000000000")
+    assert not ours.sw.show("ct", "show")
 
 
 def sh(command, check=True):
