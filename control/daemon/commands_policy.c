@@ -51,7 +51,7 @@ static void apply(struct unixctl_call *call, int argc, const char *argv[], void 
 	const char *file = argv[1], *text = argv[2], *previous;
 	struct err e = {0};
 	uint64_t confirm_ms;
-	char *done;
+	char *done, *note;
 	if (!is_ready(d, call))
 		return;
 	if (!parse_u64(argv[3], 10, 86400000, &confirm_ms)) {
@@ -64,7 +64,7 @@ static void apply(struct unixctl_call *call, int argc, const char *argv[], void 
 			      "roll it back, first");
 		return;
 	}
-	if (policy_run_try(r, file, text, policy_run_text(r, "grants"), &e)) {
+	if (policy_run_try_main(r, file, text, &note, &e)) {
 		unixctl_error(call, e.text);
 		return;
 	}
@@ -73,12 +73,15 @@ static void apply(struct unixctl_call *call, int argc, const char *argv[], void 
 		confirm_ms = 0;
 		previous = policy_confirm_previous(r);
 	}
-	if (!log_request(r, call, "apply", file, argv[4], NULL))
+	if (!log_request(r, call, "apply", file, argv[4], NULL)) {
+		free(note);
 		return;
-	done = confirm_ms ? xasprintf("in force; back to the policy before in %u s unless "
+	}
+	done = confirm_ms ? xasprintf("%sin force; back to the policy before in %u s unless "
 				      "confirmed: sluice policy confirm\n",
-				      (unsigned)(confirm_ms / 1000))
-			  : xstrdup("");
+				      note ? note : "", (unsigned)(confirm_ms / 1000))
+			  : xstrdup(note ? note : "");
+	free(note);
 	policy_run_write(r, &(struct policy_change){.doc = POLICY_DOC_MAIN,
 						    .text = text,
 						    .previous = previous,
@@ -105,6 +108,7 @@ static void rollback(struct unixctl_call *call, int argc, const char *argv[], vo
 	struct policy_run *r = d->policy;
 	const char *previous;
 	struct err e = {0};
+	char *note;
 	if (!is_ready(d, call))
 		return;
 	previous = policy_confirm_previous(r);
@@ -112,18 +116,22 @@ static void rollback(struct unixctl_call *call, int argc, const char *argv[], vo
 		unixctl_error(call, "there is no policy before this one");
 		return;
 	}
-	if (policy_run_try(r, "policy before", previous, policy_run_text(r, "grants"), &e)) {
+	if (policy_run_try_main(r, "policy before", previous, &note, &e)) {
 		unixctl_error(call, e.text);
 		return;
 	}
-	if (!log_request(r, call, "rollback", "policy", argv[1], NULL))
+	if (!log_request(r, call, "rollback", "policy", argv[1], NULL)) {
+		free(note);
 		return;
+	}
 	policy_run_write(r, &(struct policy_change){.doc = POLICY_DOC_MAIN,
 						    .text = previous,
 						    .previous = policy_run_text(r, "policy"),
 						    .call = call,
 						    .action = "rollback",
-						    .what = "policy"});
+						    .what = "policy",
+						    .done = note});
+	free(note);
 }
 
 /* ---- policy/grant REQUEST, policy/revoke NAME REASON ---- */

@@ -113,6 +113,35 @@ int policy_run_try(struct policy_run *r, const char *file, const char *main, con
 	return policy_version_make(&r->tried, file, main, grants, e);
 }
 
+int policy_run_try_main(struct policy_run *r, const char *file, const char *main, char **note,
+			struct err *e)
+{
+	const char *grants = policy_run_text(r, "grants"), *applied = applied_text(r, "grants");
+	struct err why = {0}, own = {0};
+
+	*note = NULL;
+	if (!policy_run_try(r, file, main, grants, e))
+		return 0;
+	if (!*grants)
+		return -e->code;
+	if (policy_run_try(r, file, main, "", &own)) {
+		*e = own; /* first things first */
+		return -e->code;
+	}
+	if (strcmp(grants, applied) && !policy_run_try(r, file, main, applied, &why)) {
+		*note = xasprintf("the document of grants in the database is rejected and has no "
+				  "part in this; those in force stay: %s\n",
+				  e->text);
+		return 0;
+	}
+	why = *e;
+	err_clear(e);
+	return err_set(e, why.code,
+		       "%s: the policy is good, but not with that grant: revoke it (sluice policy "
+		       "revoke NAME) or keep what it names",
+		       why.text);
+}
+
 /* What was tried a moment ago is taken over. */
 static int compile(struct policy_run *r, const char *main, const char *grants,
 		   struct policy_version *v, struct err *e)

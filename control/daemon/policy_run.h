@@ -50,6 +50,11 @@ bool policy_run_has(const struct policy_run *r, const char *name); /* is there s
  * When they are written next, they are not read again. */
 int policy_run_try(struct policy_run *r, const char *file, const char *main, const char *grants,
 		   struct err *e);
+/* The same with the grants of the database. When it is those that are wrong, and were wrong without
+ * the new policy too, then with the ones that are in force: *note, for the caller to print and
+ * free, then says so (NULL: nothing to say). */
+int policy_run_try_main(struct policy_run *r, const char *file, const char *main, char **note,
+			struct err *e);
 struct audit *policy_run_audit(struct policy_run *r);
 /* A record of something that the switch does by itself. */
 void policy_run_note(struct policy_run *r, const char *action, const char *what,

@@ -113,6 +113,18 @@ static int note_services(struct grant_fill *f)
 	return rc;
 }
 
+/* An error says which grant it is about: who must revoke it does not count lines. */
+static int name_error(struct source *s, const char *name, int rc)
+{
+	struct err why;
+
+	if (!rc || !s->e)
+		return rc;
+	why = *s->e;
+	err_clear(s->e);
+	return err_set(s->e, why.code, "%.*s (grant %s)", ERR_TEXT_BYTES - 100, why.text, name);
+}
+
 static int add_grant(struct source *s, const char *name, struct node at, struct node value,
 		     void *aux)
 {
@@ -133,9 +145,10 @@ static int add_grant(struct source *s, const char *name, struct node at, struct 
 		rc = source_fail(s, at, "grant %s: from, to and validUntil are needed", name);
 	rc = rc ? rc : note_services(&f);
 	if (rc || f.g->valid_until_ms <= r->now_ms)
-		return rc;
+		return name_error(s, name, rc);
 	rc = add_end(&f, POLICY_EGRESS, f.g->from, f.from, f.to);
-	return rc ? rc : add_end(&f, POLICY_INGRESS, f.g->to, f.to, f.from);
+	rc = rc ? rc : add_end(&f, POLICY_INGRESS, f.g->to, f.to, f.from);
+	return name_error(s, name, rc);
 }
 
 int reader_grants(struct reader *r)

@@ -185,8 +185,8 @@ struct ct_conn *edge_find(const struct policy *p, const struct ct_tuple *t, uint
 	*dir = conn_node_dir(n);
 	notes = load_label(c, 1);
 	if (load_label(c, 0) < __atomic_load_n(&p->judged_from, __ATOMIC_ACQUIRE) ||
-	    notes & NOTE_LIMITED || !is_of_epoch(p, notes, port_id) ||
-	    *dir != expected_dir(notes, egress) ||
+	    policy_is_over(__atomic_load_n(&c->mark, __ATOMIC_RELAXED)) || notes & NOTE_LIMITED ||
+	    !is_of_epoch(p, notes, port_id) || *dir != expected_dir(notes, egress) ||
 	    (egress && *dir == CONN_REPLY && !(notes & NOTE_OWN_SOURCE)) ||
 	    !is_steady(c, *dir, t->proto, tcp_flags))
 		return NULL;

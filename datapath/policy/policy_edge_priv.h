@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "datapath/policy/policy_edge.h"
+#include "datapath/policy/policy_over.h"
 
 /* What a connection of an edge carries in label[1]; label[0] is the generation it was judged
  * under, the mark its slot. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "datapath/core/rcu.h"
+#include "datapath/policy/policy_over.h"
 
 struct policy *policy_current;
 
@@ -21,6 +22,10 @@ static struct port_fact {           /* what is true of a port number under any p
 
 static struct conn_cursor sweep_at;
 static bool sweeping;
+/* When the sweep began no thread could be judging by what held before: what it does not meet now
+ * is not there. */
+static bool sweep_is_whole;
+static struct rcu_moment changed;
 
 static void destroy(void *p)
 {
@@ -36,6 +41,8 @@ static void raise_generation(struct policy *p)
 	generation++;
 	__atomic_store_n(&p->judged_from, p->keep_established ? 1 : generation, __ATOMIC_RELEASE);
 	__atomic_store_n(&p->generation, generation, __ATOMIC_RELEASE);
+	changed = rcu_now();
+	sweep_is_whole = false;
 	sweep_at = (struct conn_cursor){0, 0};
 	sweeping = true;
 }
@@ -56,6 +63,8 @@ static bool check_times(struct policy *p, uint64_t wall_ms, bool tell)
 		struct policy_rule *r = &p->rules[i];
 		bool active = is_active(r, wall_ms);
 
+		if (active && policy_is_over(r->slot))
+			policy_over_cancel(r->slot);
 		if (r->valid_from_ms > wall_ms)
 			p->next_change_ms = SL_MIN(p->next_change_ms, r->valid_from_ms);
 		else if (r->valid_until_ms > wall_ms)
@@ -64,31 +73,14 @@ static bool check_times(struct policy *p, uint64_t wall_ms, bool tell)
 			continue;
 		any = true;
 		__atomic_store_n(&r->active, active, __ATOMIC_RELAXED);
+		/* What a rule let through ends with it, even when established connections may
+		 * finish after a change of the policy: time is part of the rule. */
+		if (tell && !active && r->valid_until_ms && p->keep_established)
+			policy_over_begin(r->name);
 		if (tell && !active && sink)
 			sink->news(POLICY_EXPIRED, r->name);
 	}
 	return any;
-}
-
-/* What a rule let through ends with it, even when established connections may finish after a
- * change of the policy: time is part of the rule. */
-static void cut_expired(const struct policy *p)
-{
-	struct conn_cursor at = {0, 0};
-	struct ct_conn *c[CONN_CHUNK];
-	unsigned n;
-
-	while (conn_table_next(&at, c, &n))
-		for (unsigned i = 0; i < n; i++) {
-			uint32_t context = c[i]->node[CONN_ORIG].tuple.context;
-
-			if (context <= CT_ZONE_MAX)
-				continue;
-			for (uint32_t k = 0; k < p->n_rules; k++)
-				if (p->rules[k].slot == c[i]->mark && !p->rules[k].active &&
-				    p->rules[k].valid_until_ms)
-					conntrack_remove(c[i]);
-		}
 }
 
 /* ---- ports ---- */
@@ -219,8 +211,13 @@ static void sweep(void)
 	unsigned n;
 
 	for (unsigned i = 0; i < CHUNKS_PER_UPKEEP && sweeping; i++) {
+		if (!sweep_at.chunk)
+			sweep_is_whole = rcu_has_passed(&changed);
 		if (!conn_table_next(&sweep_at, c, &n)) {
-			sweeping = false;
+			sweep_at = (struct conn_cursor){0, 0};
+			sweeping = !sweep_is_whole;
+			if (!sweeping)
+				policy_over_done();
 			break;
 		}
 		for (unsigned k = 0; k < n; k++) {
@@ -230,9 +227,10 @@ static void sweep(void)
 
 			if (context <= CT_ZONE_MAX || port_id >= PORT_ID_MAX)
 				continue;
-			if (judged < p->judged_from || !policy_edge_is_current(p, c[k]))
-				if (!policy_edge_judge_again(p, c[k]))
-					conntrack_remove(c[k]);
+			if ((judged < p->judged_from || !policy_edge_is_current(p, c[k]) ||
+			     policy_is_over(__atomic_load_n(&c[k]->mark, __ATOMIC_RELAXED))) &&
+			    !policy_edge_judge_again(p, c[k]))
+				conntrack_remove(c[k]);
 		}
 	}
 }
@@ -253,11 +251,8 @@ void policy_upkeep(uint64_t now_ms, uint64_t wall_ms)
 		roll_back(wall_ms);
 	/* A wall clock that was set back may make rules valid again. */
 	if (wall_ms >= policy_current->next_change_ms || wall_ms < last_wall_ms) {
-		if (check_times(policy_current, wall_ms, true)) {
+		if (check_times(policy_current, wall_ms, true))
 			raise_generation(policy_current);
-			if (policy_current->keep_established)
-				cut_expired(policy_current);
-		}
 	}
 	last_wall_ms = wall_ms;
 	sweep();

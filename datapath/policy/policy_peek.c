@@ -33,7 +33,7 @@ static enum drop_reason follow(const struct policy *p, const struct policy_packe
 	struct policy_answer a;
 	uint32_t slot = m->mark;
 
-	if (judged < __atomic_load_n(&p->judged_from, __ATOMIC_ACQUIRE)) {
+	if (judged < __atomic_load_n(&p->judged_from, __ATOMIC_ACQUIRE) || policy_is_over(slot)) {
 		struct edge_case c = edge_case_of(&m->own, notes);
 
 		a = edge_decide(p, &c);

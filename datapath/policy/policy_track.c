@@ -167,6 +167,11 @@ static enum drop_reason follow(const struct policy *p, const struct policy_packe
 		return refuse(q, &a, true);
 	}
 	slot = __atomic_load_n(&c->mark, __ATOMIC_RELAXED);
+	/* Its rule has ended: what other rules say of it holds. */
+	if (SL_UNLIKELY(policy_is_over(slot)) && !edge_judge_again(p, c, &a)) {
+		conntrack_remove(c);
+		return refuse(q, &a, true);
+	}
 	if (load_label(c, 1) & NOTE_LIMITED && edge_rule_is_over_rate(p, slot, q->pkt_len, false))
 		return count(q, POLICY_SLOT_LIMIT_RULE, false);
 	count(q, slot, false);

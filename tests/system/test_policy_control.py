@@ -300,6 +300,45 @@ def test_a_policy_that_a_grant_does_not_fit_is_refused():
         with pytest.raises(Failed) as e:
             apply(sw, POLICY.replace("proxy:", "cache:"))
         assert 'grants:' in e.value.err and '"proxy"' in e.value.err
+        assert "(grant grant1)" in e.value.err and "sluice policy revoke" in e.value.err
+        assert len(e.value.err.strip().splitlines()) == 1
+        with pytest.raises(Failed) as e:  # what is wrong with the policy itself comes first
+            apply(sw, POLICY.replace("proxy:", "cache:").replace("from: [web1]", "from: [web9]"))
+        assert "web9" in e.value.err and "revoke" not in e.value.err
+        sw.sluice("policy", "revoke", "grant1")
+        apply(sw, POLICY.replace("proxy:", "cache:"))
+
+
+def test_a_bad_document_of_grants_does_not_stop_apply():
+    """Somebody wrote nonsense as "grants": those in force stay, apply and rollback go on and say so."""
+    with Switch() as sw:
+        apply(sw, POLICY)
+        sw.sluice("policy", "grant", "--from", "host:proxy", "--to", "web1", "--tcp", "443", "--for", "1h",
+                  "--reason", "x")
+        transact(sw, {"op": "update", "table": "Policy", "where": [["name", "==", "grants"]],
+                      "row": {"document": '{"grants": {"g": {"from": "host"}}}'}})
+        wait_until(lambda: status(sw)["grants"]["status"].startswith("rejected: "))
+        said = apply(sw, POLICY.replace("5432", "5433"))
+        assert "grants" in said and "is rejected" in said and "(grant g)" in said
+        wait_until(lambda: status(sw)["in_force"])
+        assert verdict(sw, "web1", "db1", "--tcp", "5433") == "allow"
+        assert verdict(sw, "host", "web1", "--tcp", "443") == "allow", "the grant in force stays"
+        with pytest.raises(Failed) as e:
+            apply(sw, POLICY.replace("from: [web1]", "from: [web9]"))
+        assert "web9" in e.value.err
+        assert "is rejected" in sw.sluice("policy", "rollback")
+        assert verdict(sw, "web1", "db1", "--tcp", "5432") == "allow"
+
+
+def test_check_says_what_it_asks_about():
+    with Switch() as sw:
+        apply(sw, POLICY)
+        text = sw.sluice("policy", "check", "--from", "web1", "--to", "db1")
+        assert "icmp/8" in text and "no service was named" in text
+        assert sw.show("policy", "check", "--from", "web1", "--to", "db1")["service_assumed"] is True
+        for service in (["--tcp", "5432"], ["--ping"]):
+            assert "no service" not in sw.sluice("policy", "check", "--from", "web1", "--to", "db1", *service)
+            assert sw.show("policy", "check", "--from", "web1", "--to", "db1", *service)["service_assumed"] is False
 
 
 def test_audit_log_survives_kill():

@@ -23,8 +23,8 @@ static void print_json(json_t *o)
 
 /* ---- check ---- */
 
-/* The service that the options ask for; NULL after an error message. */
-static char *service_asked(const struct command_call *c)
+/* The service that the options ask for, *assumed when none does; NULL after an error message. */
+static char *service_asked(const struct command_call *c, bool *assumed)
 {
 	static const char *const ports[] = {"tcp", "udp", "sctp"};
 	const char *v = command_option(c, "icmp");
@@ -51,6 +51,7 @@ static char *service_asked(const struct command_call *c)
 		free(out);
 		return NULL;
 	}
+	*assumed = !n;
 	return out ? out : xstrdup("ping");
 }
 
@@ -76,7 +77,7 @@ static json_t *edge_json(const struct policy *p, const struct policy_edge *e)
 }
 
 static void describe(const struct policy *p, const struct policy_question *q, const char *from,
-		     const char *to)
+		     const char *to, bool assumed)
 {
 	struct policy_service s = {.proto = q->proto, .first = q->port, .last = q->port};
 	struct str text = STR_INIT, change = STR_INIT;
@@ -85,6 +86,10 @@ static void describe(const struct policy *p, const struct policy_question *q, co
 	policy_format_service(&s, &text);
 	printf("%s: %s -> %s %s\n  decided by %s\n", a.allow ? "allow" : "deny", from, to,
 	       str_cstr(&text), a.name);
+	if (assumed)
+		puts("  no service was named, so this is about ping; --tcp PORT, --udp PORT, "
+		     "--sctp "
+		     "PORT, --icmp TYPE or --proto N asks about another");
 	describe_edge(p, &a.egress);
 	describe_edge(p, &a.ingress);
 	if (policy_suggest(p, q, &change))
@@ -97,7 +102,7 @@ static void describe(const struct policy *p, const struct policy_question *q, co
 }
 
 static void describe_json(const struct policy *p, const struct policy_question *q, const char *from,
-			  const char *to)
+			  const char *to, bool assumed)
 {
 	struct policy_service s = {.proto = q->proto, .first = q->port, .last = q->port};
 	struct str text = STR_INIT, change = STR_INIT;
@@ -105,11 +110,11 @@ static void describe_json(const struct policy *p, const struct policy_question *
 	bool can = policy_suggest(p, q, &change);
 	policy_answer(p, q, &a);
 	policy_format_service(&s, &text);
-	print_json(json_pack("{s:{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:s?, s:s?}}", "check", "from",
-			     from, "to", to, "service", str_cstr(&text), "verdict",
-			     a.allow ? "allow" : "deny", "rule", a.name, "egress",
-			     edge_json(p, &a.egress), "ingress", edge_json(p, &a.ingress), "change",
-			     can ? str_cstr(&change) : NULL, "no_change",
+	print_json(json_pack("{s:{s:s, s:s, s:s, s:b, s:s, s:s, s:o, s:o, s:s?, s:s?}}", "check",
+			     "from", from, "to", to, "service", str_cstr(&text), "service_assumed",
+			     assumed, "verdict", a.allow ? "allow" : "deny", "rule", a.name,
+			     "egress", edge_json(p, &a.egress), "ingress", edge_json(p, &a.ingress),
+			     "change", can ? str_cstr(&change) : NULL, "no_change",
 			     can ? NULL : str_cstr(&change)));
 	str_free(&text);
 	str_free(&change);
@@ -121,11 +126,12 @@ int cmd_policy_check(struct command_call *c)
 	struct policy_question q;
 	struct policy *p;
 	struct err e = {0};
+	bool assumed = false;
 	char *service;
 	int rc;
 	if (!from || !to)
 		return command_usage(c, "--from and --to are needed");
-	service = service_asked(c);
+	service = service_asked(c, &assumed);
 	p = service ? policy_load(c) : NULL;
 	if (!p) {
 		free(service);
@@ -136,9 +142,9 @@ int cmd_policy_check(struct command_call *c)
 	if (rc)
 		rc = command_fail_err(&e);
 	else if (c->json)
-		describe_json(p, &q, from, to);
+		describe_json(p, &q, from, to, assumed);
 	else
-		describe(p, &q, from, to);
+		describe(p, &q, from, to, assumed);
 	policy_free(p);
 	free(service);
 	return rc;
