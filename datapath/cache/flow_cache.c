@@ -38,19 +38,6 @@ static void *map(size_t size)
 	return p;
 }
 
-/* With its pages in place. What is hashed into is all touched by the first entries, read before it
- * is written: two faults per page in the poll thread, of which the second clears 2 MB. */
-static void *map_whole(size_t size)
-{
-	void *p = map(size);
-
-#ifdef MADV_POPULATE_WRITE
-	if (p)
-		madvise(p, size, MADV_POPULATE_WRITE);
-#endif
-	return p;
-}
-
 static uint32_t round_up_pow2(uint32_t n)
 {
 	return n <= 1 ? 1 : 1u << (32 - __builtin_clz(n - 1));
@@ -68,8 +55,8 @@ int flow_cache_create(unsigned thread_idx, uint32_t flow_limit, struct flow_cach
 	c->flow_top = 1;
 	c->sig_mask = SIG_BUCKETS - 1;
 	c->head_mask = heads - 1;
-	c->sig = map_whole(SIG_BUCKETS * sizeof *c->sig);
-	c->head = map_whole((size_t)heads * sizeof *c->head);
+	c->sig = map(SIG_BUCKETS * sizeof *c->sig);
+	c->head = map((size_t)heads * sizeof *c->head);
 	c->flow = map(((size_t)flow_limit + 1) * sizeof *c->flow);
 	if (!c->sig || !c->head || !c->flow || info_pool_create(&c->infos) ||
 	    getrandom(c->key, sizeof c->key, 0) != sizeof c->key) {
@@ -275,8 +262,7 @@ void flow_cache_destroy(struct flow_cache *c)
 			flow_cache_port_forget(c, p);
 	flow_cache_collect(c, 0);
 	if (c->infos)
-		rcu_defer_noted(free_pool,
-				c->infos); /* behind the infos that are still to come back */
+		rcu_defer_noted(free_pool, c->infos); /* behind the infos that are still to come back */
 	if (c->sig)
 		munmap(c->sig, (c->sig_mask + 1) * sizeof *c->sig);
 	if (c->head)
