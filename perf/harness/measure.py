@@ -50,7 +50,9 @@ class Window:
         wall = (t1 - t0) / 1e9
         # Time in which other programs had the poll thread's core is not the switch's. It is
         # nothing on a quiet machine, and shown when it is not.
-        lost = min((wait1 - wait0) / 1e9, 0.95 * wall)
+        waited, ran = (wait1 - wait0) / 1e9, (ran1 - ran0) / 1e9
+        # Waiting is accounted when it ends. When it is most of a window, what ran says more.
+        lost = wall - ran if waited > 0.3 * wall and 0 < ran < wall else min(waited, 0.95 * wall)
         sent = [sum(marks1[p][m] - marks0[p][m] for p in ports) for m in range(shm.MARKS)]
         return {
             "pps": sent[VICTIM] / (wall - lost),
@@ -58,7 +60,7 @@ class Window:
             "offered_pps": sum(rx1[p]["pkts"] - rx0[p]["pkts"] for p in rx1) / (wall - lost),
             "wall_s": wall,
             "lost_cpu": lost / wall,
-            "ran": (ran1 - ran0) / 1e9 / wall,
+            "ran": ran / wall,
             "steal_ticks": steal1 - steal0,
         }
 

@@ -98,8 +98,12 @@ def accepts(path):
     return True
 
 
+POLLERS = ("poll-c", "pmd-c", "lcore-worker")  # Sluice, Open vSwitch, testpmd
+
+
 def poll_threads(pid):
-    """Ids of the threads that have run most, best first (poll threads run all the time)."""
+    """Ids of the threads that are called like pollers, then of those that have run most: on a busy machine another
+    thread may have run more than one that polls."""
     found = []
     try:
         tids = os.listdir(f"/proc/{pid}/task")
@@ -107,8 +111,16 @@ def poll_threads(pid):
         return []
     for tid in tids:
         run, _ = sched_times(pid, tid)
-        found.append((run, int(tid)))
-    return [tid for _, tid in sorted(found, reverse=True)]
+        found.append((name_of(pid, tid).startswith(POLLERS), run, int(tid)))
+    return [tid for _, _, tid in sorted(found, reverse=True)]
+
+
+def name_of(pid, tid):
+    try:
+        with open(f"/proc/{pid}/task/{tid}/comm") as f:
+            return f.read()
+    except OSError:
+        return ""
 
 
 def sched_times(pid, tid):
