@@ -70,10 +70,12 @@ enum ofp_err act_get_ct(struct act_decoding *d, struct ofcur *body)
 	if (!err)
 		err = check_nested(d->out->data + nested, d->out->len - nested);
 	if (!err && d->out->len > nested && !c.commit) {
-		/* only nat() makes sense without commit */
+		/* a connection that is not committed gets no translation but the one it has */
 		ACTION_FOR_EACH(n, d->out->data + nested, d->out->len - nested)
-		if (n->type != ACTION_NAT)
-			return OFPERR_BAC_BAD_ARGUMENT;
+		{
+			if (n->type != ACTION_NAT || ACT_AS(action_nat, n)->flags)
+				return OFPERR_BAC_BAD_ARGUMENT;
+		}
 	}
 	return !err && !action_buf_close(d->out, at) ? OFPERR_BAC_TOO_MANY : err;
 }

@@ -460,6 +460,24 @@ static int ct_key(struct parser *p, const struct arg *k, struct action_ct *c)
 	return 0;
 }
 
+/* Without commit a connection gets no translation but the one that it has. */
+static bool asks_for_too_much(const struct action_ct *c)
+{
+	size_t len;
+	const uint8_t *list = action_nested(&c->a, &len);
+
+	if (c->commit)
+		return false;
+	ACTION_FOR_EACH(a, list, len)
+	{
+		if (!(action_infos[a->type].flags & ACT_IN_CT))
+			return false; /* it may never stand there: that has an error of its own */
+		if (a->type != ACTION_NAT || ((const struct action_nat *)(const void *)a)->flags)
+			return true;
+	}
+	return false;
+}
+
 int parse_ct(struct parser *p, struct arg *a)
 {
 	size_t start = action_buf_open(p->b, ACTION_CT, sizeof(struct action_ct));
@@ -487,7 +505,9 @@ int parse_ct(struct parser *p, struct arg *a)
 		return parse_fail(p, a->key, "ct: force needs commit");
 	if (!action_buf_close(p->b, start))
 		return parse_fail(p, a->key, "ct: too long");
-	return 0;
+	c = (void *)(p->b->data + start);
+	return asks_for_too_much(c) ? parse_fail(p, a->key, "ct: only a plain nat without commit")
+				    : 0;
 }
 
 /* ---- multipath, bundle ---- */

@@ -197,6 +197,9 @@ tcp_dst=80,actions=1
 actions=nat
 actions=ct(nat(src=1.1.1.1))
 actions=ct(commit,nat(src=1.1.1.1))
+ip,actions=ct(nat(dst=1.1.1.1))
+ip,actions=ct(nat,nat)
+ip,actions=ct(table=4,nat)
 actions=dec_ttl
 actions=dec_mpls_ttl
 ct_state=+foo,actions=1

@@ -211,6 +211,10 @@ static const struct row good[] = {
 static const struct row bad[] = {
 	{"drop,output:1", "column 1: drop goes with no other action"},
 	{"output:1,drop", "column 10: drop goes with no other action"},
+	{"ct(nat(dst=1.1.1.1))", "column 1: ct: only a plain nat without commit"},
+	{"ct(exec(load:1->NXM_NX_CT_MARK[]))", "column 1: ct: only a plain nat without commit"},
+	{"set_field:5->in_port_oxm", "column 14: in_port_oxm: is read-only"},
+	{"set_field:70000->in_port", "column 11: in_port_nxm: \"70000\" has more than 16 bits"},
 	{"foo", "column 1: unknown action \"foo\""},
 	{"foo:5", "column 1: unknown action \"foo\""},
 	{"output:foo", "column 8: no port \"foo\""},
