@@ -14,6 +14,7 @@ What is not compared, because the specification leaves it open: rules of one pri
 the bucket a hash chooses, and packets to controllers. Nor where Open vSwitch does other than its
 documentation says or loses something: same() and the comments of Pipeline list that."""
 import collections
+import concurrent.futures
 import json
 import os
 import random
@@ -31,12 +32,38 @@ HOST = os.path.join(BUILD, "bin/pipeline-host")
 FULL = os.environ.get("SLUICE_FULL") == "1"
 SEED = int(os.environ.get("SLUICE_SEED", "1"))
 BRIDGES = 50
-ROUNDS = int(os.environ.get("SLUICE_ROUNDS", "20" if FULL else "4"))  # of BRIDGES pipelines each
+ROUNDS = int(os.environ.get("SLUICE_ROUNDS", "20" if FULL else "6"))  # of BRIDGES pipelines each
 PACKETS = 100  # in each pipeline
 PORTS = 6
 TABLES = 5
 SBIN = {n: shutil.which(n, path="/usr/sbin:/usr/bin:/sbin:/bin")
         for n in ("ovsdb-server", "ovs-vswitchd", "ovs-vsctl", "ovs-ofctl", "ovsdb-tool")}
+
+
+class Control:
+    """A connection to a daemon's control socket."""
+
+    def __init__(self, path):
+        self.s, self.answer = socket.socket(socket.AF_UNIX), ""
+        self.s.connect(path)
+
+    def send(self, commands):
+        self.s.sendall("".join(json.dumps({"id": i, "method": c[0], "params": list(c[1:])})
+                               for i, c in enumerate(commands)).encode())
+
+    def take(self, n):
+        replies, decode = [], json.JSONDecoder().raw_decode
+        while len(replies) < n:
+            try:
+                reply, end = decode(self.answer)
+            except ValueError:
+                data = self.s.recv(1 << 20)
+                assert data, "Open vSwitch has ended"
+                self.answer += data.decode()
+                continue
+            self.answer = self.answer[end:]
+            replies.append(reply)
+        return replies
 
 
 class Ovs:
@@ -55,10 +82,8 @@ class Ovs:
         self.spawn(SBIN["ovs-vswitchd"], self.db, "--enable-dummy=override", "--disable-system",
                    "--unixctl=" + ctl, "-vconsole:off", "-vfile:off")
         self.wait(lambda: os.path.exists(ctl))
-        self.ctl = socket.socket(socket.AF_UNIX)
-        self.ctl.connect(ctl)
-        self.n_sent = self.n_answered = 0
-        self.answer = ""
+        self.ctl_path = ctl
+        self.ctls = [Control(ctl)]
 
     def spawn(self, *argv):
         self.procs.append(subprocess.Popen(argv, env=self.env, stdout=subprocess.DEVNULL,
@@ -84,20 +109,24 @@ class Ovs:
 
     def replies(self, *commands):
         """Commands, all sent before the first is answered."""
-        self.ctl.sendall("".join(json.dumps({"id": i, "method": c[0], "params": list(c[1:])})
-                                 for i, c in enumerate(commands)).encode())
-        replies, decode = [], json.JSONDecoder().raw_decode
-        while len(replies) < len(commands):
-            try:
-                reply, end = decode(self.answer)
-            except ValueError:
-                data = self.ctl.recv(1 << 20)
-                assert data, "Open vSwitch has ended"
-                self.answer += data.decode()
-                continue
-            self.answer = self.answer[end:]
-            replies.append(reply)
-        return replies
+        self.ctls[0].send(commands)
+        return self.ctls[0].take(len(commands))
+
+    def start(self, commands):
+        """Commands of which none depends on another; Open vSwitch works on them while the caller does something else.
+        It looks at ten of a connection in one round of its main loop, and a round with many ports is dear: so ten to
+        each. Returns a function that waits until all are done."""
+        parts = [commands[i:i + 10] for i in range(0, len(commands), 10)]
+        while len(self.ctls) < len(parts):
+            self.ctls.append(Control(self.ctl_path))
+        for ctl, part in zip(self.ctls, parts):
+            ctl.send(part)
+
+        def end():
+            for ctl, part in zip(self.ctls, parts):
+                for command, reply in zip(part, ctl.take(len(part))):
+                    assert reply["error"] is None, (command, reply["error"])
+        return end
 
     def ask(self, *command):
         """(error, result): one of them is None."""
@@ -125,8 +154,9 @@ def ovs_switch(tmp_path):
         pytest.skip("Open vSwitch is not installed")
     sw = Ovs(tmp_path)
     sw.vsctl("set", "Open_vSwitch", ".", "other_config:vlan-limit=2", "other_config:flow-limit=0")
+    args = []
     for b in range(BRIDGES):
-        args = ["add-br", "br%d" % b, "--", "set", "bridge", "br%d" % b, "datapath-type=dummy",
+        args += ["--", "add-br", "br%d" % b, "--", "set", "bridge", "br%d" % b, "datapath-type=dummy",
                 "fail-mode=secure", "protocols=OpenFlow10,OpenFlow13,OpenFlow15"]
         for i in range(1, PORTS + 1):
             name = "b%dp%d" % (b, i)
@@ -134,7 +164,7 @@ def ovs_switch(tmp_path):
                      "type=dummy", "ofport_request=%d" % i,
                      "options:tx_pcap=%s/%s.pcap" % (tmp_path, name)]
         args += ["--", "set", "port", "b%dp3" % b, "tag=5"]
-        sw.vsctl(*args)
+    sw.vsctl(*args)
     yield sw
     sw.close()
 
@@ -157,6 +187,12 @@ class Host:
         self.p.stdin.write(line + "\n")
         self.p.stdin.flush()
         return self.read()
+
+    def ask_all(self, lines):
+        lines = list(lines)
+        self.p.stdin.write("".join(line + "\n" for line in lines))
+        self.p.stdin.flush()
+        return [self.read() for _ in lines]
 
     def run(self, packets, flips=False):
         """packets: (bridge, port, bytes). Returns outputs {bridge: [(port, hex)]}, drop reasons
@@ -505,12 +541,21 @@ class Pcaps:
         return out
 
 
-def load(sw, host, b, pipeline, rng):
-    """Puts a pipeline into bridge b on both sides; returns the rules that are legal."""
-    host.ask("reset %d" % b)
+def load(sw, host, drawn):
+    """Puts a pipeline into each bridge on both sides; returns the rules that are legal, of each."""
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        rules = list(pool.map(lambda b: load_theirs(sw, b, *drawn[b][:2]), range(BRIDGES)))
+    for b, (_, groups_, _) in enumerate(drawn):
+        host.ask_all(["reset %d" % b] + ["group %d %d %d %s" % (b, number, kind, "|".join(buckets))
+                                         for number, _, kind, buckets in groups_])
+        answers = host.ask_all("flow %d %s" % (b, r) for r in rules[b])
+        assert answers == ["ok"] * len(answers), list(zip(rules[b], answers))
+    return rules
+
+
+def load_theirs(sw, b, pipeline, groups_):
     lines = ["flow delete", "group delete group_id=4294967292"]
-    for number, name, kind, buckets in groups(rng):
-        host.ask("group %d %d %d %s" % (b, number, kind, "|".join(buckets)))
+    for number, name, _, buckets in groups_:
         watch = ["watch_port:%d," % (i + 1) if name == "ff" else "" for i in range(len(buckets))]
         if name == "select":  # without a recirculation
             name += ",selection_method=hash,fields(eth_src)"
@@ -529,8 +574,6 @@ def load(sw, host, b, pipeline, rng):
             except AssertionError:
                 continue
             rules.append(r)
-    for r in rules:
-        assert host.ask("flow %d %s" % (b, r)) == "ok", r
     return rules
 
 
@@ -593,22 +636,20 @@ def same(sent, mine, other, drops, rules):
 
 def compare_round(sw, host, pcaps, round_):
     rng = random.Random(SEED * 100003 + round_)
-    rules, sent = [], []
-    for b in range(BRIDGES):
-        rules.append(load(sw, host, b, Pipeline(rng), rng))
-        sent.append(stream(rng))
+    drawn = [(Pipeline(rng), groups(rng), stream(rng)) for _ in range(BRIDGES)]
+    rules, sent = load(sw, host, drawn), [d[2] for d in drawn]
     sw.appctl_all(*[("fdb/flush", "br%d" % b) for b in range(BRIDGES)])
     ours, drops = collections.defaultdict(list), collections.defaultdict(dict)
     for i in range(PACKETS):
         batch = [(b, *sent[b][i]) for b in range(BRIDGES)]
+        end = sw.start([("netdev-dummy/receive", "b%dp%d" % (b, port), data.hex()) for b, port, data in batch])
         outs, why, wrong = host.run(batch, flips=True)
         assert not wrong, "\n".join(wrong) + "\n" + "\n".join(rules[int(wrong[0].split()[1])])
         for b in outs:
             ours[b] += [(port, bytes.fromhex(h)) for port, h in outs[b]]
         for b in why:
             drops[b][i] = why[b]
-        sw.appctl_all(*[("netdev-dummy/receive", "b%dp%d" % (b, port), data.hex())
-                    for b, port, data in batch])
+        end()
     theirs = settle(pcaps, sum(map(len, ours.values())))
     bad = []
     for b in range(BRIDGES):
