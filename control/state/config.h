@@ -67,6 +67,7 @@ struct config_port {
 	uint32_t mac_limit;
 	uint32_t rate_burst_ms;   /* 0: the default */
 	uint64_t rate_kbps;       /* of what it sends; 0: no limit */
+	uint64_t rate_pps;        /* likewise, packets */
 	uint8_t *trunks, *cvlans; /* bitmap or NULL */
 	char *rxq_affinity;
 	uint32_t poll_weight; /* 1 to 100 */

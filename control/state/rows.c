@@ -145,20 +145,38 @@ static void read_static_macs(const struct ovsdb_row *port, const struct config_p
 	free(copy);
 }
 
-/* ovs-vswitchd.conf.db(5): kbit/s, and what may come at once in kbit, 8,000 when nothing is said.
- */
-static void read_rate(const struct ovsdb_row *iface, struct config_port *p)
+static uint32_t burst_ms(int64_t burst, int64_t rate)
 {
-	enum { BURST_KBIT = 8000, BURST_MS_MAX = 10000 };
+	enum { BURST_MS_MAX = 10000 };
+
+	burst = SL_MIN(burst, (int64_t)UINT32_MAX);
+	return (uint32_t)SL_MAX(SL_MIN(burst * 1000 / rate, (int64_t)BURST_MS_MAX), (int64_t)1);
+}
+
+/* ovs-vswitchd.conf.db(5): kbit/s and kilopackets/s; what may come at once in the same units, 8,000
+ * and 16 when nothing is said. One burst holds for both rates. */
+static void read_rate(const struct ovsdb_row *iface, const char *name, struct config_port *p,
+		      struct rows_notes *notes)
+{
+	enum { BURST_KBIT = 8000, BURST_KPKTS = 16 };
 	int64_t kbps = ovsdb_row_int(iface, "ingress_policing_rate", 0);
 	int64_t burst = ovsdb_row_int(iface, "ingress_policing_burst", 0);
+	int64_t kpps = ovsdb_row_int(iface, "ingress_policing_kpkts_rate", 0);
+	int64_t kpkts = ovsdb_row_int(iface, "ingress_policing_kpkts_burst", 0);
 
+	if (kpps > 0) {
+		p->rate_pps = (uint64_t)SL_MIN(kpps, (int64_t)1000000) * 1000;
+		p->rate_burst_ms = burst_ms(kpkts > 0 ? kpkts : BURST_KPKTS, kpps);
+	}
 	if (kbps <= 0)
 		return;
-	burst = burst > 0 ? SL_MIN(burst, (int64_t)UINT32_MAX) : BURST_KBIT;
 	p->rate_kbps = (uint64_t)kbps;
-	p->rate_burst_ms =
-		(uint32_t)SL_MAX(SL_MIN(burst * 1000 / kbps, (int64_t)BURST_MS_MAX), (int64_t)1);
+	p->rate_burst_ms = burst_ms(burst > 0 ? burst : BURST_KBIT, kbps);
+	if (kpps > 0 && kpkts > 0)
+		rows_note_add(notes, ROWS_INERT, "Interface", name, "ingress_policing_kpkts_burst",
+			      NULL,
+			      xstrdup("ingress_policing_kpkts_burst: beside ingress_policing_rate "
+				      "the time of its burst holds for packets too"));
 }
 
 static void read_iface(const struct ovsdb_row *bridge, const struct ovsdb_row *port,
@@ -191,7 +209,7 @@ static void read_iface(const struct ovsdb_row *bridge, const struct ovsdb_row *p
 	p->ofport_last = ofport_from_db(ovsdb_row_int(iface, "ofport", 0));
 	p->is_protected = ovsdb_row_bool(port, "protected", false);
 	p->role = role_of(port, iface);
-	read_rate(iface, p);
+	read_rate(iface, name, p, notes);
 	p->mac_limit = (uint32_t)knob_number(port, KNOB_SLUICE_MAC_LIMIT);
 	config_set_str(&p->rxq_affinity, affinity);
 	p->poll_weight = (uint32_t)knob_number(iface, KNOB_SLUICE_POLL_WEIGHT);

@@ -12,6 +12,7 @@ enum {
 	QUEUE_PKTS = 1024,
 	QUEUE_MS = 50,
 	QUEUE_BYTES_MIN = 256 << 10,
+	QUEUE_PKTS_MIN = 64,
 	BUFFERS_SHARE = 8, /* of which queues hold one part at most */
 };
 
@@ -24,23 +25,31 @@ struct pace_queue { /* of one thread */
 
 /* W: main  R: any; full_at_ns as rate_limiter.h says */
 static struct {
-	struct rate_limiter bits;
+	struct rate_limiter bits, pkts;
 	uint64_t max_bytes;
+	uint32_t max_pkts;
 } SL_CACHE_ALIGNED rate[PORT_ID_MAX];
 bool pace_any;
 static uint32_t n_rates;     /* main */
 static uint32_t n_buffers;   /* atomic: in all queues */
 static uint32_t buffers_max; /* W: main, once  R: any */
 
-void poll_port_set_rate(uint32_t port_id, uint64_t bps, uint32_t burst_ms)
+/* True: it was another one. */
+static bool set_limiter(struct rate_limiter *at, struct rate_limiter l)
 {
-	struct rate_limiter l, *at = &rate[port_id % PORT_ID_MAX].bits;
-
-	rate_limiter_init(&l, bps, burst_ms, RATE_LEAST_BITS);
-	/* A little less than the policy's own, which then never has to refuse what waited here. */
-	l.depth_ns -= l.depth_ns / 16;
 	if (l.cost_ps == at->cost_ps && l.depth_ns == at->depth_ns)
-		return;
+		return false;
+	__atomic_store_n(&at->depth_ns, l.depth_ns, __ATOMIC_RELAXED);
+	__atomic_store_n(&at->cost_ps, l.cost_ps, __ATOMIC_RELEASE);
+	return true;
+}
+
+void poll_port_set_rate(uint32_t port_id, uint64_t bps, uint64_t pps, uint32_t burst_ms)
+{
+	uint32_t id = port_id % PORT_ID_MAX;
+	bool was = pace_is_limited(id), any;
+	struct rate_limiter bits, pkts;
+
 	if (!buffers_max) {
 		unsigned used, total;
 
@@ -48,18 +57,31 @@ void poll_port_set_rate(uint32_t port_id, uint64_t bps, uint32_t burst_ms)
 		__atomic_store_n(&buffers_max, SL_MAX(total / BUFFERS_SHARE, 64u),
 				 __ATOMIC_RELAXED);
 	}
-	n_rates += (l.cost_ps != 0) - (at->cost_ps != 0);
-	__atomic_store_n(&at->depth_ns, l.depth_ns, __ATOMIC_RELAXED);
-	__atomic_store_n(&rate[port_id % PORT_ID_MAX].max_bytes,
-			 SL_MAX(bps / 8 * QUEUE_MS / 1000, (uint64_t)QUEUE_BYTES_MIN),
+	rate_limiter_init(&bits, bps, burst_ms, RATE_LEAST_BITS);
+	/* A little less than the policy's own, which then never has to refuse what waited here. */
+	bits.depth_ns -= bits.depth_ns / 16;
+	rate_limiter_init(&pkts, pps, burst_ms, 1);
+	any = set_limiter(&rate[id].bits, bits);
+	if (!set_limiter(&rate[id].pkts, pkts) && !any)
+		return;
+	__atomic_store_n(&rate[id].max_bytes,
+			 bps ? SL_MAX(bps / 8 * QUEUE_MS / 1000, (uint64_t)QUEUE_BYTES_MIN)
+			     : UINT64_MAX,
 			 __ATOMIC_RELAXED);
-	__atomic_store_n(&at->cost_ps, l.cost_ps, __ATOMIC_RELEASE);
+	__atomic_store_n(
+		&rate[id].max_pkts,
+		pps ? (uint32_t)SL_MIN(SL_MAX(pps * QUEUE_MS / 1000, (uint64_t)QUEUE_PKTS_MIN),
+				       (uint64_t)QUEUE_PKTS)
+		    : (uint32_t)QUEUE_PKTS,
+		__ATOMIC_RELAXED);
+	n_rates += (unsigned)pace_is_limited(id) - (unsigned)was;
 	__atomic_store_n(&pace_any, n_rates != 0, __ATOMIC_RELAXED);
 }
 
 bool pace_is_limited(uint32_t port_id)
 {
-	return __atomic_load_n(&rate[port_id].bits.cost_ps, __ATOMIC_RELAXED);
+	return __atomic_load_n(&rate[port_id].bits.cost_ps, __ATOMIC_RELAXED) ||
+	       __atomic_load_n(&rate[port_id].pkts.cost_ps, __ATOMIC_RELAXED);
 }
 
 static struct pace_queue *unused(struct poll_thread *t)
@@ -101,7 +123,8 @@ static void refuse(struct poll_thread *t, uint32_t port_id, struct rte_mbuf *m)
 static bool has_room(const struct pace_queue *q, const struct rte_mbuf *m)
 {
 	/* A longer one would wait for ever. */
-	return q && q->n < QUEUE_PKTS && m->pkt_len <= RATE_LARGEST_BYTES &&
+	return q && q->n < __atomic_load_n(&rate[q->port_id].max_pkts, __ATOMIC_RELAXED) &&
+	       m->pkt_len <= RATE_LARGEST_BYTES &&
 	       q->bytes + m->pkt_len <=
 		       __atomic_load_n(&rate[q->port_id].max_bytes, __ATOMIC_RELAXED) &&
 	       __atomic_load_n(&n_buffers, __ATOMIC_RELAXED) + m->nb_segs <= buffers_max;
@@ -142,16 +165,19 @@ bool pace_serve(struct poll_thread *t,
 
 	for (unsigned i = 0; i < t->n_paced; i++) {
 		struct pace_queue *q = t->paced[i];
-		struct rate_limiter *l = &rate[q->port_id].bits;
+		struct rate_limiter *bits = &rate[q->port_id].bits, *pkts = &rate[q->port_id].pkts;
 		unsigned n = 0;
 
 		if (!q->n)
 			continue;
 		if (!now_ns)
 			now_ns = clock_mono_ns();
-		while (q->n && n < BURST_MAX &&
-		       !rate_limiter_exceeds(l, q->pkt[q->head]->pkt_len * 8ull, now_ns))
+		/* Both, or nothing is taken: but for what another thread takes in between. */
+		while (q->n && n < BURST_MAX && !rate_limiter_would_exceed(pkts, 1, now_ns) &&
+		       !rate_limiter_exceeds(bits, q->pkt[q->head]->pkt_len * 8ull, now_ns)) {
+			rate_limiter_exceeds(pkts, 1, now_ns);
 			t->burst.pkt[n++] = pop(q);
+		}
 		if (n)
 			process(t, q->port_id, n);
 	}

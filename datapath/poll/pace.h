@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Ports with a rate of bits: what they send waits here for its turn instead of being dropped. A
+/* Ports with a rate of bits, or of packets: what they send waits here for its turn instead of being dropped. A
  * bucket alone, however deep, is no bandwidth for TCP: the sender fills it at the speed of memory,
  * loses everything behind it, and sits out its timers while the bucket fills (measured: 130 Mbit/s
  * of 1 Gbit/s; with this queue: docs/decisions/policy.md).

@@ -329,7 +329,7 @@ void poll_port_remove(struct port *p)
 	free(en);
 	poll_command_all(COMMAND_FORGET_PORT, p->id);
 	fragments_forget(p->id);
-	poll_port_set_rate(p->id, 0, 0);
+	poll_port_set_rate(p->id, 0, 0, 0);
 }
 
 void poll_cache_flush(void)

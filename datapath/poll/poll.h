@@ -45,9 +45,9 @@ void poll_port_remove(struct port *p);
 /* The port's n_rxq changed (PORT_EVENT_QUEUES). */
 void poll_port_requeue(struct port *p);
 
-/* What comes by the port waits for its turn at so many bits per second (pace.h), but for a
- * burst (0: the default of rate_limiter.h); bps 0: no rate. */
-void poll_port_set_rate(uint32_t port_id, uint64_t bps, uint32_t burst_ms);
+/* What comes by the port waits for its turn at so many bits and packets per second (pace.h; 0: no
+ * such rate), but for a burst (0: the default of rate_limiter.h). */
+void poll_port_set_rate(uint32_t port_id, uint64_t bps, uint64_t pps, uint32_t burst_ms);
 
 /* Poll time of each of the port's queues beside others of its thread that have packets too: twice
  * the weight, twice the cycles. What nobody else needs it gets anyway. */

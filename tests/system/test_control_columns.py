@@ -32,14 +32,15 @@ DUTIES = {
         DESIGN: "bond_active_slave bond_downdelay bond_fake_iface bond_mode bond_updelay "
                 "fake_bridge mac rstp_statistics rstp_status statistics"},
     "Interface": {
-        ACTED: "ingress_policing_burst ingress_policing_rate mac mtu_request name ofport_request options other_config type external_ids",
+        ACTED: "ingress_policing_burst ingress_policing_rate ingress_policing_kpkts_rate "
+               "ingress_policing_kpkts_burst mac mtu_request name ofport_request options other_config type external_ids",
         WRITTEN: "admin_state duplex error ifindex link_resets link_speed link_state mac_in_use "
                  "mtu ofport statistics status",
-        REPORTED: "bfd cfm_mpid ingress_policing_kpkts_rate lldp",
+        REPORTED: "bfd cfm_mpid lldp",
         # nothing without the columns above
         DESIGN: "bfd_status cfm_fault cfm_fault_status cfm_flap_count cfm_health "
                 "cfm_remote_mpids cfm_remote_opstate "
-                "ingress_policing_kpkts_burst lacp_current"},
+                "lacp_current"},
     "Controller": {
         ACTED: "controller_burst_limit controller_rate_limit enable_async_messages "
                "inactivity_probe max_backoff target type",

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+import dpapi
 from control_process import Failed, Switch, elapsed_ms, wait_until
 
 
@@ -226,10 +227,29 @@ def test_vlan_limit(sw):
 
 def test_columns_that_are_not_acted_on_are_reported(sw):
     sw.dummies("p1")
-    sw.vsctl("set", "Interface", "p1", "ingress_policing_kpkts_rate=1000", "--",
+    sw.vsctl("set", "Interface", "p1", "cfm_mpid=1", "--",
              "set", "Bridge", "br0", "stp_enable=true")
     assert "not supported yet" in sw.get("Interface", "p1", "status")
     assert "STP is not supported yet" in sw.get("Bridge", "br0", "status")
+
+
+def test_rates_of_an_interface(sw):
+    """Bits and packets, each with what may come at once as time at the rate."""
+    sw.dummies("p1")
+
+    def told(*columns):
+        sw.vsctl("set", "Interface", "p1", *columns)
+        dp = dpapi.Datapath(os.path.join(sw.dir, "datapath.sock"))
+        p = next(p for p in dp.dump("ports") if p["name"] == "p1")
+        dp.close()
+        return p.get("limit_out_kbps", 0), p.get("limit_out_pps", 0), p.get("limit_burst_ms", 0)
+    assert told("ingress_policing_kpkts_rate=5", "ingress_policing_kpkts_burst=1") == (0, 5000, 200)
+    assert told("ingress_policing_kpkts_burst=0") == (0, 5000, 3200)
+    assert told("ingress_policing_rate=80000") == (80000, 5000, 100)
+    assert "kpkts_burst" not in sw.get("Interface", "p1", "status")
+    told("ingress_policing_kpkts_burst=7")
+    assert "the time of its burst holds for packets too" in sw.get("Interface", "p1", "status")
+    assert told("ingress_policing_kpkts_rate=0", "ingress_policing_rate=0") == (0, 0, 0)
 
 
 def test_what_the_datapath_refuses_stops_nothing_else(sw):

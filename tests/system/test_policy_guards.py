@@ -333,6 +333,24 @@ def test_new_connections_a_second(lab):
     assert lab.passes(1, 2, udp(1000, 53)), "the first is there, and goes on"
 
 
+def test_packets_of_a_port_wait_for_their_rate(lab):
+    """ingress_policing_kpkts_rate: a burst passes, then as many as the rate says; a few wait, the rest is dropped."""
+    lab.set(policy_op(endpoints(lab)))
+    lab.dp.transaction([("port_set", dict(name="p1", existing=1, limit_out_pps=20, limit_burst_ms=500))])
+    lab.dp.call("clock", dict(stop=True))
+    for _ in range(200):
+        lab.receive("p1", lab.frame(1, 2, udp(1, 2, bytes(100))))
+    passed = []
+    wait_until(lambda: passed.extend(lab.dp.frames_sent("p2")) or
+               (len(passed) >= 9 and lab.drops().get("policy_limit_out", 0) >= 125))
+    assert len(passed) <= 11, len(passed)
+    assert lab.drops()["policy_limit_out"] + len(passed) <= 200 - 50, "some wait"
+    before, passed = len(passed), []
+    lab.dp.call("clock", dict(warp_ms=1000))
+    wait_until(lambda: passed.extend(lab.dp.frames_sent("p2")) or len(passed) >= 9)
+    assert len(passed) <= 12, "what was not used is lost beyond a burst"
+
+
 @pytest.mark.parametrize("limit, port, size, rate", [
     (dict(limit_out_pps=20), "p1", 100, 20), (dict(limit_out_kbps=2000), "p1", 958, 250),
     (dict(limit_in_pps=20), "p2", 100, 20), (dict(limit_in_kbps=2000), "p2", 958, 250)])

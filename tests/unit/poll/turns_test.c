@@ -257,7 +257,7 @@ static void rates(void **state)
 	for (uint32_t id = 1; id <= PORTS + MORE_PORTS; id++) {
 		uint64_t before = received(id);
 
-		poll_port_set_rate(id, 1000000, 0);
+		poll_port_set_rate(id, 1000000, 0, 0);
 		fake[id].large = true;
 		put(&fake[id]);
 		wait_for(id, before + 1);

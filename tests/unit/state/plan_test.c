@@ -243,7 +243,7 @@ static void closed_bridges_open_last(void **state)
 	       "n_rxq_desc=0 n_txq_desc=0 mac=00:00:00:00:00:00 admin_up=1 vlan_mode=0 tag=65535 "
 	       "trunks= cvlans= qinq_ethtype=34984 priority_tags=0 is_protected=0 role=0 "
 	       "port_flags=0 "
-	       "mac_limit=0 rate_kbps=0 rate_burst_ms=0 rxq_affinity= poll_weight=10\nbridge_set br0 open=1\n");
+	       "mac_limit=0 rate_kbps=0 rate_pps=0 rate_burst_ms=0 rxq_affinity= poll_weight=10\nbridge_set br0 open=1\n");
 	done(&want, &have);
 }
 
