@@ -132,16 +132,21 @@ bool record_main_has_slot(void)
 
 /* ---- life ---- */
 
-void record_start(size_t limit)
+static void begin_part(size_t limit)
 {
-	record_main_end();
-	enter_main();
 	file = recording_create(limit);
 	ready = false;
 	totals = (struct record_totals){0};
 	memset(port_state, 0xff, sizeof port_state);
 	memset(cache_state, 0, sizeof cache_state);
 	last_ns = clock_mono_ns();
+}
+
+void record_start(size_t limit)
+{
+	record_main_end();
+	enter_main();
+	begin_part(limit);
 	__atomic_store_n(&record_mode, RECORD_LIVE, __ATOMIC_SEQ_CST);
 }
 
@@ -150,13 +155,30 @@ struct recording *record_stop(void)
 	struct recording *r = file;
 
 	end_slot();
-	const uint64_t v[] = {totals.hash, totals.slots, totals.pkts, totals.lost_pkts,
-			      recording_is_full(r)};
-	recording_close(r, v, SL_ARRAY_SIZE(v));
 	file = NULL;
 	__atomic_store_n(&record_mode, RECORD_OFF, __ATOMIC_SEQ_CST);
 	clock_thaw();
 	return r;
+}
+
+struct recording *record_turn(size_t limit, struct record_totals *before)
+{
+	struct recording *r = file;
+
+	end_slot();
+	*before = totals;
+	begin_slot(RECORD_MAIN);
+	begin_part(limit);
+	return r;
+}
+
+void record_close(struct recording *part, const struct record_totals *t, bool follows,
+		  uint64_t evicted_pkts)
+{
+	const uint64_t v[] = {t->hash,     t->slots, t->pkts, t->lost_pkts, recording_is_full(part),
+			      evicted_pkts};
+
+	recording_close(part, follows ? REC_PART : REC_CLOSE, v, SL_ARRAY_SIZE(v));
 }
 
 struct recording *record_file(void)

@@ -48,15 +48,25 @@ bool record_main_has_slot(void); /* main thread; always true in a replay */
 /* Main thread, in its slot or, for the first, in a round without one. `limit`: bytes of the file.
  */
 void record_start(size_t limit);
-/* Ends it; the recording is the caller's then. */
+/* Another part begins, which knows nothing of the one before: in the main thread's slot. The part
+ * before is the caller's then, still open. */
+struct record_totals {
+	uint64_t hash, slots, pkts, lost_pkts; /* of the part */
+};
+struct recording *record_turn(size_t limit, struct record_totals *before);
+/* Ends it; the part is the caller's then, still open. */
 struct recording *record_stop(void);
+/* CLOSE, or PART when another one follows. */
+void record_close(struct recording *part, const struct record_totals *t, bool follows,
+		  uint64_t evicted_pkts);
 /* Of the recording under way; NULL: none. */
 struct recording *record_file(void);
-
-struct record_totals {
-	uint64_t hash, slots, pkts, lost_pkts;
-};
 const struct record_totals *record_totals(void);
+/* The hash of several parts: begins with 0 and the first part's. */
+static inline uint64_t record_hash_part(uint64_t sum, unsigned part, uint64_t hash)
+{
+	return part ? (sum ^ hash) * 0x9e3779b97f4a7c15ull + (sum >> 29) : hash;
+}
 /* The room is full, and packets are not recorded any more. */
 bool record_is_full(void);
 

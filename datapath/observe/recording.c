@@ -19,6 +19,7 @@ enum {
 	VARINT_MAX = 10,
 };
 static const uint32_t chunk_magic = 0x4b4e4843; /* "CHNK" */
+static const char file_magic[8] = "SLUICERC";
 
 struct file_header {
 	char magic[8];
@@ -73,8 +74,9 @@ static void begin_chunk(struct recording *r)
 struct recording *recording_create(size_t limit_bytes)
 {
 	struct recording *r = xzalloc(sizeof *r);
-	struct file_header h = {.magic = "SLUICERC", .format = RECORDING_FORMAT};
+	struct file_header h = {.format = RECORDING_FORMAT};
 
+	memcpy(h.magic, file_magic, sizeof h.magic);
 	r->limit = SL_MAX(limit_bytes, (size_t)RECORDING_BYTES_MIN);
 	vec_push(&r->done, (struct piece){xmemdup(&h, sizeof h), sizeof h});
 	r->done_bytes = sizeof h;
@@ -165,6 +167,11 @@ bool recording_is_full(const struct recording *r)
 	return r->full;
 }
 
+void recording_limit(struct recording *r, size_t limit_bytes)
+{
+	r->limit = SL_MAX(limit_bytes, (size_t)RECORDING_BYTES_MIN);
+}
+
 size_t recording_bytes(const struct recording *r)
 {
 	size_t now = r->now.len > sizeof(struct chunk_header) ? r->now.len : 0;
@@ -172,9 +179,9 @@ size_t recording_bytes(const struct recording *r)
 	return r->done_bytes + now;
 }
 
-void recording_close(struct recording *r, const uint64_t *v, unsigned n)
+void recording_close(struct recording *r, enum recording_event type, const uint64_t *v, unsigned n)
 {
-	recording_begin(r, REC_CLOSE);
+	recording_begin(r, type);
 	for (unsigned i = 0; i < n; i++)
 		recording_put(r, v[i]);
 	end_event(r);
@@ -197,22 +204,27 @@ static int damaged(const struct recording_file *f, size_t at, const char *what, 
 	return err_set(e, EINVAL, "%s: byte %zu: %s", f->name, at, what);
 }
 
-static int check_header(const struct recording_file *f, struct err *e)
+static int check_header(const struct recording_file *f, size_t at, struct err *e)
 {
-	struct file_header h;
+	struct file_header h = {.zero = 0};
 
-	if (f->len < sizeof h || memcmp(f->data, "SLUICERC", sizeof h.magic))
-		return damaged(f, 0, "not a recording of sluice", e);
-	memcpy(&h, f->data, sizeof h);
+	if (f->len - at >= sizeof h)
+		memcpy(&h, f->data + at, sizeof h);
+	if (at && at == f->len)
+		return damaged(f, at, "cut short: another part should follow", e);
+	if (memcmp(h.magic, file_magic, sizeof h.magic))
+		return damaged(f, at,
+			       at ? "damaged: no part begins here" : "not a recording of sluice",
+			       e);
 	if (h.format != RECORDING_FORMAT)
 		return err_set(e, EINVAL,
-			       "%s: byte 8: recordings of format %u are not known here (only %d)",
-			       f->name, h.format, RECORDING_FORMAT);
-	return h.zero ? damaged(f, 12, "damaged: not zero", e) : 0;
+			       "%s: byte %zu: recordings of format %u are not known here (only %d)",
+			       f->name, at + 8, h.format, RECORDING_FORMAT);
+	return h.zero ? damaged(f, at + 12, "damaged: not zero", e) : 0;
 }
 
-static int check_events(const struct recording_file *f, size_t at, size_t end, bool *closed,
-			struct err *e)
+static int check_events(const struct recording_file *f, size_t at, size_t end,
+			enum recording_event *closed, struct err *e)
 {
 	struct event_header h;
 
@@ -226,33 +238,52 @@ static int check_events(const struct recording_file *f, size_t at, size_t end, b
 			return damaged(f, at, "damaged: an event of an unknown type", e);
 		if (h.len > end - at - sizeof h)
 			return damaged(f, at, "damaged: an event is cut short", e);
-		*closed = h.type == REC_CLOSE;
+		*closed = h.type == REC_CLOSE || h.type == REC_PART ? (enum recording_event)h.type
+								    : REC_NONE;
 		at += sizeof h + h.len;
 	}
 	return 0;
 }
 
-int recording_check(const struct recording_file *f, struct err *e)
+/* *at: of a chunk's header; becomes that of what is behind it. */
+static int check_chunk(const struct recording_file *f, size_t *at, uint64_t number,
+		       enum recording_event *closed, struct err *e)
 {
 	struct chunk_header h;
-	uint64_t number = 0;
-	bool closed = false;
-	int rc = check_header(f, e);
 
-	for (size_t at = sizeof(struct file_header); !rc && at < f->len; number++) {
-		if (f->len - at < sizeof h)
-			return damaged(f, at, "cut short: a chunk begins and is not there", e);
-		memcpy(&h, f->data + at, sizeof h);
-		if (h.magic != chunk_magic || h.number != number)
-			return damaged(f, at, "damaged: no chunk begins here", e);
-		if (h.len > f->len - at - sizeof h)
-			return damaged(f, at, "cut short: a chunk ends behind the file", e);
-		at += sizeof h;
-		if (checksum(number, f->data + at, h.len) != h.sum)
-			return damaged(f, at, "damaged: the chunk's checksum is wrong", e);
-		rc = check_events(f, at, at + h.len, &closed, e);
-		at += h.len;
-	}
+	if (f->len - *at < sizeof h)
+		return damaged(f, *at, "cut short: a chunk begins and is not there", e);
+	memcpy(&h, f->data + *at, sizeof h);
+	if (h.magic != chunk_magic || h.number != number)
+		return damaged(f, *at, "damaged: no chunk begins here", e);
+	if (h.len > f->len - *at - sizeof h)
+		return damaged(f, *at, "cut short: a chunk ends behind the file", e);
+	*at += sizeof h;
+	if (checksum(number, f->data + *at, h.len) != h.sum)
+		return damaged(f, *at, "damaged: the chunk's checksum is wrong", e);
+	int rc = check_events(f, *at, *at + h.len, closed, e);
+	*at += h.len;
+	return rc;
+}
+
+int recording_check(const struct recording_file *f, struct err *e)
+{
+	enum recording_event closed = REC_PART;
+	uint64_t number = 0;
+	size_t at = 0;
+	int rc = 0;
+
+	while (!rc && (at < f->len || closed == REC_PART))
+		if (closed == REC_PART) {
+			rc = check_header(f, at, e);
+			at += sizeof(struct file_header);
+			number = 0;
+			closed = REC_NONE;
+		} else if (closed == REC_CLOSE) {
+			rc = damaged(f, at, "damaged: something behind the end", e);
+		} else {
+			rc = check_chunk(f, &at, number++, &closed, e);
+		}
 	return rc || closed ? rc : damaged(f, f->len, "cut short: the last event is missing", e);
 }
 
@@ -304,18 +335,41 @@ void recording_free(struct recording_file *f)
 	f->len = 0;
 }
 
+/* What is at a chunk's end: the length of the next one of the part; false: the part ends here. */
+static bool next_chunk(const struct recording_file *f, size_t at, struct chunk_header *h)
+{
+	if (f->len - at < sizeof *h)
+		return false;
+	memcpy(h, f->data + at, sizeof *h);
+	return h->magic == chunk_magic;
+}
+
+bool recording_part(const struct recording_file *f, unsigned part, struct recording_cursor *c)
+{
+	struct chunk_header h;
+	size_t at = 0;
+
+	for (; at < f->len; part--) {
+		at += sizeof(struct file_header);
+		*c = (struct recording_cursor){at, at};
+		if (!part)
+			return true;
+		while (next_chunk(f, at, &h))
+			at += sizeof h + h.len;
+	}
+	return false;
+}
+
 bool recording_next(const struct recording_file *f, struct recording_cursor *c, struct rec_in *out)
 {
+	struct chunk_header chunk;
 	struct event_header h;
 
 	if (!c->at)
 		c->at = c->chunk_end = sizeof(struct file_header);
 	while (c->at == c->chunk_end) {
-		struct chunk_header chunk;
-
-		if (c->at == f->len)
+		if (!next_chunk(f, c->at, &chunk))
 			return false;
-		memcpy(&chunk, f->data + c->at, sizeof chunk);
 		c->at += sizeof chunk;
 		c->chunk_end = c->at + chunk.len;
 	}

@@ -113,6 +113,8 @@ struct rec_in;
 struct recording;
 /* In main's slot: caches and clocks of all threads as if they had just begun. */
 void poll_record_restart(void);
+/* No packet-out is on its way to a thread. */
+bool poll_record_is_idle(void);
 /* In main's slot, at the beginning: THREAD and HELD events. */
 void poll_record_threads(void);
 void poll_record_held(void);

@@ -33,6 +33,14 @@ void poll_record_restart(void)
 			restart(poll_thread_at[i]);
 }
 
+bool poll_record_is_idle(void)
+{
+	for (unsigned i = 0; i < POLL_THREADS_MAX; i++)
+		if (poll_thread_at[i] && !rte_ring_empty(poll_thread_at[i]->inject))
+			return false;
+	return true;
+}
+
 static void record_held(const struct poll_thread *t)
 {
 	for (unsigned i = 0; i < t->n_miss_list; i++) {

@@ -28,6 +28,7 @@ static int batch_len;
 static struct list timers;
 static unsigned hurry;
 static bool (*each)(uint64_t now_ms);
+static void (*at_end)(void); /* while something is recorded */
 static bool each_has_more, rcu_has_more;
 
 /* Posted calls: pushed by any thread, taken whole by the main thread. */
@@ -225,6 +226,8 @@ void loop_run(void)
 			record_simple(REC_EACH);
 		each_has_more = each && each(clock_mono_ms());
 		reclaim(idle, began_us);
+		if (record_is_live() && at_end)
+			at_end();
 		rcu_main_leave();
 		record_main_end();
 	}
@@ -233,6 +236,11 @@ void loop_run(void)
 void loop_stop(void)
 {
 	running = false;
+}
+
+void loop_at_end(void (*fn)(void))
+{
+	at_end = fn;
 }
 
 void loop_each(bool (*fn)(uint64_t now_ms))

@@ -44,6 +44,8 @@ void loop_post(struct loop_post *p);
 
 /* Runs in every iteration, at least every 10 ms; true: again at once, there is more to do. */
 void loop_each(bool (*fn)(uint64_t now_ms));
+/* While something is recorded: called at the end of each round, in its slot. */
+void loop_at_end(void (*fn)(void));
 
 /* Replay, where no loop runs: the timer that was started as the number-th (false: there is none),
  * and what runs in every iteration. */

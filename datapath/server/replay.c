@@ -136,7 +136,7 @@ static int read_slot(struct replay *r, struct rec_in *head, bool *whole, struct 
 			break;
 		case REC_KIND_SLOT:
 			*whole = in.type == REC_END;
-			if (in.type == REC_CLOSE)
+			if (in.type == REC_CLOSE || in.type == REC_PART)
 				replay_read_close(&in, &r->out);
 			if (in.type == REC_SLOT)
 				return rec_in_error(&r->file, &in, "begins within another", e);
@@ -260,6 +260,7 @@ static int play_input(struct replay *r, size_t i, struct err *e)
 	case REC_MISS:
 	case REC_CACHE:
 	case REC_CLOSE:
+	case REC_PART:
 	case REC_N:
 		break;
 	}
@@ -359,7 +360,7 @@ static int play_all(struct replay *r, struct err *e)
 	int rc = read_state(r, e);
 	r->play.hash = 0;
 	while (!rc && recording_next(&r->file, &r->at, &in)) {
-		if (in.type == REC_CLOSE) {
+		if (in.type == REC_CLOSE || in.type == REC_PART) {
 			replay_read_close(&in, &r->out);
 			break;
 		}
@@ -418,13 +419,13 @@ static int start(struct replay *r, struct options *o, char **argv, char **dir, s
 
 static int read_begin(struct replay *r, struct err *e)
 {
-	struct recording_cursor at = {0, 0};
+	struct recording_cursor at = r->at;
 	struct replay_begin b = {0};
 	struct rec_in in;
 
 	if (!recording_next(&r->file, &at, &in) || in.type != REC_BEGIN)
-		return err_set(e, EINVAL, "%s: byte 16: it does not say how it begins",
-			       r->file.name);
+		return err_set(e, EINVAL, "%s: byte %zu: it does not say how it begins",
+			       r->file.name, r->at.at);
 	replay_state_read_begin(&in, &b);
 	if (in.bad)
 		return rec_in_error(&r->file, &in, "is cut short", e);
@@ -435,26 +436,35 @@ static int read_begin(struct replay *r, struct err *e)
 	return 0;
 }
 
-static int run(struct options *o, char **argv, struct replay_outcome *out, bool write_file,
-	       struct err *e)
+struct job {
+	struct options *o;
+	char **argv;
+	const struct recording_file *file;
+	unsigned part, n_parts;
+	bool write_file;
+	uint64_t until; /* slots of this part */
+};
+
+static int run_part(const struct job *j, struct replay_outcome *out, struct err *e)
 {
 	struct replay *r = xzalloc(sizeof *r);
 	char *dir = NULL;
-	int rc = recording_load(o->replay, &r->file, e);
+	int rc;
 
-	r->until = o->until ? o->until : UINT64_MAX;
-	if (!rc)
-		rc = read_begin(r, e);
-	if (!rc && write_file && o->write)
-		rc = replay_pcap_create(o->write, &r->pcap, e);
+	r->file = *j->file;
+	r->until = j->until;
+	recording_part(&r->file, j->part, &r->at);
+	rc = read_begin(r, e);
+	if (!rc && j->write_file && j->o->write)
+		rc = replay_pcap_create(j->o->write, j->part > 0, &r->pcap, e);
 	r->play.output = put_output;
 	r->play.aux = r;
 	if (!rc)
-		rc = start(r, o, argv, &dir, e);
+		rc = start(r, j->o, j->argv, &dir, e);
 	if (!rc)
 		rc = play_all(r, e);
 	int closed = replay_pcap_close(r->pcap, e);
-	*out = r->out;
+	replay_add(out, &r->out);
 	if (dir) {
 		eal_stop();
 		remove_dir(dir);
@@ -462,57 +472,124 @@ static int run(struct options *o, char **argv, struct replay_outcome *out, bool 
 	return rc ? rc : closed;
 }
 
-/* A run of its own process: the tables of a datapath are there once in one. */
-static int run_apart(struct options *o, char **argv, uint64_t *hash, struct err *e)
-{
+struct apart { /* what a run of its own process found out */
+	int rc;
+	struct err e;
 	struct replay_outcome out;
-	int fds[2], status = 0;
+};
 
-	if (pipe(fds))
+static bool read_whole(int fd, void *p, size_t len)
+{
+	for (size_t n = 0; n < len;) {
+		ssize_t got = read(fd, (char *)p + n, len - n);
+
+		if (got <= 0 && !(got < 0 && errno == EINTR))
+			return false;
+		n += got > 0 ? (size_t)got : 0;
+	}
+	return true;
+}
+
+static bool write_whole(int fd, const void *p, size_t len)
+{
+	for (size_t n = 0; n < len;) {
+		ssize_t put = write(fd, (const char *)p + n, len - n);
+
+		if (put < 0 && errno != EINTR)
+			return false;
+		n += put > 0 ? (size_t)put : 0;
+	}
+	return true;
+}
+
+/* In a process of its own: the tables of a datapath are there once in one. */
+static int run_apart(int (*run)(const struct job *j, struct replay_outcome *out, struct err *e),
+		     const struct job *j, struct replay_outcome *out, struct err *e)
+{
+	struct apart *a = xzalloc(sizeof *a);
+	int fds[2], status = 0, rc;
+
+	if (pipe(fds)) {
+		free(a);
 		return err_set(e, errno, "pipe: %s", strerror(errno));
+	}
 	fflush(stdout);
 	pid_t pid = fork();
-	if (pid < 0)
-		return err_set(e, errno, "fork: %s", strerror(errno));
 	if (!pid) {
-		int rc = run(o, argv, &out, false, e);
-
-		if (!rc && write(fds[1], &out.hash, sizeof out.hash) != sizeof out.hash)
-			rc = -EIO;
-		_exit(rc ? 2 : 0);
+		a->rc = run(j, &a->out, &a->e);
+		_exit(write_whole(fds[1], a, sizeof *a) ? 0 : 2);
 	}
+	int why = errno;
 	close(fds[1]);
-	ssize_t n = read(fds[0], hash, sizeof *hash);
+	bool whole = pid > 0 && read_whole(fds[0], a, sizeof *a);
 	close(fds[0]);
-	waitpid(pid, &status, 0);
-	if (n != sizeof *hash)
-		return err_set(e, EIO, "%s: one of the runs ended early (status %d)", o->replay,
-			       status);
-	return 0;
+	if (pid > 0)
+		waitpid(pid, &status, 0);
+	if (pid < 0)
+		rc = err_set(e, why, "fork: %s", strerror(why));
+	else if (!whole)
+		rc = err_set(e, EIO, "%s: one of the runs ended early (status %d)", j->file->name,
+			     status);
+	else if (a->rc)
+		rc = err_set(e, a->e.code, "%s", a->e.text);
+	else
+		rc = 0;
+	if (!rc)
+		*out = a->out;
+	free(a);
+	return rc;
+}
+
+/* All parts, one after the other. */
+static int run(const struct job *whole, struct replay_outcome *out, struct err *e)
+{
+	struct replay_outcome *part = xzalloc(sizeof *part);
+	struct job j = *whole;
+	int rc = 0;
+
+	if (j.n_parts == 1)
+		rc = run_part(&j, out, e);
+	for (; j.n_parts > 1 && j.part < j.n_parts && !rc && !out->stopped; j.part++) {
+		j.until = whole->until - out->n_slots;
+		rc = run_apart(run_part, &j, part, e);
+		part->n_parts = 0; /* it is one */
+		replay_add(out, part);
+	}
+	free(part);
+	return rc;
 }
 
 int replay_main(struct options *o, char **argv, struct err *e)
 {
-	struct replay_outcome *out = xzalloc(sizeof *out);
+	struct replay_outcome *out = xzalloc(sizeof *out), *again = xzalloc(sizeof *again);
+	struct recording_file file;
+	struct recording_cursor at;
+	struct job j = {.o = o, .argv = argv, .file = &file, .until = UINT64_MAX};
+	unsigned n_different = 0;
 	VEC(uint64_t) hashes = {0};
-	int rc = 0;
+	int rc = recording_load(o->replay, &file, e);
 
+	if (o->until)
+		j.until = o->until;
+	while (!rc && recording_part(&file, j.n_parts, &at))
+		j.n_parts++;
 	for (unsigned i = 1; i < o->repeat && !rc; i++) {
-		uint64_t hash = 0;
-
-		rc = run_apart(o, argv, &hash, e);
-		vec_push(&hashes, hash);
+		rc = run_apart(run, &j, again, e);
+		vec_push(&hashes, again->hash);
 	}
+	j.write_file = true;
 	if (!rc)
-		rc = run(o, argv, out, true, e);
-	out->n_runs = 1 + (unsigned)hashes.len;
+		rc = run(&j, out, e);
 	VEC_FOR_EACH (h, &hashes)
-		out->n_runs_different += *h != out->hash;
+		n_different += *h != out->hash;
+	out->n_runs = 1 + (unsigned)hashes.len;
+	out->n_runs_different = n_different;
 	if (!rc) {
 		replay_print(o->replay, out, o->json);
 		rc = replay_is_equal(out) ? 0 : 1;
 	}
 	vec_free(&hashes);
+	free(again);
 	free(out);
 	return rc;
 }

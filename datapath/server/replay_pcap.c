@@ -46,7 +46,7 @@ static void pad(struct replay_pcap *w, uint32_t len)
 	fwrite("\0\0\0", SL_ALIGN_UP(len, 4) - len, 1, w->file);
 }
 
-int replay_pcap_create(const char *path, struct replay_pcap **out, struct err *e)
+int replay_pcap_create(const char *path, bool more, struct replay_pcap **out, struct err *e)
 {
 	struct replay_pcap *w = xzalloc(sizeof *w);
 	struct {
@@ -56,7 +56,7 @@ int replay_pcap_create(const char *path, struct replay_pcap **out, struct err *e
 	} section = {SECTION_ORDER, 1, 0, -1};
 
 	w->path = path;
-	w->file = fopen(path, "wb");
+	w->file = fopen(path, more ? "ab" : "wb");
 	if (!w->file) {
 		int code = errno;
 

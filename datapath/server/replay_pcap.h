@@ -8,7 +8,8 @@ struct err;
 struct rte_mbuf;
 struct replay_pcap;
 
-int replay_pcap_create(const char *path, struct replay_pcap **out, struct err *e);
+/* `more`: another section behind those that the file has. */
+int replay_pcap_create(const char *path, bool more, struct replay_pcap **out, struct err *e);
 void replay_pcap_put(struct replay_pcap *w, uint32_t port_id, const char *port,
 		     const struct rte_mbuf *m, uint64_t time_ns);
 /* -errno with e when something was not written. NULL is fine. */

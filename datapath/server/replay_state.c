@@ -278,6 +278,7 @@ int replay_state_event(struct rec_in *in, struct err *e)
 	case REC_MISS:
 	case REC_CACHE:
 	case REC_CLOSE:
+	case REC_PART:
 	case REC_N:
 		break;
 	}

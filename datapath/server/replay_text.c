@@ -15,6 +15,7 @@ void replay_read_close(struct rec_in *in, struct replay_outcome *out)
 	out->then_pkts = rec_in_u64(in);
 	out->lost_pkts = rec_in_u64(in);
 	out->full = rec_in_u64(in);
+	out->evicted_pkts = rec_in_u64(in);
 }
 
 void replay_count(const struct record_result *r, struct replay_outcome *out)
@@ -55,13 +56,50 @@ void replay_describe(const struct record_result *r, char *to, size_t size)
 			 r->v[0], r->v[1], r->v[2], r->v[3]);
 }
 
-/* A recording whose room was full ends in the middle of a slot, which is not played; its hash then
- * has results that no whole slot has. */
+/* A part whose room was full ends in the middle of a slot, which is not played; its hash then has
+ * results that no whole slot has. */
 bool replay_is_equal(const struct replay_outcome *o)
 {
 	bool same_hash = o->stopped || o->full || o->hash == o->then_hash;
 
-	return !o->n_differences && !o->n_runs_different && same_hash;
+	return !o->n_differences && !o->n_runs_different && !o->n_parts_different && same_hash;
+}
+
+void replay_add(struct replay_outcome *sum, const struct replay_outcome *part)
+{
+	uint64_t shown = SL_MIN(part->n_differences, (uint64_t)REPLAY_DIFFERENCES);
+
+	if (!sum->n_parts)
+		sum->begin_ns = part->begin_ns;
+	sum->evicted_pkts = SL_MAX(sum->evicted_pkts, part->evicted_pkts); /* so far, each says */
+	for (uint64_t i = 0; i < shown; i++) {
+		struct replay_difference *d =
+			&sum->difference[SL_MIN(sum->n_differences + i, REPLAY_DIFFERENCES - 1ull)];
+
+		if (sum->n_differences + i >= REPLAY_DIFFERENCES)
+			break;
+		*d = part->difference[i];
+		d->slot += sum->n_slots;
+		d->at_ns += part->begin_ns - sum->begin_ns;
+	}
+	sum->n_differences += part->n_differences;
+	sum->n_slots += part->n_slots;
+	sum->n_pkts += part->n_pkts;
+	sum->n_changes += part->n_changes;
+	sum->n_out += part->n_out;
+	sum->n_drops += part->n_drops;
+	sum->n_misses += part->n_misses;
+	sum->n_threads = SL_MAX(sum->n_threads, part->n_threads);
+	sum->stopped |= part->stopped;
+	sum->hash = record_hash_part(sum->hash, sum->n_parts, part->hash);
+	sum->then_hash = record_hash_part(sum->then_hash, sum->n_parts, part->then_hash);
+	sum->closed = part->closed;
+	sum->full |= part->full;
+	sum->then_slots += part->then_slots;
+	sum->then_pkts += part->then_pkts;
+	sum->lost_pkts += part->lost_pkts;
+	sum->n_parts_different += !replay_is_equal(part);
+	sum->n_parts++;
 }
 
 static void print_text(const char *file, const struct replay_outcome *o)
@@ -77,9 +115,13 @@ static void print_text(const char *file, const struct replay_outcome *o)
 	       o->n_out, o->n_drops, o->n_misses, o->hash);
 	if (o->stopped)
 		printf("stopped there, as asked\n");
-	if (o->full)
-		printf("incomplete: its room was full; %" PRIu64
-		       " packets that came later are not in it\n",
+	if (o->evicted_pkts)
+		printf("it begins with the oldest of %u parts that were kept: %" PRIu64
+		       " packets before made room\n",
+		       o->n_parts, o->evicted_pkts);
+	if (o->lost_pkts || o->full)
+		printf("incomplete: they came too fast for its room; %" PRIu64
+		       " packets in between are not in it\n",
 		       o->lost_pkts);
 	for (uint64_t i = 0; i < shown; i++) {
 		const struct replay_difference *d = &o->difference[i];
@@ -133,10 +175,12 @@ static void print_json(const char *file, const struct replay_outcome *o)
 	       replay_is_equal(o) ? "true" : "false", o->n_pkts, o->n_slots, o->n_threads,
 	       o->n_changes, o->n_out, o->n_drops, o->n_misses);
 	printf(",\"hash\":\"%016" PRIx64 "\",\"recorded_hash\":\"%016" PRIx64
-	       "\",\"stopped\":%s,\"full\":%s,\"lost\":%" PRIu64
+	       "\",\"stopped\":%s,\"full\":%s,\"lost\":%" PRIu64 ",\"evicted\":%" PRIu64
+	       ",\"parts\":%u"
 	       ",\"runs\":%u,\"runs_different\":%u,\"n_differences\":%" PRIu64 ",\"differences\":[",
 	       o->hash, o->then_hash, o->stopped ? "true" : "false", o->full ? "true" : "false",
-	       o->lost_pkts, o->n_runs, o->n_runs_different, o->n_differences);
+	       o->lost_pkts, o->evicted_pkts, o->n_parts, o->n_runs, o->n_runs_different,
+	       o->n_differences);
 	for (uint64_t i = 0; i < shown; i++) {
 		if (i)
 			putchar(',');

@@ -28,11 +28,12 @@ static void read_body(struct rec_in in)
 
 static void read_all(const struct recording_file *f)
 {
-	struct recording_cursor at = {0, 0};
+	struct recording_cursor at;
 	struct rec_in in;
 
-	while (recording_next(f, &at, &in))
-		read_body(in);
+	for (unsigned part = 0; recording_part(f, part, &at); part++)
+		while (recording_next(f, &at, &in))
+			read_body(in);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -549,25 +549,100 @@ def test_events_that_make_no_sense_are_refused(small, tmp_path, seed):
         assert code != 2 or err.startswith("error: "), err
 
 
-def test_a_full_room(tmp_path):
+def test_the_newest_is_kept(tmp_path):
+    """More than the room holds: the oldest parts go, each of the others begins with what the switch was, and all
+    of them replay to what happened. What is learnt in one part is known in the next."""
+    rec, pcap = str(tmp_path / "run.rec"), str(tmp_path / "out.pcapng")
+    with DatapathProcess("--no-huge") as p:
+        with p.connect(writer=True) as dp:
+            flood_bridge(dp, 3)
+            dp.transaction([flowbits.rule("table=0,priority=9,udp actions=ct(commit,table=1)"),
+                            flowbits.rule("table=0,priority=1 actions=NORMAL"),
+                            flowbits.rule("table=1,priority=1 actions=NORMAL")])
+            with pytest.raises(dpapi.ApiError, match="not within"):
+                start(dp, room=100)
+            start(dp, room=1 << 17)
+            dp.call("dummy_receive", dict(port="p2", packet=ether(0xffffffffff, 2)))  # only once
+            wait_until(lambda: dp.dump("macs"))
+
+            def udp(i):
+                return ether(2, 1, ipv4(0x0a000001, 0x0a000002, 17,
+                                        struct.pack(">HHHH", 1000 + i % 3, 53, 1308, 0) +
+                                        struct.pack(">I", i) + bytes(1296)), 0x800)
+            seen = 0
+            for i in range(300):
+                dp.call("dummy_receive", dict(port="p1", packet=udp(i)))
+                if i % 5 == 0:  # neither part nor packet is lost when there is time
+                    wait_until(lambda: dp.call("record")["packets"] + dp.call("record")["evicted"] >= i + 2)
+                seen = max(seen, dp.call("record")["recording_bytes"])
+            wait_until(lambda: dp.call("record")["packets"] + dp.call("record")["evicted"] == 301)
+            state = dp.call("record")
+            assert state["state"] == "recording" and state["lost"] == 0 and state["evicted"] > 100
+            assert seen <= 1 << 17
+            dp.frames_sent("p1"), dp.frames_sent("p2"), dp.frames_sent("p3")
+            live = stop(dp, rec)
+            assert live["recording_bytes"] <= 1 << 17 and live["packets"] == 301 - live["evicted"] > 30
+            with pytest.raises(dpapi.ApiError):
+                dp.call("record", dict(state="stop"))
+    out = replay(rec, "--repeat", "3", "--write", pcap)
+    assert out["equal"] and out["differences"] == [] and out["runs_different"] == 0
+    assert out["parts"] > 1 and out["packets"] == live["packets"] and out["evicted"] == live["evicted"]
+    assert int(out["hash"], 16) == live["hash"] == int(out["recorded_hash"], 16)
+    # Nothing is flooded: the address was learnt in a part that is gone. The last packet is there.
+    seen = subprocess.run(["tshark", "-r", pcap, "-T", "fields", "-e", "frame.interface_name",
+                           "-e", "udp.payload"], capture_output=True, text=True)
+    sent = [line.split() for line in seen.stdout.splitlines()]
+    assert [s[0] for s in sent] == ["p2"] * live["packets"], seen.stderr
+    assert [int(s[1][:8], 16) for s in sent] == list(range(300 - live["packets"], 300))
+    # Half of it, in slots; and a recording without its last part is cut short.
+    assert replay(rec, "--until", str(out["slots"] // 2))["slots"] == out["slots"] // 2
+    data = open(rec, "rb").read()
+    with open(rec, "wb") as f:
+        f.write(data[:data.rindex(b"SLUICERC")])
+    code, text, err = run_replay(rec)
+    assert code == 2 and text == "" and "another part should follow" in err
+
+
+def test_a_random_run_in_a_small_ring(tmp_path):
+    """Parts begin in the middle of everything."""
+    rec = str(tmp_path / "run.rec")
+    with DatapathProcess("--no-huge") as p:
+        with p.connect(writer=True) as dp:
+            run = Run(dp, 31)
+            start(dp, room=1 << 18)
+            run.go(500)
+            live = stop(dp, rec)
+    out = replay(rec, "--repeat", "2")
+    if not live["lost"]:  # else something was under way for long, and a slot is torn
+        lists_all(out, live)
+    assert out["equal"] and out["runs_different"] == 0, out["differences"][:5]
+    assert out["parts"] > 1 and out["evicted"] == live["evicted"]
+
+
+def test_too_much_at_once(tmp_path):
+    """What comes while a part is full and the main thread has not begun another one is counted, and no part
+    is torn by it; what does not fit at all is refused."""
     rec = str(tmp_path / "run.rec")
     with DatapathProcess("--no-huge") as p:
         with p.connect(writer=True) as dp:
             flood_bridge(dp, 2)
             start(dp, room=1 << 16)
-            for _ in range(200):
-                dp.call("dummy_receive", dict(port="p1", packet=ether(0xffffffffff, 1, bytes(1400))))
-            wait_until(lambda: dp.call("record")["state"] == "full")
-            wait_until(lambda: dp.call("record")["lost"] > 50)
+            dp.call("dummy_receive", dict(port="p1", packet=ether(0xffffffffff, 1, bytes(1400))))
+            wait_until(lambda: dp.call("record")["packets"] == 1)
+            for _ in range(6):  # each is more than a part may have
+                dp.call("dummy_receive", dict(port="p1", packet=ether(0xffffffffff, 1, bytes(60000))))
+            wait_until(lambda: dp.call("record")["lost"] == 6)
             live = stop(dp, rec)
-            assert live["recording_bytes"] <= 1 << 16
-            with pytest.raises(dpapi.ApiError):
-                dp.call("record", dict(state="stop"))
-            with pytest.raises(dpapi.ApiError):
-                dp.call("record", dict(recording_bytes=100))
+            assert live["lost"] == 6 and live["recording_bytes"] <= 1 << 16
+            dp.transaction([flowbits.rule(f"table=0,priority={i},udp,tp_dst={i} actions=output:1")
+                            for i in range(1, 400)])
+            with pytest.raises(dpapi.ApiError, match="three eighths"):
+                start(dp, room=1 << 16)
+            assert dp.call("record")["state"] == "none"
+            start(dp)
+            stop(dp, rec + "2")
     out = replay(rec)
-    assert out["full"] and out["lost"] == live["lost"] and out["equal"]
-    assert 0 < out["packets"] <= live["packets"]
+    assert out["lost"] == 6 and out["equal"]
 
 
 def test_recording_by_the_command(tmp_path):
@@ -600,6 +675,12 @@ def test_recording_by_the_command(tmp_path):
             assert run_replay(rec, "--repeat", "2")[0] == 0
             for args in (("-w", "/nonexistent/x.rec"), ("-w", rec, "--for", "x"),
                          ("-w", rec, "--ring", "0"), ()):
+                held = open(rec, "rb").read()
                 bad = record(p, *args)
+                assert open(rec, "rb").read() == held and not os.path.exists("/nonexistent")
                 assert bad.returncode == 2 and bad.stderr.startswith("error: "), (args, bad)
             assert dp.call("record")["state"] != "recording"
+            # A second one at the same time is refused, and leaves no file.
+            assert record(p, "start").returncode == 0
+            other = str(tmp_path / "other.rec")
+            assert record(p, "-w", other).returncode == 1 and not os.path.exists(other)

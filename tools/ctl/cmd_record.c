@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,7 +19,7 @@ enum { ROOM_DEFAULT_MB = 64, TRIES_MS = 5000, TRY_EVERY_MS = 10, WATCH_EVERY_MS 
 
 struct answer {
 	char state[16];
-	uint64_t bytes, pkts, lost, hash;
+	uint64_t bytes, pkts, lost, evicted, hash;
 };
 
 static void take_answer(struct attrs a, void *aux)
@@ -28,6 +29,7 @@ static void take_answer(struct attrs a, void *aux)
 	to->bytes = attrs_u64(a, ATTR_RECORDING_BYTES, 0);
 	to->pkts = attrs_u64(a, ATTR_PKTS, 0);
 	to->lost = attrs_u64(a, ATTR_LOST, 0);
+	to->evicted = attrs_u64(a, ATTR_EVICTED, 0);
 	to->hash = attrs_u64(a, ATTR_HASH, 0);
 }
 
@@ -108,7 +110,8 @@ static int time_of(const struct command_call *c, uint64_t *ms)
 struct file {
 	const char *path;
 	int fd;
-	int rc; /* of the first write that failed */
+	bool made; /* by this command: nothing is left behind when it fails */
+	int rc;    /* of the first write that failed */
 };
 
 static int open_file(const struct command_call *c, struct file *f, bool *wanted)
@@ -117,11 +120,21 @@ static int open_file(const struct command_call *c, struct file *f, bool *wanted)
 	*wanted = f->path;
 	if (!f->path)
 		return EXIT_OK;
-	/* It has the secret of the hash tables: only its owner reads it. */
-	f->fd = open(f->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	/* It has the secret of the hash tables: only its owner reads it. What is there stays until
+	 * there is something to write. */
+	f->fd = open(f->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	f->made = f->fd >= 0;
+	if (f->fd < 0 && errno == EEXIST)
+		f->fd = open(f->path, O_WRONLY | O_CLOEXEC);
 	if (f->fd < 0)
 		return command_usage(c, "%s: %s", f->path, strerror(errno));
 	return EXIT_OK;
+}
+
+static void leave_nothing(const struct file *f)
+{
+	if (f->made)
+		unlink(f->path);
 }
 
 static void put_piece(struct attrs a, void *aux)
@@ -146,6 +159,8 @@ static int fetch(struct api_client *client, struct file *f, struct err *e)
 {
 	struct msg m;
 	msg_init(&m, API_RECORD_READ, 0);
+	if (fchmod(f->fd, 0600) || ftruncate(f->fd, 0)) /* a pipe has no length */
+		f->rc = errno == EINVAL || errno == EPERM ? 0 : -errno;
 	int rc = api_call(client, &m, put_piece, f, e);
 	if (close(f->fd) && !f->rc)
 		f->rc = -errno;
@@ -160,17 +175,20 @@ static int print(const struct command_call *c, const struct answer *a)
 {
 	if (c->json) {
 		printf("{\"state\":\"%s\",\"bytes\":%llu,\"packets\":%llu,\"lost\":%llu,"
-		       "\"hash\":\"%016llx\"}\n",
+		       "\"evicted\":%llu,\"hash\":\"%016llx\"}\n",
 		       a->state, (unsigned long long)a->bytes, (unsigned long long)a->pkts,
-		       (unsigned long long)a->lost, (unsigned long long)a->hash);
+		       (unsigned long long)a->lost, (unsigned long long)a->evicted,
+		       (unsigned long long)a->hash);
 		return EXIT_OK;
 	}
 	printf("%s", a->state);
 	if (strcmp(a->state, "none"))
 		printf(": %llu packets, %llu bytes, hash %016llx", (unsigned long long)a->pkts,
 		       (unsigned long long)a->bytes, (unsigned long long)a->hash);
+	if (a->evicted)
+		printf("; %llu older packets made room", (unsigned long long)a->evicted);
 	if (a->lost)
-		printf("; %llu packets came when its room was full and are not in it",
+		printf("; %llu packets in between came too fast for its room and are not in it",
 		       (unsigned long long)a->lost);
 	putchar('\n');
 	return EXIT_OK;
@@ -195,9 +213,9 @@ static int wait_for_end(struct api_client *client, uint64_t ms, struct err *e)
 		if (ms && past >= ms)
 			break;
 		wait_ms(ms ? (long)SL_MIN(ms - past, (uint64_t)WATCH_EVERY_MS) : WATCH_EVERY_MS);
-		rc = ask(client, 0, false, &a, e); /* full: there is nothing to wait for */
+		rc = ask(client, 0, false, &a, e); /* full: it has ended */
 	}
-	return rc;
+	return rc || strcmp(a.state, "recording") ? rc : ask(client, 0, true, &a, e);
 }
 
 int cmd_record(struct command_call *c)
@@ -218,8 +236,10 @@ int cmd_record(struct command_call *c)
 	if (!rc)
 		rc = open_file(c, &f, &wanted);
 	if (!rc && (start(client, room, &e) || wait_for_end(client, ms, &e) ||
-		    ask(client, 0, true, &a, &e) || fetch(client, &f, &e)))
+		    ask(client, 0, false, &a, &e) || fetch(client, &f, &e))) {
 		rc = command_fail_input(&e);
+		leave_nothing(&f);
+	}
 	if (!rc)
 		print(c, &a);
 	api_close(client);
@@ -251,7 +271,7 @@ int cmd_record_stop(struct command_call *c)
 	if (!rc && ask(client, 0, false, &a, &e))
 		rc = command_fail_input(&e);
 	/* One that was stopped without a file can still be written. */
-	bool live = !strcmp(a.state, "recording") || !strcmp(a.state, "full");
+	bool live = !strcmp(a.state, "recording");
 	if (!rc && ((live || !wanted) && ask(client, 0, true, &a, &e) && e.code != ENOENT))
 		rc = command_fail_input(&e);
 	if (!rc && e.code == ENOENT && !wanted)
@@ -261,6 +281,8 @@ int cmd_record_stop(struct command_call *c)
 		rc = command_fail_input(&e);
 	if (!rc)
 		print(c, &a);
+	else
+		leave_nothing(&f);
 	api_close(client);
 	return rc;
 }

@@ -50,7 +50,7 @@ static struct recording *make(size_t limit, unsigned n)
 		recording_put(r, i);
 		recording_end(r);
 	}
-	recording_close(r, (const uint64_t[]){7, n}, 2);
+	recording_close(r, REC_CLOSE, (const uint64_t[]){7, n}, 2);
 	return r;
 }
 
@@ -102,6 +102,47 @@ static void a_full_one_is_whole_up_to_there(void **state)
 	assert_true(f.len <= RECORDING_BYTES_MIN);
 	recording_destroy(r);
 	recording_free(&f);
+}
+
+/* Two parts in a file are read one at a time; the first may not be the last. */
+static void parts_follow_each_other(void **state)
+{
+	struct recording *a = recording_create(1 << 20), *b = make(1 << 20, 60);
+	struct recording_file f, g = assemble(b);
+	struct recording_cursor at = {0, 0};
+	struct rec_in in;
+	struct err e = {0};
+
+	recording_begin(a, REC_READY);
+	assert_true(recording_end(a));
+	recording_close(a, REC_PART, (const uint64_t[]){5}, 1);
+	f = assemble(a);
+	assert_int_equal(recording_check(&f, &e), -EINVAL);
+	assert_non_null(strstr(e.text, "another part should follow"));
+	size_t first = f.len;
+	f.data = realloc(f.data, first + g.len);
+	assert_non_null(f.data);
+	memcpy(f.data + first, g.data, g.len);
+	f.len += g.len;
+	assert_false(recording_check(&f, &e));
+	assert_true(recording_part(&f, 0, &at));
+	assert_true(recording_next(&f, &at, &in) && in.type == REC_READY);
+	assert_true(recording_next(&f, &at, &in) && in.type == REC_PART);
+	assert_false(recording_next(&f, &at, &in));
+	assert_true(recording_part(&f, 1, &at));
+	assert_true(recording_next(&f, &at, &in) && in.at > first);
+	assert_false(recording_part(&f, 2, &at));
+	/* The last one twice: nothing may be behind its end. */
+	f.data = realloc(f.data, f.len + g.len);
+	assert_non_null(f.data);
+	memcpy(f.data + f.len, g.data, g.len);
+	f.len += g.len;
+	err_clear(&e);
+	assert_int_equal(recording_check(&f, &e), -EINVAL);
+	recording_destroy(a);
+	recording_destroy(b);
+	recording_free(&f);
+	recording_free(&g);
 }
 
 static void refused(const struct recording_file *f)
@@ -188,6 +229,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_goes_in_comes_out),
 		cmocka_unit_test(a_full_one_is_whole_up_to_there),
+		cmocka_unit_test(parts_follow_each_other),
 		cmocka_unit_test(no_byte_may_be_missing),
 		cmocka_unit_test(no_bit_may_be_wrong),
 		cmocka_unit_test(files_are_loaded_or_named),
