@@ -24,14 +24,13 @@ static struct miss_queue *queue_of(struct poll_thread *t, uint32_t port_id)
 	return q;
 }
 
-/* `full`: the reason when it does not fit. */
 static void enqueue(struct poll_thread *t, uint32_t port_id, struct rte_mbuf *m,
-		    struct port_counters *c, enum drop_reason full)
+		    struct port_counters *c)
 {
 	struct miss_queue *q = queue_of(t, port_id);
 
-	if (!q || q->n == MISS_QUEUE_PKTS) {
-		exec_drop(t->exec, m, port_id, full);
+	if (SL_UNLIKELY(!q) || q->n == MISS_QUEUE_PKTS) {
+		exec_drop(t->exec, m, port_id, q ? DROP_MISS_BUDGET : DROP_MISS_NO_MEMORY);
 		return;
 	}
 	q->pkt[(q->head + q->n++) % MISS_QUEUE_PKTS] = m;
@@ -47,7 +46,7 @@ static void enqueue(struct poll_thread *t, uint32_t port_id, struct rte_mbuf *m,
 
 void miss_enqueue(struct poll_thread *t, uint32_t port_id, struct rte_mbuf *m)
 {
-	enqueue(t, port_id, m, counters_of(t->idx, port_id), DROP_MISS_BUDGET);
+	enqueue(t, port_id, m, counters_of(t->idx, port_id));
 }
 
 static uint32_t linear_bytes(const struct rte_mbuf *m)
@@ -90,8 +89,9 @@ static void resolve_one(struct poll_thread *t, struct port_cache *pc, struct bur
 	t->cache->misses++;
 	resolve(t->resolver, &req, r);
 	if (SL_UNLIKELY(r->again) && !p->s.recirc_id) {
-		/* A learn action found somebody else changing rules: not now. */
-		enqueue(t, pc->port_id, p->m, c, DROP_LEARN_CONTENTION);
+		/* A learn action found somebody else changing rules: not now. There is room: where
+		 * something waits, nothing is resolved before it. */
+		enqueue(t, pc->port_id, p->m, c);
 		return;
 	}
 	struct megaflow *mf = flow_cache_install(t->cache, pc, &b->key[i], b->lines[i], r, stale,
@@ -168,7 +168,7 @@ void miss_handle(struct poll_thread *t, struct port_cache *pc, struct burst *b,
 
 	for (unsigned k = 0; k < n; k++) {
 		if (wait) {
-			enqueue(t, pc->port_id, b->pkt[which[k]], c, DROP_MISS_BUDGET);
+			enqueue(t, pc->port_id, b->pkt[which[k]], c);
 			continue;
 		}
 		settle_fresh(t, pc, b, which[k], true);

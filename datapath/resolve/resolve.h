@@ -50,7 +50,7 @@ struct resolve_result {
 	uint16_t written_lines;
 	uint64_t deps;       /* version_dep() bits of all that was consulted */
 	bool again;          /* a learn action found the rule tables busy: nothing was done, try
-				the packet again later (DROP_LEARN_CONTENTION when it may not) */
+				the packet again later */
 	bool cacheable;      /* false: this outcome is for this packet only */
 	uint32_t max_age_ms; /* 0: none; else resolve again after this long (unknown unicast, full
 				tables) */

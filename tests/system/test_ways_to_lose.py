@@ -5,7 +5,7 @@ packet must have said so before. Each way has a bridge and three dummy ports of 
 
 What cannot be brought about with dummy ports: the reasons of vhost, netdev and device ports
 (tests/system/test_port_*.py, tests/unit/port), of memory that runs out, and of moments (port or
-bridge gone, a context that expired, a learn action that waits)."""
+bridge gone, queues that are full): tests/unit/poll/drops_test.c."""
 import re
 import struct
 import time
@@ -253,12 +253,28 @@ Way("over a meter in bits", "meter_exceeded", [eth(Raw(bytes(1200)))] * 30,
 Way("MPLS pushed too deep", "mpls_stack", TCP80,
     ["priority=5,ip actions=" + ",".join(["push_mpls:0x8847"] * 40) + ",output:2"], traced=False)
 
+CUT_LABEL = eth(Raw(b"\0\0\x01"), type=0x8847, pad=False)
+CUT_ND = eth(IPv6(src="fe80::1", dst="fe80::2", nh=58) / Raw(bytes([135, 0, 0, 0, 0, 0, 0, 0])), pad=False)
+Way("a label that is cut off is taken", "packet_short", CUT_LABEL,
+    ["priority=5,cookie=@,mpls actions=pop_mpls:0x0800,output:2"], traced=False)
+Way("a label that is cut off is changed", "packet_short", CUT_LABEL,
+    ["priority=5,cookie=@,mpls actions=set_mpls_ttl:9,output:2"], traced=False)
+Way("a neighbour that is cut off is changed", "packet_short", CUT_ND,
+    ["priority=5,cookie=@,icmp6,icmp_type=135,icmp_code=0 actions=set_field:fe80::9->nd_target,output:2"],
+    traced=False)
+Way("the TTL ends and no controller is asked", "ttl_expired", ip(TCP(sport=1, dport=80), ttl=1),
+    ["priority=5,cookie=@,ip actions=dec_ttl(),output:2"])
+
 # ---- connections ----
 Way("zone is full", "ct_zone_limit", [TCP80, ip(TCP(sport=1001, dport=80, flags="S"))],
     ["priority=5,cookie=@,ip actions=ct(commit,zone=901),output:2"],
     ops=lambda b: [("ct_set", dict(ct_zone=901, ct_limit=1))])
 Way("no translation left", "ct_nat_exhausted", [TCP80, ip(TCP(sport=1001, dport=80, flags="S"))],
     ["priority=5,cookie=@,ip actions=ct(commit,zone=902,nat(src=192.0.2.1:5000)),output:2"])
+
+Way("from a host to itself", "ct_tuple_taken",
+    eth(IP(src="10.0.0.7", dst="10.0.0.7") / UDP(sport=700, dport=700) / Raw(bytes(20))),
+    ["priority=5,cookie=@,ip actions=ct(commit,zone=903),output:2"], traced=False)
 
 # ---- packet-outs ----
 Way("packet-out to no port", "output_no_port", PLAIN, packet_out="output:55", traced=False)
@@ -359,6 +375,38 @@ def lose(dp, way, bridge, cookie):
     assert (lost["packet_verdict"], lost["reason"]) == ("dropped", way.reason)
     if names_rule:
         assert (lost["bridge"], lost["cookie"]) == (bridge, cookie)
+
+
+def test_nobody_can_make_room():
+    """Too many connections wait for an answer, and the port that had the most has none any more."""
+    with DatapathProcess("--no-huge") as p:
+        dp = p.connect(writer=True)
+        dp.transaction(
+            [("bridge_set", dict(name="h", open=1)), ("ct_set", dict(ct_max=40))] +
+            [("port_set", dict(name=f"h-{i}", type="dummy", bridge="h", ofport=i)) for i in (1, 2, 3)])
+        dp.transaction([rule("priority=5,cookie=0x77,ip actions=ct(commit,zone=1)", "h")])
+
+        def udp(i, back=False):
+            a, b = (("10.0.0.2", "10.0.0.1") if back else ("10.0.0.1", "10.0.0.2"))
+            ports = (53, 1000 + i) if back else (1000 + i, 53)
+            return eth(IP(src=a, dst=b) / UDP(sport=ports[0], dport=ports[1]) / Raw(bytes(20)))
+
+        def info():
+            return dp.dump("ct_info")[0]
+
+        for i in range(4):  # the most, until they are answered
+            dp.call("dummy_receive", dict(port="h-1", packet=udp(i)))
+        wait_until(lambda: info()["ct_half_open"] == 4)
+        for i in range(4, 8):
+            dp.call("dummy_receive", dict(port="h-2", packet=udp(i)))
+        wait_until(lambda: info()["ct_half_open"] == 8)
+        for i in range(4):
+            dp.call("dummy_receive", dict(port="h-3", packet=udp(i, back=True)))
+        wait_until(lambda: info()["ct_half_open"] == 4)
+        dp.transaction([("ct_set", dict(ct_max=16))])
+        dp.call("dummy_receive", dict(port="h-3", packet=udp(9)))
+        wait_until(lambda: ("3", "ct_half_open") in drops(dp, "h"))
+        assert drops(dp, "h")["3", "ct_half_open"] == 1
 
 
 def test_there_are_enough():
