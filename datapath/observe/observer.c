@@ -23,7 +23,7 @@ int packet_mark_offset = -1;
 uint64_t packet_mark_flag;
 const char *const cache_level_names[LEVEL_N] = {
 	[LEVEL_NONE] = "",     [LEVEL_FAST] = "fast",         [LEVEL_MASK] = "mask",
-	[LEVEL_MISS] = "miss", [LEVEL_UNCACHED] = "uncached",
+	[LEVEL_MISS] = "miss", [LEVEL_UNCACHED] = "uncached", [LEVEL_INJECTED] = "injected",
 };
 
 int observer_init(void)

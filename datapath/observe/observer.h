@@ -42,7 +42,15 @@ struct probe_set {                       /* immutable; old ones freed after a gr
 	uint8_t any_wants;
 };
 
-enum cache_level { LEVEL_NONE, LEVEL_FAST, LEVEL_MASK, LEVEL_MISS, LEVEL_UNCACHED, LEVEL_N };
+enum cache_level {
+	LEVEL_NONE,
+	LEVEL_FAST,
+	LEVEL_MASK,
+	LEVEL_MISS,
+	LEVEL_UNCACHED,
+	LEVEL_INJECTED,
+	LEVEL_N
+};
 extern const char *const cache_level_names[LEVEL_N];
 
 /* Lives in the packet buffer (a dynamic field), valid when the buffer has packet_mark_flag. Only
@@ -195,6 +203,11 @@ static inline void observer_running(struct observer *o, const struct packet_orig
 }
 /* A copy of it that lasts as long as a mark needs it. */
 const struct packet_origin *observer_keep(struct observer *o, const struct packet_origin *origin);
+/* Does somebody follow what arrives at this port? Its packets are seen one by one. */
+static inline bool observer_follows(const struct observer *o, uint32_t port_id)
+{
+	return o->set->port_wants[port_id] & (OBSERVE_IN | OBSERVE_TRACE);
+}
 /* Does somebody watch what leaves by this port, or is lost there? Its packets come with causes. */
 static inline bool observer_wants_out(const struct observer *o, uint32_t port_id)
 {

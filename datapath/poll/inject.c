@@ -94,7 +94,7 @@ static void run_one(struct poll_thread *t, struct injected *j)
 	flow_cache_credit_once(t->cache, &t->result, j->m->pkt_len, t->now_ms);
 	struct program *prog = program_scratch(&t->result.prog);
 	if (SL_UNLIKELY(t->observing != NULL))
-		watch_resolved(t, &p, &b->key[0], &t->result, prog, LEVEL_UNCACHED);
+		watch_resolved(t, &p, &b->key[0], &t->result, prog, LEVEL_INJECTED);
 	exec_run(t->exec, prog, &p);
 	free(j);
 	if (t->exec->n_recirc)

@@ -61,13 +61,20 @@ static void ask_tables(struct msg *m, const struct packet_report *r, const struc
 
 static void put_lookup(struct msg *m, const struct packet_report *r, const struct event_lookup *e)
 {
-	size_t at = begin(m, "cache", r, &e->c);
+	/* A packet-out brings its actions: no table was asked for it. */
+	bool injected = e->level == LEVEL_INJECTED;
+	size_t at = begin(m, injected ? "note" : "cache", r, &e->c);
 
-	msg_put_str(m, ATTR_LEVEL, cache_level_names[e->level]);
-	msg_put_u32(m, ATTR_RECIRC_ID, e->recirc_id);
-	msg_put_u8(m, ATTR_CT_STATE, e->ct_state);
+	if (injected) {
+		msg_put_str(m, ATTR_DETAIL, "a packet-out: runs the actions that came with it");
+	} else {
+		msg_put_str(m, ATTR_LEVEL, cache_level_names[e->level]);
+		msg_put_u32(m, ATTR_RECIRC_ID, e->recirc_id);
+		msg_put_u8(m, ATTR_CT_STATE, e->ct_state);
+	}
 	msg_nest_end(m, at);
-	ask_tables(m, r, e);
+	if (!injected)
+		ask_tables(m, r, e);
 	if (e->prog_words) {
 		struct str text = STR_INIT;
 

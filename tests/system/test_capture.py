@@ -7,6 +7,7 @@ import time
 
 import pytest
 from dpapi import ApiError
+import flowbits
 from datapath_process import DatapathProcess, ether, flood_bridge
 
 
@@ -165,6 +166,20 @@ def test_live_trace(dp):
     kinds = [s["step_kind"] for s in p["step"]]
     assert kinds[0] == "rx" and "cache" in kinds and "run" in kinds and "output" in kinds
     assert p["packet_verdict"] == "sent"
+
+
+@pytest.mark.parametrize("in_port", (1, 0xfffffffd))
+def test_live_trace_of_a_packet_out(dp, in_port):
+    """It runs the actions that came with it: no table, and no port that it came in by, is asked."""
+    c = Capture(dp, "trace_live", limit=1)
+    dp.call("packet_out", dict(bridge="br0", in_port=in_port, packet=ether(2, 1),
+                               actions=flowbits.actions("output:2")))
+    while not c.finished:
+        c.read()
+    p, = c.packets
+    assert p["packet_verdict"] == "sent"
+    assert [s["step_kind"] for s in p["step"]] == ["rx", "note", "run", "output"], p
+    assert "packet-out" in p["step"][1]["detail"]
 
 
 def test_the_policy_rule_that_refused():
