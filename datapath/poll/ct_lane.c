@@ -78,6 +78,8 @@ static void send_run(struct poll_thread *t, struct burst *b, struct megaflow *mf
 {
 	uint64_t bytes = 0;
 
+	if (SL_UNLIKELY(t->observing != NULL))
+		observer_running(t->observing, &mf->info->origin, LEVEL_FAST);
 	for (unsigned k = first; k < end; k++) {
 		bytes += b->pkt[k]->pkt_len;
 		if (mf->flags & MF_REWRITE)

@@ -111,11 +111,13 @@ static void run_policed(struct programs *g, const struct program *prog, unsigned
 		counter_add(&c->sent, sent);
 }
 
-/* Whoever is watched, or behind a packet that goes round already, goes the long way. */
+/* Whoever is followed, or behind a packet that goes round already, goes the long way. */
 static bool may_use_lane(const struct programs *g, const struct program *prog)
 {
-	return !g->from && g->b->depth > DEPTH_L2 && !g->t->exec->n_recirc && !g->t->observing &&
-	       exec_ct_is_plain(prog);
+	const struct observer *o = g->t->observing;
+
+	return !g->from && g->b->depth > DEPTH_L2 && !g->t->exec->n_recirc &&
+	       !(o && observer_follows(o, g->in_port)) && exec_ct_is_plain(prog);
 }
 
 static bool reads_ct_line(const struct programs *g)

@@ -11,6 +11,7 @@ from scapy.all import IP, TCP, UDP, Ether  # noqa: E402
 
 from datapath_process import DatapathProcess, wait_until  # noqa: E402
 from flowbits import rule  # noqa: E402
+from test_capture import Capture  # noqa: E402
 
 C, S = "10.0.0.1", "10.0.0.2"
 DELETE = 3
@@ -25,6 +26,7 @@ ODD = "table=1,priority=20,ct_state=+inv+trk,ip actions=output:4"
 def dp():
     with DatapathProcess("--no-huge") as p:
         dp = p.connect(writer=True)
+        dp.process = p
         dp.transaction([("bridge_set", dict(name="br0", open=1))] +
                        [("port_set", dict(name=f"p{i}", type="dummy", bridge="br0", ofport=i))
                         for i in (1, 2, 3, 4, 5)])
@@ -174,3 +176,17 @@ def test_what_the_connection_carries(dp, line):
     send(dp, 1, *[udp(1000 + i % 2) for i in range(40)])
     wait_until(lambda: packets(dp, special) == 23)
     assert len(wait_all(dp, 5, 20)) == 20 and len(wait_all(dp, 2, 20)) == 20
+
+
+def test_watched_where_it_leaves(dp):
+    """Whoever captures what leaves by a port, and not what arrives, sees the rule behind ct()."""
+    load(dp, ASK, OPEN, FORTH.replace("priority=10", "priority=10,cookie=0x77"), BACK)
+    established(dp)
+    c = Capture(dp, port="p2", directions=2)
+    for _ in range(3):
+        send(dp, 1, *[udp() for _ in range(20)])
+        sent(dp, 20, 2)
+    got = c.stop()
+    assert len(got) == 60
+    assert {(p["table"], p["cookie"], p["packet_verdict"]) for p in got} == {(1, 0x77, "sent")}, got[0]
+    assert all(p["residence_ns"] for p in got)
