@@ -36,6 +36,7 @@ struct shard {
 	uint32_t splits;    /* odd: a split is going on; W: lock  R: any */
 	uint32_t n_buckets; /* W: lock (release)  R: any */
 	uint32_t n_nodes;   /* W: lock */
+	uint32_t links;     /* nodes ever linked; W: lock (release)  R: any */
 	/* Segment 0 is `first`, segment i > 0 has FIRST_BUCKETS << (i - 1); W: lock */
 	struct bucket *segment[SEGMENTS];
 	struct bucket *spare; /* W: lock */
@@ -116,6 +117,45 @@ static struct conn_node *walk(const struct bucket *b, const struct ct_tuple *t, 
 	return NULL;
 }
 
+/* Is there an entry that may be of either direction of a connection that is not translated? */
+static bool has_alike(const struct bucket *b, uint32_t hash)
+{
+	uint64_t want = entry_of(NULL, hash & (2 * CT_HASH_TURNED - 1));
+
+	_Static_assert(CT_HASH_TURNED == 1u << (63 - ENTRY_HIGH_SHIFT + ENTRY_LOW_BITS),
+		       "the direction is bit 63");
+	for (; b; b = rcu_load(&b->next))
+		for (unsigned i = 0; i < SLOTS; i++) {
+			uint64_t e = rcu_load(&b->slot[i]);
+
+			if (SL_UNLIKELY(!(((e ^ want) & ~ENTRY_ADDR) << 1) && e & ENTRY_ADDR))
+				return true;
+		}
+	return false;
+}
+
+struct conn_node *conn_table_look(const struct ct_tuple *t, uint64_t hash, struct conn_absence *a)
+{
+	struct shard *s = &shards[shard_of(hash)];
+	uint32_t splits = __atomic_load_n(&s->splits, __ATOMIC_ACQUIRE);
+
+	a->links = __atomic_load_n(&s->links, __ATOMIC_ACQUIRE);
+	a->known = false;
+	if (SL_UNLIKELY(has_alike(bucket_of(s, hash), (uint32_t)hash)))
+		return conn_table_find_hashed(t, hash);
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	if (SL_UNLIKELY(splits & 1 || splits != __atomic_load_n(&s->splits, __ATOMIC_RELAXED)))
+		return conn_table_find_hashed(t, hash);
+	a->known = true;
+	return NULL;
+}
+
+bool conn_table_is_absent(uint64_t hash, const struct conn_absence *a)
+{
+	return a->known &&
+	       a->links == __atomic_load_n(&shards[shard_of(hash)].links, __ATOMIC_ACQUIRE);
+}
+
 struct conn_node *conn_table_find_hashed(const struct ct_tuple *t, uint64_t hash)
 {
 	struct shard *s = &shards[shard_of(hash)];
@@ -189,18 +229,23 @@ static struct bucket *take_spare(struct shard *s)
 	return b;
 }
 
-/* NULL: no memory. */
-static uint64_t *free_slot(struct shard *s, struct bucket *b)
+struct place { /* of an entry in the lines of a bucket */
+	struct bucket *b;
+	unsigned i;
+};
+
+/* The next free one from *at on; false: no memory. */
+static bool find_free(struct shard *s, struct place *at)
 {
-	for (;; b = b->next) {
-		for (unsigned i = 0; i < SLOTS; i++)
-			if (!b->slot[i])
-				return &b->slot[i];
-		if (b->next)
+	for (;; at->b = at->b->next, at->i = 0) {
+		for (; at->i < SLOTS; at->i++)
+			if (!at->b->slot[at->i])
+				return true;
+		if (at->b->next)
 			continue;
 		if (!have_spare(s, 1))
-			return NULL;
-		rcu_store(&b->next, take_spare(s));
+			return false;
+		rcu_store(&at->b->next, take_spare(s));
 	}
 }
 
@@ -297,26 +342,32 @@ static void fill_node(struct conn_node *n, const struct ct_tuple *t, uint64_t ha
 	n->shard = (uint8_t)shard_of(hash);
 }
 
-static bool link_node(struct shard *s, struct conn_node *n)
+/* *at: where to begin to look for a free place in the node's bucket. */
+static bool link_node(struct shard *s, struct conn_node *n, struct place *at)
 {
-	uint64_t *slot = free_slot(s, bucket_of(s, n->hash));
-
-	if (!slot)
+	if (!find_free(s, at))
 		return false;
 	__atomic_store_n(&n->live, 1, __ATOMIC_RELEASE);
-	rcu_store(slot, entry_of(n, n->hash));
+	rcu_store(&at->b->slot[at->i], entry_of(n, n->hash));
 	s->n_nodes++;
+	/* Last: who reads it finds the entry. */
+	__atomic_store_n(&s->links, s->links + 1, __ATOMIC_RELEASE);
 	return true;
+}
+
+static void clear_slot(struct bucket *b, uint64_t entry)
+{
+	for (; b; b = b->next)
+		for (unsigned i = 0; i < SLOTS; i++)
+			if (b->slot[i] == entry) {
+				rcu_store(&b->slot[i], 0);
+				return;
+			}
 }
 
 static void unlink_node(struct shard *s, struct conn_node *n)
 {
-	uint64_t entry = entry_of(n, n->hash);
-
-	for (struct bucket *b = bucket_of(s, n->hash); b; b = b->next)
-		for (unsigned i = 0; i < SLOTS; i++)
-			if (b->slot[i] == entry)
-				rcu_store(&b->slot[i], 0);
+	clear_slot(bucket_of(s, n->hash), entry_of(n, n->hash));
 	__atomic_store_n(&n->live, 0, __ATOMIC_RELEASE);
 	s->n_nodes--;
 }
@@ -361,47 +412,109 @@ static void fill(struct ct_conn *c, const struct ct_conn *init)
 
 static bool link_both(struct ct_conn *c, struct shard *a, struct shard *b)
 {
-	if (!link_node(b, &c->node[CONN_REPLY]))
+	struct conn_node *orig = &c->node[CONN_ORIG], *reply = &c->node[CONN_REPLY];
+	struct place at = {bucket_of(b, reply->hash), 0}, from = {bucket_of(a, orig->hash), 0};
+
+	if (!link_node(b, reply, &at))
 		return false;
-	if (link_node(a, &c->node[CONN_ORIG]))
+	/* Most are not translated: both are in one bucket. */
+	if (link_node(a, orig, from.b == bucket_of(b, reply->hash) ? &at : &from))
 		return true;
-	unlink_node(b, &c->node[CONN_REPLY]);
+	unlink_node(b, reply);
 	return false;
+}
+
+static void unlink_both(struct ct_conn *c, struct shard *a, struct shard *b)
+{
+	struct conn_node *orig = &c->node[CONN_ORIG], *reply = &c->node[CONN_REPLY];
+	struct bucket *at = bucket_of(a, orig->hash);
+	uint64_t entry[2] = {entry_of(orig, orig->hash), entry_of(reply, reply->hash)};
+	unsigned left = 2;
+
+	if (at != bucket_of(b, reply->hash)) {
+		unlink_node(a, orig);
+		unlink_node(b, reply);
+		return;
+	}
+	for (; at && left; at = at->next)
+		for (unsigned i = 0; i < SLOTS; i++)
+			if (at->slot[i] == entry[0] || at->slot[i] == entry[1]) {
+				rcu_store(&at->slot[i], 0);
+				left--;
+			}
+	__atomic_store_n(&orig->live, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&reply->live, 0, __ATOMIC_RELEASE);
+	a->n_nodes -= 2;
+}
+
+struct insertion {
+	const struct ct_tuple *orig, *reply;
+	uint64_t hash[2];
+	const struct conn_absence *absence; /* of both; or NULL */
+};
+
+static int is_taken(const struct insertion *n, struct shard *a, struct shard *b)
+{
+	if (n->absence && conn_table_is_absent(n->hash[0], n->absence))
+		return 0;
+	if (walk(bucket_of(a, n->hash[0]), n->orig, (uint32_t)n->hash[0]))
+		return -EEXIST;
+	return walk(bucket_of(b, n->hash[1]), n->reply, (uint32_t)n->hash[1]) ? -EADDRINUSE : 0;
+}
+
+static int insert(const struct insertion *n, const struct ct_conn *init, struct ct_conn **out)
+{
+	unsigned a = shard_of(n->hash[0]), b = shard_of(n->hash[1]);
+	struct ct_conn *c = NULL;
+	int rc;
+
+	lock_two(a, b);
+	rc = is_taken(n, &shards[a], &shards[b]);
+	if (!rc && !(c = conn_memory_take()))
+		rc = -ENOMEM;
+	if (c) {
+		fill(c, init);
+		fill_node(&c->node[CONN_ORIG], n->orig, n->hash[0]);
+		fill_node(&c->node[CONN_REPLY], n->reply, n->hash[1]);
+		if (link_both(c, &shards[a], &shards[b])) {
+			*out = c;
+			grow(&shards[a]);
+			grow(&shards[b]);
+		} else {
+			conn_memory_untake(c);
+			rc = -ENOMEM;
+		}
+	}
+	unlock_two(a, b);
+	return rc;
+}
+
+int conn_table_insert_plain(const struct ct_tuple *orig, uint64_t hash,
+			    const struct conn_absence *absence, const struct ct_conn *init,
+			    struct ct_conn **out)
+{
+	struct ct_tuple reply = ct_tuple_reverse(orig);
+	struct insertion n = {orig, &reply, {hash, ct_tuple_hash_reverse(orig, hash)}, absence};
+
+	*out = NULL;
+	if (ct_tuple_equal(orig, &reply))
+		return conn_table_find_hashed(orig, hash) ? -EEXIST : -EADDRINUSE;
+	return insert(&n, init, out);
 }
 
 int conn_table_insert(const struct ct_tuple *orig, uint64_t hash, const struct ct_tuple *reply,
 		      const struct ct_conn *init, struct ct_conn **out)
 {
 	struct ct_tuple plain = ct_tuple_reverse(orig);
-	uint64_t h[2] = {hash, ct_tuple_equal(&plain, reply) ? ct_tuple_hash_reverse(orig, hash)
-							     : ct_tuple_hash(reply)};
-	struct shard *a = &shards[shard_of(h[0])], *b = &shards[shard_of(h[1])];
-	struct ct_conn *c = NULL;
-	int rc = 0;
+	struct insertion n = {orig, reply, {hash, 0}, NULL};
 
 	*out = NULL;
-	lock_two(shard_of(h[0]), shard_of(h[1]));
-	if (walk(bucket_of(a, h[0]), orig, (uint32_t)h[0]))
-		rc = -EEXIST;
-	else if (ct_tuple_equal(orig, reply) || walk(bucket_of(b, h[1]), reply, (uint32_t)h[1]))
-		rc = -EADDRINUSE;
-	else if (!(c = conn_memory_take()))
-		rc = -ENOMEM;
-	if (c) {
-		fill(c, init);
-		fill_node(&c->node[CONN_ORIG], orig, h[0]);
-		fill_node(&c->node[CONN_REPLY], reply, h[1]);
-		if (link_both(c, a, b)) {
-			*out = c;
-			grow(a);
-			grow(b);
-		} else {
-			conn_memory_untake(c);
-			rc = -ENOMEM;
-		}
-	}
-	unlock_two(shard_of(h[0]), shard_of(h[1]));
-	return rc;
+	if (ct_tuple_equal(&plain, reply))
+		return conn_table_insert_plain(orig, hash, NULL, init, out);
+	if (ct_tuple_equal(orig, reply))
+		return conn_table_find_hashed(orig, hash) ? -EEXIST : -EADDRINUSE;
+	n.hash[1] = ct_tuple_hash(reply);
+	return insert(&n, init, out);
 }
 
 bool conn_table_remove(struct ct_conn *c)
@@ -412,8 +525,7 @@ bool conn_table_remove(struct ct_conn *c)
 	lock_two(a, b);
 	mine = c->node[CONN_ORIG].live;
 	if (mine) {
-		unlink_node(&shards[a], &c->node[CONN_ORIG]);
-		unlink_node(&shards[b], &c->node[CONN_REPLY]);
+		unlink_both(c, &shards[a], &shards[b]);
 	}
 	unlock_two(a, b);
 	if (mine)

@@ -17,6 +17,15 @@ enum { CONN_SHARDS = 256 };
 /* NULL: none. May return one that has expired. */
 struct conn_node *conn_table_find(const struct ct_tuple *t);
 struct conn_node *conn_table_find_hashed(const struct ct_tuple *t, uint64_t hash);
+/* As conn_table_find_hashed(), and, when it returns NULL, whether it may be said later without
+ * another look that neither t nor its reverse is there: as long as no node was linked in the
+ * shard. */
+struct conn_absence {
+	uint32_t links;
+	bool known;
+};
+struct conn_node *conn_table_look(const struct ct_tuple *t, uint64_t hash, struct conn_absence *a);
+bool conn_table_is_absent(uint64_t hash, const struct conn_absence *a);
 /* In two steps of a burst, each after the memory of the one before has come: the bucket, the node
  * that it probably is. */
 void conn_table_prefetch(uint64_t hash);
@@ -27,6 +36,11 @@ void conn_table_prefetch_node(uint64_t hash);
  * tuple is; -ENOMEM. */
 int conn_table_insert(const struct ct_tuple *orig, uint64_t hash, const struct ct_tuple *reply,
 		      const struct ct_conn *init, struct ct_conn **out);
+/* The same for the reply tuple that is the reverse of orig. absence: what conn_table_look() said of
+ * orig, believed as long as it holds; NULL: nothing. */
+int conn_table_insert_plain(const struct ct_tuple *orig, uint64_t hash,
+			    const struct conn_absence *absence, const struct ct_conn *init,
+			    struct ct_conn **out);
 /* Unlinks; false: somebody else was faster. The memory is reused when no poll thread
  * and no round of the main thread can hold it any more. */
 bool conn_table_remove(struct ct_conn *c);

@@ -196,6 +196,7 @@ void conntrack_prefetch(unsigned thread_idx, struct conntrack_hint *h, unsigned 
 
 		q->hash = ct_tuple_hash(&q->tuple);
 		q->hashed = true;
+		q->absence.known = false;
 		conn_table_prefetch(q->hash);
 	}
 	for (unsigned j = 0; j < n_todo; j++)
@@ -203,7 +204,7 @@ void conntrack_prefetch(unsigned thread_idx, struct conntrack_hint *h, unsigned 
 	for (unsigned j = 0; j < n_todo; j++) {
 		struct conntrack_hint *q = &h[todo[j]];
 
-		q->node = conn_table_find_hashed(&q->tuple, q->hash);
+		q->node = conn_table_look(&q->tuple, q->hash, &q->absence);
 		if (q->node) {
 			remember(t, mix[todo[j]], q->node);
 			prefetch_conn(q->node, whole);
@@ -235,6 +236,22 @@ void conntrack_remove(struct ct_conn *c)
 	tell(c, -1);
 }
 
+/* Makes room for one of that context and port; called with what ct_limits_book() said. */
+static void evict(struct ct_conn *victim, uint32_t context, uint32_t port_id)
+{
+	bool replaced = ct_limits_replaces(victim, context, port_id);
+	uint32_t its_context = victim->node[CONN_ORIG].tuple.context, its_port = victim->port_id;
+
+	if (!conn_table_remove(victim)) {
+		if (replaced) /* somebody else removed it, and its booking */
+			ct_limits_book_one(context, port_id);
+		return;
+	}
+	if (!replaced)
+		ct_limits_unbook(its_context, its_port);
+	tell(victim, -1);
+}
+
 int conntrack_restore(const struct ct_tuple *orig, const struct ct_tuple *reply,
 		      const struct ct_conn *c)
 {
@@ -244,7 +261,7 @@ int conntrack_restore(const struct ct_tuple *orig, const struct ct_tuple *reply,
 	if (ct_limits_book(orig->context, c->port_id, &victim) != DROP_NONE)
 		return -ENOSPC;
 	if (victim)
-		conntrack_remove(victim);
+		evict(victim, orig->context, c->port_id);
 	rc = conn_table_insert(orig, ct_tuple_hash(orig), reply, c, &made);
 	if (rc) {
 		ct_limits_unbook(orig->context, c->port_id);
@@ -261,6 +278,18 @@ static inline bool is_hint_for(const struct conntrack_request *q, const struct c
 	return q->hint && ct_tuple_equal(&q->hint->tuple, &p->tuple);
 }
 
+/* The burst looked for it a moment ago. */
+static inline struct conn_node *find_hinted(struct ct_thread *t, const struct conntrack_hint *h)
+{
+	if (SL_LIKELY(is_it(h->node, &h->tuple)))
+		return h->node;
+	if (!h->hashed)
+		return find_recent(t, &h->tuple);
+	if (!h->node && conn_table_is_absent(h->hash, &h->absence))
+		return NULL;
+	return conn_table_find_hashed(&h->tuple, h->hash);
+}
+
 /* NULL: none that is still alive. *dir is the packet's direction. */
 static struct ct_conn *find(struct ct_thread *t, const struct conntrack_request *q,
 			    const struct ct_packet *p, bool translated, unsigned *dir)
@@ -275,10 +304,7 @@ static struct ct_conn *find(struct ct_thread *t, const struct conntrack_request 
 
 		n = find_recent(t, &k);
 	} else if (is_hint_for(q, p)) {
-		n = q->hint->node;
-		if (SL_UNLIKELY(!is_it(n, &p->tuple)))
-			n = q->hint->hashed ? conn_table_find_hashed(&p->tuple, q->hint->hash)
-					    : find_recent(t, &p->tuple);
+		n = find_hinted(t, q->hint);
 	} else {
 		n = find_recent(t, &p->tuple);
 	}
@@ -319,16 +345,16 @@ static int insert(const struct conntrack_request *q, const struct ct_packet *p,
 		  const struct ct_expectation *announced, struct ct_conn *init,
 		  struct ct_conn **out)
 {
+	const struct conntrack_hint *h = is_hint_for(q, p) && q->hint->hashed ? q->hint : NULL;
+	uint64_t hash = h ? h->hash : ct_tuple_hash(&p->tuple);
 	struct ct_nat_search s;
-	struct ct_tuple reply = ct_tuple_reverse(&p->tuple);
-	uint64_t hash =
-		is_hint_for(q, p) && q->hint->hashed ? q->hint->hash : ct_tuple_hash(&p->tuple);
+	struct ct_tuple reply;
 	int rc;
 
 	if (q->nat && announced && announced->reply.family)
 		return insert_announced(p, announced, init, out);
 	if (!q->nat || !(q->nat->flags & (NAT_SRC | NAT_DST)))
-		return conn_table_insert(&p->tuple, hash, &reply, init, out);
+		return conn_table_insert_plain(&p->tuple, hash, h ? &h->absence : NULL, init, out);
 	init->nat = q->nat->flags;
 	ct_nat_begin(&s, q->nat, &p->tuple);
 	while (ct_nat_next(&s, &reply)) {
@@ -356,7 +382,7 @@ static enum drop_reason create(struct ct_thread *t, const struct conntrack_reque
 
 	*out = NULL;
 	if (victim) {
-		conntrack_remove(victim);
+		evict(victim, q->context, q->port_id);
 		COUNT(t, evicted);
 	}
 	if (why != DROP_NONE) {

@@ -17,6 +17,7 @@ struct conntrack_hint {
 	struct conn_node *node; /* probably its node; NULL: it was not there */
 	uint64_t hash;          /* ct_tuple_hash() when hashed */
 	bool hashed;
+	struct conn_absence absence; /* when hashed and there was no node */
 };
 
 struct conntrack_request {

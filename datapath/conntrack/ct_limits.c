@@ -207,6 +207,20 @@ static enum drop_reason book_half_open(uint32_t port_id, uint32_t max, struct ct
 	return *victim ? DROP_NONE : LOAD(n_conns) >= max ? DROP_CT_FULL : DROP_CT_HALF_OPEN;
 }
 
+bool ct_limits_replaces(const struct ct_conn *victim, uint32_t context, uint32_t port_id)
+{
+	return victim->node[CONN_ORIG].tuple.context == context &&
+	       victim->port_id == (uint16_t)port_id;
+}
+
+void ct_limits_book_one(uint32_t context, uint32_t port_id)
+{
+	ADD(n_conns, 1);
+	ADD(share_of(port_id)->n, 1);
+	if (context <= CT_ZONE_MAX)
+		ADD(zone_count[context], 1);
+}
+
 enum drop_reason ct_limits_book(uint32_t context, uint32_t port_id, struct ct_conn **victim)
 {
 	uint32_t max = LOAD(max_conns);
@@ -227,10 +241,9 @@ enum drop_reason ct_limits_book(uint32_t context, uint32_t port_id, struct ct_co
 		if (why != DROP_NONE)
 			return why;
 	}
-	ADD(n_conns, 1);
-	ADD(s->n, 1);
-	if (context <= CT_ZONE_MAX)
-		ADD(zone_count[context], 1);
+	/* In a flood one comes where one goes: no shared count moves. */
+	if (!*victim || !ct_limits_replaces(*victim, context, port_id))
+		ct_limits_book_one(context, port_id);
 	return DROP_NONE;
 }
 

@@ -34,8 +34,12 @@ void ct_limits_wait(uint32_t port_id, int n);
 /* Main, about every second: finds the port that holds the most. */
 void ct_limits_rank(void);
 
-/* DROP_NONE: booked; *victim (NULL: none) is to be removed. Else why not. */
+/* DROP_NONE: booked; *victim (NULL: none), which is half open no more, is to be removed, and its
+ * booking is what the new one gets if ct_limits_replaces(): then it is not to be unbooked, or, when
+ * somebody else was faster to remove it, ct_limits_book_one() is to be called. Else why not. */
 enum drop_reason ct_limits_book(uint32_t context, uint32_t port_id, struct ct_conn **victim);
+bool ct_limits_replaces(const struct ct_conn *victim, uint32_t context, uint32_t port_id);
+void ct_limits_book_one(uint32_t context, uint32_t port_id);
 void ct_limits_unbook(uint32_t context, uint32_t port_id);
 /* What booking would say now, with nobody evicted; for traces. Any thread. */
 enum drop_reason ct_limits_would_refuse(uint32_t context, uint32_t port_id);

@@ -79,16 +79,3 @@ bool ct_icmp_is_request(uint8_t family, uint8_t type)
 {
 	return pair_of(family, type, 0) >= 0;
 }
-
-struct ct_tuple ct_tuple_reverse(const struct ct_tuple *t)
-{
-	struct ct_tuple r = *t;
-
-	memcpy(r.src, t->dst, sizeof r.src);
-	memcpy(r.dst, t->src, sizeof r.dst);
-	r.src_port = t->dst_port;
-	r.dst_port = t->src_port;
-	if (t->proto == (t->family == 4 ? 1 : 58))
-		r.icmp_type = ct_icmp_reply_type(t->family, t->icmp_type);
-	return r;
-}

@@ -61,10 +61,24 @@ enum { CT_HASH_TURNED = 1 << 22 };
 uint64_t ct_tuple_hash(const struct ct_tuple *t);
 /* That of the reverse of t, whose own is `hash`. */
 uint64_t ct_tuple_hash_reverse(const struct ct_tuple *t, uint64_t hash);
-/* The tuple of the packets that answer. */
-struct ct_tuple ct_tuple_reverse(const struct ct_tuple *t);
 /* ICMP type that answers `type`; the type itself when none does. */
 uint8_t ct_icmp_reply_type(uint8_t family, uint8_t type);
+/* The tuple of the packets that answer. In whole words, as it is read. */
+static inline struct ct_tuple ct_tuple_reverse(const struct ct_tuple *t)
+{
+	uint64_t p = t->w[4];
+	struct ct_tuple r = {
+		.w = {t->w[2], t->w[3], t->w[0], t->w[1],
+		      (p & ~(uint64_t)UINT32_MAX) | (p >> 16 & 0xffff) | (p & 0xffff) << 16,
+		      t->w[5]}};
+
+	_Static_assert(offsetof(struct ct_tuple, src_port) == 32 &&
+			       offsetof(struct ct_tuple, dst_port) == 34,
+		       "ports in word 4");
+	if (t->proto == (t->family == 4 ? 1 : 58))
+		r.icmp_type = ct_icmp_reply_type(t->family, t->icmp_type);
+	return r;
+}
 bool ct_icmp_is_request(uint8_t family, uint8_t type);
 static inline bool ct_proto_has_ports(uint8_t proto)
 {

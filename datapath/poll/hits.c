@@ -32,10 +32,13 @@ void hits_rewrite(const struct megaflow *mf, struct rte_mbuf *m, const struct fl
 }
 
 /* Asks for the connections of all packets whose program begins with ct(), before the first of them
- * is tracked. hint[i]: packet i's, or NULL. */
+ * is tracked. hint[i]: packet i's, or NULL. from: as for hits_run(); what a packet that came round
+ * was told the first time still holds. */
 static void prefetch_conns(struct poll_thread *t, const struct burst *b, unsigned first,
-			   const struct conntrack_hint **hint, bool whole)
+			   const struct packet *from, const struct conntrack_hint **hint,
+			   bool whole)
 {
+	struct conntrack_hint *own = from ? t->ct_hint_again : t->ct_hint;
 	unsigned n = 0;
 
 	_Static_assert((int)BURST_MAX <= (int)CONNTRACK_BATCH, "a burst at once");
@@ -48,11 +51,15 @@ static void prefetch_conns(struct poll_thread *t, const struct burst *b, unsigne
 		    !b->ofs[i].l4 || k->ip_frag)
 			continue;
 		memcpy(&ports, &k->tp_src, sizeof ports);
-		ct_tuple_set4(&t->ct_hint[n].tuple, k->ip_src, k->ip_dst, ports, b->mf[i]->ct_zone,
+		ct_tuple_set4(&own[n].tuple, k->ip_src, k->ip_dst, ports, b->mf[i]->ct_zone,
 			      k->ip_proto);
-		hint[i] = &t->ct_hint[n++];
+		if (from && from[i].ct_hint &&
+		    ct_tuple_equal(&from[i].ct_hint->tuple, &own[n].tuple))
+			hint[i] = from[i].ct_hint;
+		else
+			hint[i] = &own[n++];
 	}
-	conntrack_prefetch(t->idx, t->ct_hint, n, whole);
+	conntrack_prefetch(t->idx, own, n, whole);
 }
 
 struct programs { /* what running the programs of a burst needs */
@@ -141,7 +148,7 @@ static void run_programs(struct programs *g, const struct megaflow *mf, unsigned
 	bool lane = goes_round && may_use_lane(g, prog);
 
 	if ((mf->flags & MF_CT) && g->b->depth > DEPTH_L2 && !g->has_hints) {
-		prefetch_conns(g->t, g->b, i, g->hint, !lane || reads_ct_line(g));
+		prefetch_conns(g->t, g->b, i, g->from, g->hint, !lane || reads_ct_line(g));
 		g->has_hints = true;
 	}
 	if (goes_round) {
@@ -153,6 +160,8 @@ static void run_programs(struct programs *g, const struct megaflow *mf, unsigned
 		for (; i < end && (p = exec_ct_next(x)); i++) {
 			fill_packet(g, i, p);
 			exec_ct_one(x, &c, p);
+			/* For a second ct() in the same zone; compared there. */
+			p->ct_hint = !g->from && g->has_hints ? g->hint[i] : NULL;
 		}
 	}
 	/* Who is followed is told the rules, which the short way does not know. */

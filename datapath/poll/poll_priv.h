@@ -125,8 +125,9 @@ struct poll_thread {
 	/* thread only */
 	struct burst burst;
 	struct burst again[2]; /* keys of packets that came round, generations taking turns */
-	struct conntrack_hint ct_hint[BURST_MAX]; /* of the burst whose programs run */
-	struct megaflow *after_ct[CT_LANE_SLOTS]; /* ct_lane.c; NULL: none */
+	struct conntrack_hint ct_hint[BURST_MAX];       /* of the burst whose programs run */
+	struct conntrack_hint ct_hint_again[BURST_MAX]; /* of one that came round */
+	struct megaflow *after_ct[CT_LANE_SLOTS];       /* ct_lane.c; NULL: none */
 	struct resolve_result result;
 	struct miss_queue *miss[PORT_ID_MAX];
 	uint32_t miss_list[PORT_ID_MAX]; /* ports with packets waiting, round robin */

@@ -111,6 +111,38 @@ static void commit(void *ctx, uint64_t n)
 	}
 }
 
+/* As poll threads do it: a burst is looked for, found to be new, and committed when it came round;
+ * each takes the place of the oldest half-open one. */
+static void flood(void *ctx, uint64_t n)
+{
+	static uint32_t at;
+	static struct conntrack_hint hint[CONNTRACK_BATCH];
+	struct conntrack_request q = request();
+	struct ct_rewrite rw;
+
+	q.context = 3;
+	if (!at && n > 1000) /* until the first are pushed out */
+		n += CT_MAX_DEFAULT / 8 + 50000;
+	for (uint64_t i = 0; i < n; i += CONNTRACK_BATCH, at += CONNTRACK_BATCH) {
+		for (uint32_t k = 0; k < CONNTRACK_BATCH; k++)
+			ct_tuple_set4(&hint[k].tuple, cpu_to_be32(0x0a000000 + at + k),
+				      cpu_to_be32(0x0b000000),
+				      cpu_to_be16(1000) | (uint32_t)cpu_to_be16(53) << 16,
+				      q.context, 17);
+		conntrack_prefetch(0, hint, CONNTRACK_BATCH, true);
+		for (unsigned pass = 0; pass < 2; pass++)
+			for (uint32_t k = 0; k < CONNTRACK_BATCH; k++) {
+				struct conntrack_meta m = {0};
+
+				set_packet(at + k);
+				q.hint = &hint[k];
+				q.commit = pass;
+				conntrack_run(&q, &m, &rw);
+				bench_use(m.state);
+			}
+	}
+}
+
 static void make_packet(void)
 {
 	struct flow_key key;
@@ -152,5 +184,6 @@ int main(int argc, char **argv)
 	bench_run("new UDP connection", commit, NULL, 50000);
 	fprintf(stderr, "%llu bytes a connection at %u\n",
 		(unsigned long long)(conn_table_bytes() / (CONNS_MAX + 50000)), CONNS_MAX);
+	bench_run("new UDP connections in bursts, in a flood", flood, NULL, 3200);
 	return bench_end();
 }

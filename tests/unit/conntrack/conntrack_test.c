@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The tracker on packets made by hand: states, windows, translations, limits, expiry. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -70,6 +71,7 @@ struct opts {
 	uint8_t alg;
 	struct ct_rewrite *rw;
 	struct conntrack_meta *meta;
+	const struct conntrack_hint *hint;
 };
 
 static enum drop_reason why;
@@ -93,6 +95,7 @@ static uint8_t run(const struct pkt *p, struct opts o)
 		.nat = o.nat,
 		.alg = o.alg,
 		.may_edit = true,
+		.hint = o.hint,
 	};
 
 	flow_extract(p->b, p->len, p->len, &key, &ofs);
@@ -420,6 +423,76 @@ static void flood(void **state)
 	assert_true(st.evicted >= 5000);
 }
 
+/* What was not there is believed not to be there until one comes, by whichever end. */
+static void absence(void **state)
+{
+	struct ct_tuple t, r;
+	struct ct_conn init = {.timeout_ms = 1000}, *first, *c;
+	struct conn_absence a, b;
+	uint64_t h;
+
+	ct_tuple_set4(&t, 1, 2, 77, 9, 17);
+	r = ct_tuple_reverse(&t);
+	h = ct_tuple_hash(&t);
+	assert_null(conn_table_look(&t, h, &a));
+	assert_null(conn_table_look(&r, ct_tuple_hash(&r), &b));
+	assert_true(conn_table_is_absent(h, &a));
+	assert_int_equal(conn_table_insert_plain(&t, h, &a, &init, &first), 0);
+	assert_false(conn_table_is_absent(h, &a));
+	assert_false(conn_table_is_absent(h, &b));
+	assert_int_equal(conn_table_insert_plain(&t, h, &a, &init, &c), -EEXIST);
+	assert_int_equal(conn_table_insert_plain(&r, ct_tuple_hash(&r), &b, &init, &c), -EEXIST);
+	assert_ptr_equal(conn_table_look(&t, h, &a), &first->node[CONN_ORIG]);
+	assert_false(a.known);
+	/* Its reverse is there: that much is not said of it. */
+	assert_ptr_equal(conn_table_look(&r, ct_tuple_hash(&r), &b), &first->node[CONN_REPLY]);
+	assert_true(conn_table_remove(first));
+	assert_null(conn_table_look(&t, h, &a));
+	assert_true(a.known);
+	assert_true(conn_table_check_invariants());
+}
+
+/* A burst in which the same connection begins twice, once from each end, and a flood in bursts:
+ * what hints say is never believed too long. */
+static void bursts(void **state)
+{
+	enum { ROUNDS = 200 };
+	struct conntrack_hint hint[CONNTRACK_BATCH];
+	struct conntrack_stats st, was;
+
+	conntrack_thread_create(0);
+	conntrack_stats(&was);
+	for (uint32_t round = 0; round < ROUNDS; round++) {
+		struct pkt p[CONNTRACK_BATCH];
+
+		for (uint32_t i = 0; i < CONNTRACK_BATCH; i++) {
+			uint32_t id = 1000 + round * CONNTRACK_BATCH + i / 4, other = 50;
+			bool back = i & 2;
+
+			p[i] = back ? udp(other, 9, id, 8) : udp(id, 8, other, 9);
+			ct_tuple_set4(&hint[i].tuple, cpu_to_be32(back ? other : id),
+				      cpu_to_be32(back ? id : other),
+				      back ? cpu_to_be16(9) | (uint32_t)cpu_to_be16(8) << 16
+					   : cpu_to_be16(8) | (uint32_t)cpu_to_be16(9) << 16,
+				      0, 17);
+		}
+		conntrack_prefetch(0, hint, CONNTRACK_BATCH, true);
+		for (uint32_t i = 0; i < 2 * CONNTRACK_BATCH; i++) {
+			uint32_t k = i % CONNTRACK_BATCH;
+			uint8_t want = i < CONNTRACK_BATCH || !(k & 3) ? NEW
+				       : k & 2                         ? EST | RPL
+								       : NEW;
+
+			assert_int_equal(run(&p[k], (struct opts){.commit = i >= CONNTRACK_BATCH,
+								  .port = 1,
+								  .hint = &hint[k]}),
+					 want);
+		}
+	}
+	conntrack_stats(&st);
+	assert_int_equal(st.created - was.created, ROUNDS * CONNTRACK_BATCH / 4);
+}
+
 static void many(void **state)
 {
 	enum { N = 60000 };
@@ -565,6 +638,8 @@ int main(void)
 		cmocka_unit_test_teardown(expiry, clear),
 		cmocka_unit_test_teardown(zone_limits, clear),
 		cmocka_unit_test_teardown(flood, clear),
+		cmocka_unit_test_teardown(absence, clear),
+		cmocka_unit_test_teardown(bursts, clear),
 		cmocka_unit_test_teardown(many, clear),
 		cmocka_unit_test_teardown(ftp_lines, clear),
 		cmocka_unit_test_teardown(ftp_data, clear),
