@@ -7,36 +7,82 @@
 #include "datapath/policy/policy_edge_priv.h"
 #include "datapath/policy/policy_live.h"
 
-/* 32,768 sets of four: 20,000 entries (10,000 connections both ways) leave 0.3 % of them without
- * room; with two in a set it was 12 %, and each of those cost what a connection costs. */
-enum { SETS_LOG = 15, WAYS = 4 };
+/* 8,192 sets of eight, four to a line: half a megabyte of first lines, which with what else a burst
+ * touches fits a second-level cache. 20,000 entries (10,000 connections both ways) leave 6 % of
+ * them to second lines and none without room. */
+enum { SETS_LOG = 13, WAYS = 8, LINE_WAYS = SL_CACHE_LINE / 16, KINDS = 255 };
 
-struct pair {
-	struct policy_pair_key key; /* edges: in port << 20 | out port << 8 | IP protocol */
-	uint32_t generation;        /* low bits; 0: free */
-	uint32_t slot[2];           /* of the edge it came by, of the one it leaves by */
-	uint32_t checked_ms;        /* against the connections */
+/* kind << STAMP_BITS | time of the look at the connections, in STAMP_MS. */
+enum { STAMP_BITS = 24, STAMP_MS_LOG = 3 };
+struct policy_pair {
+	uint32_t src, dst, ports;
+	uint32_t note; /* 0: free */
 };
-_Static_assert(sizeof(struct pair) == 32 && PORT_ID_MAX <= 1 << 12, "two in a line");
+_Static_assert(sizeof(struct policy_pair) == 16 && PORT_ID_MAX <= 1 << 12, "four in a line");
 
 struct set {
-	struct pair way[WAYS]; /* the newest first */
+	struct policy_pair way[WAYS]; /* a new one first */
 };
 
-static struct set *sets_of[THREADS_ALL]; /* W, R: its thread */
+/* What many entries have in common: few pairs of ports, protocols and rules are in use at once. */
+struct kind {
+	uint32_t edges;   /* in port << 20 | out port << 8 | IP protocol */
+	uint32_t slot[2]; /* of the edge it came by, of the one it leaves by */
+};
 
-static struct set *table_of(unsigned thread_idx)
+/* Entries name kinds, and both are of one generation and one era: what changes it empties the
+ * table. Kind 0 is none. */
+struct policy_pair_table {
+	struct set set[1 << SETS_LOG];
+	struct kind kind[KINDS + 1];
+	uint32_t n_kinds;
+	uint32_t generation; /* low bits */
+	uint32_t era;        /* in which stamps are unambiguous */
+};
+
+static struct policy_pair_table *tables[THREADS_ALL]; /* W, R: its thread */
+
+static inline uint32_t generation_of(const struct policy *p)
 {
-	if (SL_UNLIKELY(!sets_of[thread_idx]))
-		sets_of[thread_idx] = edge_make_table(sizeof(struct set) << SETS_LOG);
-	return sets_of[thread_idx];
+	return (uint32_t)__atomic_load_n(&p->generation, __ATOMIC_ACQUIRE);
+}
+
+static inline uint32_t stamp_of(uint64_t now_ms)
+{
+	return now_ms >> STAMP_MS_LOG & ((1u << STAMP_BITS) - 1);
+}
+
+static void clear(struct policy_pair_table *t)
+{
+	memset(t->set, 0, sizeof t->set);
+	t->n_kinds = 0;
+}
+
+/* Of the generation and era that are now; NULL without memory. */
+static struct policy_pair_table *table_of(unsigned thread_idx, uint64_t now_ms)
+{
+	struct policy_pair_table *t = tables[thread_idx];
+	uint32_t generation = generation_of(policy_now());
+	uint32_t era = (uint32_t)(now_ms >> (STAMP_MS_LOG + STAMP_BITS));
+
+	if (SL_UNLIKELY(!t)) {
+		t = tables[thread_idx] = edge_make_table(sizeof *t);
+		if (!t)
+			return NULL;
+	}
+	if (SL_UNLIKELY(t->generation != generation || t->era != era)) {
+		clear(t);
+		t->generation = generation;
+		t->era = era;
+	}
+	return t;
 }
 
 static inline uint32_t hash_of(const struct policy_pair_key *k)
 {
-	uint64_t h = ((uint64_t)k->src << 32 | k->dst) * 0x9e3779b97f4a7c15ull;
+	uint64_t h = (k->w[0] << 32 | k->w[0] >> 32) * 0x9e3779b97f4a7c15ull;
 
-	h = (h ^ ((uint64_t)k->edges << 32 | k->ports)) * 0xc4ceb9fe1a85ec53ull;
+	h = (h ^ k->w[1]) * 0xc4ceb9fe1a85ec53ull;
 	return (uint32_t)(h >> (64 - SETS_LOG));
 }
 
@@ -45,23 +91,51 @@ static inline uint32_t edges_of(uint32_t in_port, uint32_t out_port, uint8_t pro
 	return in_port << 20 | out_port << 8 | proto;
 }
 
-static inline struct pair *find(struct set *s, const struct policy_pair_key *k, uint32_t generation,
-				uint64_t now_ms)
+/* Without its edges: bit per way of a line. */
+static inline unsigned alike(const struct policy_pair *e, const struct policy_pair_key *k)
 {
-	for (unsigned i = 0; i < WAYS; i++) {
-		struct pair *e = &s->way[i];
+	unsigned m = 0;
 
-		if (!((e->key.src ^ k->src) | (e->key.dst ^ k->dst) | (e->key.ports ^ k->ports) |
-		      (e->key.edges ^ k->edges) | (e->generation ^ generation)) &&
-		    (uint32_t)now_ms - e->checked_ms < EDGE_RECENT_MS)
-			return e;
+	for (unsigned i = 0; i < LINE_WAYS; i++)
+		m |= (unsigned)!((e[i].src ^ k->src) | (e[i].dst ^ k->dst) |
+				 (e[i].ports ^ k->ports) | !e[i].note)
+		     << i;
+	return m;
+}
+
+/* The entry with that key in one line, however old. */
+static inline struct policy_pair *entry_in(const struct policy_pair_table *t, struct policy_pair *e,
+					   const struct policy_pair_key *k)
+{
+	for (unsigned m = alike(e, k); m; m &= m - 1) {
+		struct policy_pair *at = e + __builtin_ctz(m);
+
+		if (SL_LIKELY(t->kind[at->note >> STAMP_BITS].edges == k->edges))
+			return at;
 	}
 	return NULL;
 }
 
-static inline uint32_t generation_of(const struct policy *p)
+/* Its kind; 0: not known, or too long ago. */
+static inline uint8_t find_in(const struct policy_pair_table *t, struct policy_pair *line,
+			      const struct policy_pair_key *k, uint32_t stamp)
 {
-	return (uint32_t)__atomic_load_n(&p->generation, __ATOMIC_ACQUIRE);
+	const struct policy_pair *e = entry_in(t, line, k);
+	uint32_t ago;
+
+	if (SL_UNLIKELY(!e))
+		return 0;
+	ago = (stamp - e->note) & ((1u << STAMP_BITS) - 1);
+	return SL_LIKELY(ago < EDGE_RECENT_MS >> STAMP_MS_LOG) ? (uint8_t)(e->note >> STAMP_BITS)
+							       : 0;
+}
+
+static inline uint8_t find(struct policy_pair_table *t, uint32_t at,
+			   const struct policy_pair_key *k, uint32_t stamp)
+{
+	uint8_t kind = find_in(t, t->set[at].way, k, stamp);
+
+	return kind ? kind : find_in(t, &t->set[at].way[LINE_WAYS], k, stamp);
 }
 
 static void set_tuple(struct ct_tuple *t, const struct policy_pair_key *k, uint32_t port_id)
@@ -85,13 +159,39 @@ static void prefetch_conns(const struct policy_pairs *b, const uint8_t *todo, un
 	}
 }
 
+/* Notes which packets of the burst are known. The second line of a set is asked for by the few that
+ * were not in the first. */
+static void find_all(struct policy_pairs *b, struct policy_pair_table *t)
+{
+	uint32_t stamp = stamp_of(b->now_ms), late = 0;
+	uint8_t todo[POLICY_PAIRS_MAX];
+	unsigned n_todo = 0;
+
+	for (uint32_t rest = b->steady; rest; rest &= rest - 1) {
+		unsigned i = (unsigned)__builtin_ctz(rest);
+		struct set *s = &t->set[b->at[i]];
+
+		b->kind[i] = find_in(t, s->way, &b->key[i], stamp);
+		if (SL_UNLIKELY(!b->kind[i])) {
+			__builtin_prefetch(&s->way[LINE_WAYS]);
+			late |= 1u << i;
+		}
+	}
+	for (; late; late &= late - 1) {
+		unsigned i = (unsigned)__builtin_ctz(late);
+
+		b->kind[i] = find_in(t, &t->set[b->at[i]].way[LINE_WAYS], &b->key[i], stamp);
+		if (!b->kind[i])
+			todo[n_todo++] = (uint8_t)i;
+	}
+	if (SL_UNLIKELY(n_todo))
+		prefetch_conns(b, todo, n_todo);
+}
+
 void policy_pairs_begin(struct policy_pairs *b, struct rte_mbuf *const *pkt, unsigned n,
 			uint32_t in_port, uint32_t out_port, uint64_t now_ms, unsigned thread_idx)
 {
-	struct set *table = table_of(thread_idx);
-	uint32_t generation = generation_of(policy_now());
-	uint8_t todo[POLICY_PAIRS_MAX];
-	unsigned n_todo = 0;
+	struct policy_pair_table *t = table_of(thread_idx, now_ms);
 
 	b->in_port = in_port;
 	b->out_port = out_port;
@@ -99,104 +199,130 @@ void policy_pairs_begin(struct policy_pairs *b, struct rte_mbuf *const *pkt, uns
 	b->thread_idx = thread_idx;
 	b->n = n;
 	b->steady = 0;
-	for (unsigned i = 0; i < n && table; i++) {
+	for (unsigned i = 0; i < n && t; i++) {
 		struct policy_pair_key *k = &b->key[i];
 		struct plain4 p;
 
 		if (!read_steady4(rte_pktmbuf_mtod(pkt[i], const uint8_t *), pkt[i]->data_len,
 				  pkt[i]->pkt_len, &p))
 			continue;
-		*k = (struct policy_pair_key){p.src, p.dst, p.ports,
-					      edges_of(in_port, out_port, p.proto)};
+		/* in whole words: they are read soon */
+		k->w[0] = p.src | (uint64_t)p.dst << 32;
+		k->w[1] = p.ports | (uint64_t)edges_of(in_port, out_port, p.proto) << 32;
 		b->steady |= 1u << i;
 		b->at[i] = hash_of(k);
-		__builtin_prefetch(&table[b->at[i]]);
-		__builtin_prefetch(&table[b->at[i]].way[2]);
+		__builtin_prefetch(&t->set[b->at[i]]);
 	}
-	for (uint32_t rest = b->steady; rest; rest &= rest - 1) {
-		unsigned i = (unsigned)__builtin_ctz(rest);
-
-		if (!find(&table[b->at[i]], &b->key[i], generation, now_ms))
-			todo[n_todo++] = (uint8_t)i;
-	}
-	if (SL_UNLIKELY(n_todo))
-		prefetch_conns(b, todo, n_todo);
+	if (b->steady)
+		find_all(b, t);
 }
 
-/* The connections let it pass: so do they the next ones. NULL: one of them does not. */
-static struct pair *make(const struct policy *p, const struct policy_pairs *b, unsigned i,
-			 uint32_t generation)
+/* Its number; when there are too many, all begin anew. */
+static uint8_t kind_of(struct policy_pair_table *t, const struct kind *want)
 {
-	struct set *s = &sets_of[b->thread_idx][b->at[i]];
-	struct ct_conn *in, *out;
-	unsigned dir_in, dir_out;
-	struct ct_tuple t;
+	for (unsigned i = 1; i <= t->n_kinds; i++)
+		if (!memcmp(&t->kind[i], want, sizeof *want))
+			return (uint8_t)i;
+	if (t->n_kinds == KINDS)
+		clear(t);
+	t->kind[++t->n_kinds] = *want;
+	return (uint8_t)t->n_kinds;
+}
 
-	if (limits_of(p, b->in_port, true) || limits_of(p, b->out_port, false))
-		return NULL;
-	set_tuple(&t, &b->key[i], b->in_port);
-	in = edge_find(p, &t, 0, b->in_port, true, b->now_ms, b->thread_idx, &dir_in);
-	if (!in)
-		return NULL;
-	set_tuple(&t, &b->key[i], b->out_port);
-	out = edge_find(p, &t, 0, b->out_port, false, b->now_ms, b->thread_idx, &dir_out);
-	if (!out)
-		return NULL;
-	conn_touch(in, dir_in, (uint32_t)b->now_ms);
-	conn_touch(out, dir_out, (uint32_t)b->now_ms);
+/* Where it was, so that it stays in the line in which it is looked for first; else in front. */
+static struct policy_pair *place_for(struct policy_pair_table *t, struct set *s,
+				     const struct policy_pair_key *k)
+{
+	for (unsigned i = 0; i < WAYS; i += LINE_WAYS) {
+		struct policy_pair *e = entry_in(t, &s->way[i], k);
+
+		if (e)
+			return e;
+	}
 	memmove(&s->way[1], &s->way[0], (WAYS - 1) * sizeof s->way[0]);
-	s->way[0] = (struct pair){.key = b->key[i],
-				  .generation = generation,
-				  .slot = {__atomic_load_n(&in->mark, __ATOMIC_RELAXED),
-					   __atomic_load_n(&out->mark, __ATOMIC_RELAXED)},
-				  .checked_ms = (uint32_t)b->now_ms};
 	return &s->way[0];
 }
 
-struct tally { /* packets in a row that the same two rules let pass */
-	uint32_t slot[2];
-	uint64_t pkts, bytes;
-};
-
-static void count(const struct policy_pairs *b, const struct tally *n)
+/* The connections let it pass: so do they the next ones. Its kind; 0: one of them does not. */
+static uint8_t make(const struct policy *p, const struct policy_pairs *b, unsigned i,
+		    struct policy_pair_table *tab)
 {
-	for (unsigned i = 0; i < 2 && n->pkts; i++)
-		policy_count_pkts(b->thread_idx, n->slot[i], n->pkts, n->bytes, b->now_ms);
+	const struct policy_pair_key *key = &b->key[i];
+	struct ct_conn *in, *out;
+	unsigned dir_in, dir_out;
+	struct ct_tuple t;
+	uint8_t kind;
+
+	if (limits_of(p, b->in_port, true) || limits_of(p, b->out_port, false))
+		return 0;
+	set_tuple(&t, key, b->in_port);
+	in = edge_find(p, &t, 0, b->in_port, true, b->now_ms, b->thread_idx, &dir_in);
+	if (!in)
+		return 0;
+	set_tuple(&t, key, b->out_port);
+	out = edge_find(p, &t, 0, b->out_port, false, b->now_ms, b->thread_idx, &dir_out);
+	if (!out)
+		return 0;
+	conn_touch(in, dir_in, (uint32_t)b->now_ms);
+	conn_touch(out, dir_out, (uint32_t)b->now_ms);
+	kind = kind_of(tab, &(struct kind){key->edges,
+					   {__atomic_load_n(&in->mark, __ATOMIC_RELAXED),
+					    __atomic_load_n(&out->mark, __ATOMIC_RELAXED)}});
+	*place_for(tab, &tab->set[b->at[i]], key) = (struct policy_pair){
+		key->src, key->dst, key->ports, (uint32_t)kind << STAMP_BITS | stamp_of(b->now_ms)};
+	return kind;
+}
+
+static void count(const struct policy_pairs *b, const struct kind *k, uint64_t pkts, uint64_t bytes)
+{
+	for (unsigned i = 0; i < 2 && pkts; i++)
+		policy_count_pkts(b->thread_idx, k->slot[i], pkts, bytes, b->now_ms);
 }
 
 unsigned policy_pairs_know(struct policy_pairs *b, struct rte_mbuf *const *pkt, unsigned i)
 {
 	const struct policy *p = policy_now();
-	uint32_t generation = generation_of(p);
-	struct set *table = sets_of[b->thread_idx];
-	struct tally n = {0};
+	struct policy_pair_table *t = tables[b->thread_idx];
+	bool found = i == 0; /* nothing has been forgotten since begin */
+	struct kind k = {0}; /* of the packets in a row that are not counted yet */
+	uint64_t pkts = 0, bytes = 0;
+	uint8_t of = 0;
 
 	for (; i < b->n && b->steady >> i & 1; i++) {
-		struct pair *e = find(&table[b->at[i]], &b->key[i], generation, b->now_ms);
+		uint8_t kind = b->kind[i];
 
-		if (SL_UNLIKELY(!e) && !(e = make(p, b, i, generation)))
-			break;
-		if (SL_UNLIKELY(e->slot[0] != n.slot[0] || e->slot[1] != n.slot[1])) {
-			count(b, &n);
-			n = (struct tally){.slot = {e->slot[0], e->slot[1]}};
+		if (SL_UNLIKELY(!found || !kind)) {
+			found = false;
+			if (t->generation != generation_of(p))
+				break;
+			kind = find(t, b->at[i], &b->key[i], stamp_of(b->now_ms));
+			of = kind ? of : 0; /* kinds may begin anew */
+			if (!kind && !(kind = make(p, b, i, t)))
+				break;
 		}
-		n.pkts++;
-		n.bytes += pkt[i]->pkt_len;
+		if (SL_UNLIKELY(kind != of)) {
+			count(b, &k, pkts, bytes);
+			pkts = bytes = 0;
+			of = kind;
+			k = t->kind[kind];
+		}
+		pkts++;
+		bytes += pkt[i]->pkt_len;
 	}
-	count(b, &n);
+	count(b, &k, pkts, bytes);
 	return i;
 }
 
 void edge_forget_pair(unsigned thread_idx, uint32_t src, uint32_t dst, uint32_t ports,
 		      uint32_t in_port, uint32_t out_port, uint8_t proto)
 {
-	struct policy_pair_key k = {src, dst, ports, edges_of(in_port, out_port, proto)};
-	struct set *s = sets_of[thread_idx];
+	struct policy_pair_key k = {
+		.w = {src | (uint64_t)dst << 32,
+		      ports | (uint64_t)edges_of(in_port, out_port, proto) << 32}};
+	struct policy_pair_table *t = tables[thread_idx];
+	struct policy_pair *e;
 
-	for (unsigned i = 0; i < WAYS && s; i++) {
-		struct pair *e = &s[hash_of(&k)].way[i];
-
-		if (!memcmp(&e->key, &k, sizeof k))
-			e->generation = 0;
-	}
+	for (unsigned i = 0; i < WAYS && t; i += LINE_WAYS)
+		while ((e = entry_in(t, &t->set[hash_of(&k)].way[i], &k)))
+			e->note = 0;
 }
