@@ -84,8 +84,8 @@ static void send_run(struct poll_thread *t, struct burst *b, struct megaflow *mf
 		bytes += b->pkt[k]->pkt_len;
 		if (mf->flags & MF_REWRITE)
 			hits_rewrite(mf, b->pkt[k], &b->ofs[k]);
-		exec_output(t->exec, b->pkt[k], mf->out_port);
 	}
+	exec_output_burst(t->exec, b->pkt + first, end - first, mf->out_port);
 	counter_add(&mf->pkts, end - first);
 	counter_add(&mf->bytes, bytes);
 	mf->used_ms = t->now_ms;

@@ -56,6 +56,8 @@ static void prefetch_conns(struct poll_thread *t, const struct burst *b, unsigne
 		if (from && from[i].ct_hint &&
 		    ct_tuple_equal(&from[i].ct_hint->tuple, &own[n].tuple))
 			hint[i] = from[i].ct_hint;
+		else if (n && ct_tuple_equal(&own[n - 1].tuple, &own[n].tuple))
+			hint[i] = &own[n - 1]; /* the next of a train */
 		else
 			hint[i] = &own[n++];
 	}
