@@ -8,7 +8,7 @@ import subprocess
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BINDIR = os.environ.get("SLUICE_BINDIR", os.path.join(ROOT, "build", "bin"))
+BINDIR = os.path.join(os.path.abspath(os.environ.get("SLUICE_BUILD", os.path.join(ROOT, "build"))), "bin")
 OVSDB_LITE = os.path.join(BINDIR, "ovsdb-lite")
 OVS_SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 FULL = os.environ.get("SLUICE_FULL") == "1"
