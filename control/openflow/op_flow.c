@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Rules: flow mods to operations, statistics from dumps. */
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -148,23 +149,64 @@ enum ofp_err op_nx_flow_mod(struct ofconn *c, const struct ofmsg *m, struct msg 
 
 bool rule_from_attrs(struct attrs a, struct flow_stats *out)
 {
-	*out = (struct flow_stats){
-		.table = (uint8_t)attrs_u64(a, ATTR_TABLE, 0),
-		.priority = (uint16_t)attrs_u64(a, ATTR_PRIORITY, 0),
-		.idle_timeout_s = (uint16_t)attrs_u64(a, ATTR_IDLE_TIMEOUT_S, 0),
-		.hard_timeout_s = (uint16_t)attrs_u64(a, ATTR_HARD_TIMEOUT_S, 0),
-		.importance = (uint16_t)attrs_u64(a, ATTR_IMPORTANCE, 0),
-		.flags = (uint16_t)attrs_u64(a, ATTR_RULE_FLAGS, 0),
-		.cookie = attrs_u64(a, ATTR_COOKIE, 0),
-		.packets = attrs_u64(a, ATTR_PKTS, 0),
-		.bytes = attrs_u64(a, ATTR_BYTES_COUNT, 0),
-		.duration_ms = attrs_u64(a, ATTR_DURATION_MS, 0),
-		.idle_age_ms = attrs_u64(a, ATTR_IDLE_AGE_MS, 0),
-		.hard_age_ms = attrs_u64(a, ATTR_HARD_AGE_MS, 0),
-		.removed_reason = (uint8_t)attrs_u64(a, ATTR_REMOVED_REASON, 0),
-	};
-	out->actions = attrs_bytes(a, ATTR_ACTIONS, &out->actions_len);
-	return api_get_match(a, ATTR_MATCH, &out->match);
+	const struct attr *match = NULL;
+	memset(out, 0, offsetof(struct flow_stats, match));
+	memset((uint8_t *)out + offsetof(struct flow_stats, actions), 0,
+	       sizeof *out - offsetof(struct flow_stats, actions));
+	ATTR_FOR_EACH (it, a) {
+		uint64_t v = attr_u64(it);
+		switch (it->id & ~ATTR_CRITICAL) {
+		case ATTR_TABLE:
+			out->table = (uint8_t)v;
+			break;
+		case ATTR_PRIORITY:
+			out->priority = (uint16_t)v;
+			break;
+		case ATTR_IDLE_TIMEOUT_S:
+			out->idle_timeout_s = (uint16_t)v;
+			break;
+		case ATTR_HARD_TIMEOUT_S:
+			out->hard_timeout_s = (uint16_t)v;
+			break;
+		case ATTR_IMPORTANCE:
+			out->importance = (uint16_t)v;
+			break;
+		case ATTR_RULE_FLAGS:
+			out->flags = (uint16_t)v;
+			break;
+		case ATTR_COOKIE:
+			out->cookie = v;
+			break;
+		case ATTR_PKTS:
+			out->packets = v;
+			break;
+		case ATTR_BYTES_COUNT:
+			out->bytes = v;
+			break;
+		case ATTR_DURATION_MS:
+			out->duration_ms = v;
+			break;
+		case ATTR_IDLE_AGE_MS:
+			out->idle_age_ms = v;
+			break;
+		case ATTR_HARD_AGE_MS:
+			out->hard_age_ms = v;
+			break;
+		case ATTR_REMOVED_REASON:
+			out->removed_reason = (uint8_t)v;
+			break;
+		case ATTR_ACTIONS:
+			out->actions = it->value;
+			out->actions_len = it->len;
+			break;
+		case ATTR_MATCH:
+			match = it;
+			break;
+		default:
+			break;
+		}
+	}
+	return api_read_match(match, &out->match);
 }
 
 struct flow_dump {

@@ -252,16 +252,51 @@ static bool is_of_nxm(const struct field_info *f)
 	return f->id == FIELD_IN_PORT16 || f->id == FIELD_VLAN_TCI || f->id == FIELD_NW_TOS;
 }
 
-static void put_fields(struct ofbuf *b, const uint16_t *ids, size_t n, const struct match *m,
+/* Of a hundred fields a rule has five: those that have bits in a 64-bit word of the mask, for each
+ * word, as bits that count the places in a list. */
+enum { WORD = 8, MASK_WORDS = FLOW_LINES * FLOW_LINE_BYTES / WORD, LIST_SETS = 2 };
+struct field_list {
+	const uint16_t *ids;
+	size_t n;
+	bool ready;
+	uint64_t in_word[MASK_WORDS][LIST_SETS];
+};
+_Static_assert(SL_ARRAY_SIZE(common) <= LIST_SETS * 64, "a bit for each");
+static struct field_list list_15 = {.ids = first_in_15, .n = SL_ARRAY_SIZE(first_in_15)};
+static struct field_list list_common = {.ids = common, .n = SL_ARRAY_SIZE(common)};
+
+static void prepare(struct field_list *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		const struct field_info *f = &fields[l->ids[i]];
+		unsigned last = (f->offset + f->key_bytes - 1u) / WORD;
+		for (unsigned w = f->offset / WORD; w <= last; w++)
+			l->in_word[w][i / 64] |= 1ull << i % 64;
+	}
+	l->ready = true;
+}
+
+static void put_fields(struct ofbuf *b, struct field_list *l, const struct match *m,
 		       struct match *left, uint16_t lines, uint8_t version)
 {
-	for (size_t i = 0; i < n; i++) {
-		const struct field_info *f = &fields[ids[i]];
-		if (version != OFP10 && is_of_nxm(f))
-			continue;
-		if (lines >> (field_offset(f) / FLOW_LINE_BYTES) & 1)
-			put_field(b, f, m, left, version);
+	enum { LINE_WORDS = FLOW_LINE_BYTES / WORD };
+	const uint64_t *mask = (const uint64_t *)&m->mask;
+	uint64_t has[LIST_SETS] = {0};
+	if (!l->ready)
+		prepare(l);
+	for (unsigned rest = lines; rest; rest &= rest - 1) {
+		unsigned first = (unsigned)__builtin_ctz(rest) * LINE_WORDS;
+		for (unsigned w = first; w < first + LINE_WORDS; w++)
+			for (unsigned k = 0; mask[w] && k < LIST_SETS; k++)
+				has[k] |= l->in_word[w][k];
 	}
+	for (unsigned k = 0; k < LIST_SETS; k++)
+		for (uint64_t rest = has[k]; rest; rest &= rest - 1) {
+			const struct field_info *f =
+				&fields[l->ids[k * 64 + (unsigned)__builtin_ctzll(rest)]];
+			if (version == OFP10 || !is_of_nxm(f))
+				put_field(b, f, m, left, version);
+		}
 }
 
 void oxm_match_put(struct ofbuf *b, const struct match *m, uint8_t version)
@@ -269,8 +304,8 @@ void oxm_match_put(struct ofbuf *b, const struct match *m, uint8_t version)
 	struct match left = *m;
 	uint16_t lines = match_lines(m);
 	if (version >= OFP15)
-		put_fields(b, first_in_15, SL_ARRAY_SIZE(first_in_15), m, &left, lines, version);
-	put_fields(b, common, SL_ARRAY_SIZE(common), m, &left, lines, version);
+		put_fields(b, &list_15, m, &left, lines, version);
+	put_fields(b, &list_common, m, &left, lines, version);
 	if (lines >> FLOW_LINE_TUN_OPT0 & 15)
 		for (int id = FIELD_TUN_METADATA0; id <= FIELD_TUN_METADATA63; id++)
 			put_field(b, &fields[id], m, &left, version);

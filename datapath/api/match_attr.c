@@ -12,21 +12,27 @@ void api_put_match(struct msg *out, enum api_attr id, const struct match *m)
 	free(mm);
 }
 
-bool api_get_match(struct attrs a, enum api_attr id, struct match *out)
+bool api_read_match(const struct attr *a, struct match *out)
 {
 	union {
 		struct minimatch mm;
 		uint8_t bytes[sizeof(struct minimatch) + 2 * FLOW_LINES * FLOW_LINE_BYTES];
 	} copy;
-	size_t n;
-	const void *p = attrs_bytes(a, id, &n);
 
-	match_init(out);
-	if (!p || n > sizeof copy)
-		return !p;
-	memcpy(copy.bytes, p, n); /* to where it is aligned */
-	if (!minimatch_is_valid(&copy, n))
+	if (!a || a->len > sizeof copy) {
+		match_init(out);
+		return !a;
+	}
+	memcpy(copy.bytes, a->value, a->len); /* to where it is aligned */
+	if (!minimatch_is_valid(&copy, a->len)) {
+		match_init(out);
 		return false;
+	}
 	minimatch_expand(&copy.mm, out);
 	return true;
+}
+
+bool api_get_match(struct attrs a, enum api_attr id, struct match *out)
+{
+	return api_read_match(attrs_find(a, id), out);
 }

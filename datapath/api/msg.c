@@ -108,6 +108,15 @@ void msg_put_bytes(struct msg *m, enum api_attr id, const void *p, size_t n)
 	put(m, id, p, n);
 }
 
+void *msg_put_room(struct msg *m, enum api_attr id, size_t n)
+{
+	struct attr *a = (void *)extend(m, sizeof *a + SL_ALIGN_UP(n, ALIGN));
+
+	a->id = (uint16_t)id;
+	a->len = (uint32_t)n;
+	return a->value;
+}
+
 void msg_put_flag(struct msg *m, enum api_attr id)
 {
 	put(m, id, NULL, 0);
@@ -245,32 +254,12 @@ struct attrs attr_nest(const struct attr *a)
 	return (struct attrs){a->value, a->len};
 }
 
-const struct attr *attrs_first(struct attrs s)
-{
-	return s.len ? (const void *)s.data : NULL;
-}
-
-const struct attr *attrs_next(struct attrs s, const struct attr *a)
-{
-	const uint8_t *next = a->value + SL_ALIGN_UP((size_t)a->len, ALIGN);
-
-	return next < s.data + s.len ? (const void *)next : NULL;
-}
-
 const struct attr *attrs_find(struct attrs s, enum api_attr id)
 {
 	ATTR_FOR_EACH (a, s)
 		if ((a->id & ~ATTR_CRITICAL) == (int)id)
 			return a;
 	return NULL;
-}
-
-uint64_t attr_u64(const struct attr *a)
-{
-	uint64_t v = 0;
-
-	memcpy(&v, a->value, SL_MIN(a->len, sizeof v));
-	return v;
 }
 
 uint64_t attrs_u64(struct attrs s, enum api_attr id, uint64_t def)

@@ -10,6 +10,8 @@
  * A message from outside goes through msg_check() once; after that the readers cannot run out of
  * bounds. Not synchronised; any thread. */
 #pragma once
+#include <string.h>
+
 #include "datapath/base/util.h"
 
 struct err;
@@ -109,6 +111,8 @@ void msg_put_u32(struct msg *m, enum api_attr id, uint32_t v);
 void msg_put_u64(struct msg *m, enum api_attr id, uint64_t v);
 void msg_put_str(struct msg *m, enum api_attr id, const char *s);
 void msg_put_bytes(struct msg *m, enum api_attr id, const void *p, size_t n);
+/* n bytes of zeros to be filled in at once: the next call may move them. */
+void *msg_put_room(struct msg *m, enum api_attr id, size_t n);
 void msg_put_flag(struct msg *m, enum api_attr id);
 size_t msg_nest_begin(struct msg *m, enum api_attr id);
 void msg_nest_end(struct msg *m, size_t at);
@@ -132,8 +136,28 @@ struct attrs { /* a message's or a nest's attributes */
 };
 struct attrs msg_attrs(const void *message);
 struct attrs attr_nest(const struct attr *a);
-const struct attr *attrs_first(struct attrs s);
-const struct attr *attrs_next(struct attrs s, const struct attr *a);
+static inline uint64_t attr_u64(const struct attr *a) /* any unsigned kind */
+{
+	uint64_t v = 0;
+
+	if (a->len == sizeof(uint64_t))
+		memcpy(&v, a->value, sizeof v);
+	else if (a->len == sizeof(uint32_t))
+		memcpy(&v, a->value, sizeof(uint32_t));
+	else
+		memcpy(&v, a->value, SL_MIN(a->len, sizeof v));
+	return v;
+}
+static inline const struct attr *attrs_first(struct attrs s)
+{
+	return s.len ? (const struct attr *)(const void *)s.data : NULL;
+}
+static inline const struct attr *attrs_next(struct attrs s, const struct attr *a)
+{
+	const uint8_t *next = a->value + SL_ALIGN_UP((size_t)a->len, 8);
+
+	return next < s.data + s.len ? (const struct attr *)(const void *)next : NULL;
+}
 #define ATTR_FOR_EACH(it, set)                                                                     \
 	for (const struct attr *it = attrs_first(set); it; it = attrs_next(set, it))
 /* First of that id, or NULL / the default. */
@@ -143,7 +167,6 @@ bool attrs_get_u64(struct attrs s, enum api_attr id, uint64_t *out);
 const char *attrs_str(struct attrs s, enum api_attr id, const char *def);
 bool attrs_has(struct attrs s, enum api_attr id);
 const void *attrs_bytes(struct attrs s, enum api_attr id, size_t *len); /* NULL when absent */
-uint64_t attr_u64(const struct attr *a);
 /* JSON object, driven by the table: scalars as numbers, NEST attributes as arrays of objects
  * (whether one or many), MACs as text, bitmaps and number arrays as lists, other bytes as hex. */
 void attrs_format_json(struct attrs s, struct str *out);

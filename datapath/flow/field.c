@@ -367,11 +367,13 @@ void field_get_match(const struct field_info *f, const struct match *m, union fi
 
 bool field_is_wildcard(const struct field_info *f, const struct match *m)
 {
-	union field_value mask;
+	size_t n = field_key_bytes(f);
+	const uint8_t *mask = at(f, &m->mask);
 
-	field_get(f, &m->mask, &mask);
-	for (size_t i = 0; i < f->n_bytes; i++)
-		if (mask.b[i])
+	if (n <= WORD_BYTES)
+		return !(load_n(mask, n) & word_mask(f, n));
+	for (size_t i = 0; i < n; i++)
+		if (mask[i])
 			return false;
 	return true;
 }

@@ -92,11 +92,16 @@ bool minimatch_is_valid(const void *p, size_t size)
 		const uint8_t *value = data + (size_t)i * FLOW_LINE_BYTES;
 		const uint8_t *mask = data + (size_t)(head.n_lines + i) * FLOW_LINE_BYTES;
 
-		if (is_zero_line(mask))
+		uint64_t v[FLOW_LINE_BYTES / 8], m[FLOW_LINE_BYTES / 8], any = 0, stray = 0;
+
+		memcpy(v, value, sizeof v);
+		memcpy(m, mask, sizeof m);
+		for (unsigned k = 0; k < FLOW_LINE_BYTES / 8; k++) {
+			any |= m[k];
+			stray |= v[k] & ~m[k];
+		}
+		if (!any || stray)
 			return false;
-		for (unsigned b = 0; b < FLOW_LINE_BYTES; b++)
-			if (value[b] & ~mask[b])
-				return false;
 	}
 	return true;
 }

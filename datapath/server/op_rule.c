@@ -56,37 +56,93 @@ static const uint8_t commands[] = {
 	[API_MOD_DELETE_STRICT] = FLOW_MOD_DELETE_STRICT,
 };
 
+/* What is told of the flow mod but for its match; COOKIE means one thing to an addition and another
+ * to the rest. */
+struct told {
+	uint64_t cookie, new_cookie;
+	const char *bridge;
+};
+
+static void read_mod(struct attrs a, struct flow_mod *fm, struct told *told)
+{
+	*told = (struct told){.new_cookie = UINT64_MAX, .bridge = ""};
+	ATTR_FOR_EACH (it, a) {
+		uint64_t v = attr_u64(it);
+
+		switch (it->id & ~ATTR_CRITICAL) {
+		case ATTR_BRIDGE:
+			told->bridge = (const char *)it->value;
+			break;
+		case ATTR_COMMAND:
+			if (v < SL_ARRAY_SIZE(commands))
+				fm->command = commands[v];
+			break;
+		case ATTR_TABLE:
+			fm->table = (uint8_t)v;
+			break;
+		case ATTR_PRIORITY:
+			fm->priority = (uint16_t)v;
+			break;
+		case ATTR_IDLE_TIMEOUT_S:
+			fm->idle_timeout_s = (uint16_t)v;
+			break;
+		case ATTR_HARD_TIMEOUT_S:
+			fm->hard_timeout_s = (uint16_t)v;
+			break;
+		case ATTR_IMPORTANCE:
+			fm->importance = (uint16_t)v;
+			break;
+		case ATTR_RULE_FLAGS:
+			fm->flags = (uint32_t)v;
+			break;
+		case ATTR_COOKIE:
+			told->cookie = v;
+			break;
+		case ATTR_COOKIE_MASK:
+			fm->cookie_mask = v;
+			break;
+		case ATTR_NEW_COOKIE:
+			told->new_cookie = v;
+			break;
+		case ATTR_OUT_PORT:
+			fm->out_port = (uint32_t)v;
+			break;
+		case ATTR_OUT_GROUP:
+			fm->out_group = (uint32_t)v;
+			break;
+		case ATTR_ACTIONS:
+			if (fm->actions) /* the first was checked */
+				break;
+			fm->actions = it->value;
+			fm->actions_len = it->len;
+			break;
+		case ATTR_BLOB:
+			fm->blob = it->value;
+			fm->blob_len = it->len;
+			break;
+		default:
+			break;
+		}
+	}
+	fm->hidden = fm->flags & RULE_HIDDEN;
+	fm->cookie_match = told->cookie;
+	/* Modified rules keep their cookie unless a new one is given. */
+	fm->cookie = fm->command == FLOW_MOD_ADD ? told->cookie : told->new_cookie;
+}
+
 int op_apply_RULE_MOD(struct op *op, struct op_effects *fx, struct err *e)
 {
-	struct bridge *b = bridge_of(op, e);
-	struct attrs a = op->a;
 	struct flow_mod fm;
-	size_t len;
+	struct told told;
 
-	if (!b)
-		return -ENOENT;
 	flow_mod_init(&fm);
-	fm.command = commands[attrs_u64(a, ATTR_COMMAND, API_MOD_ADD)];
-	fm.table = (uint8_t)attrs_u64(a, ATTR_TABLE, fm.table);
-	fm.priority = (uint16_t)attrs_u64(a, ATTR_PRIORITY, fm.priority);
-	fm.idle_timeout_s = (uint16_t)attrs_u64(a, ATTR_IDLE_TIMEOUT_S, 0);
-	fm.hard_timeout_s = (uint16_t)attrs_u64(a, ATTR_HARD_TIMEOUT_S, 0);
-	fm.importance = (uint16_t)attrs_u64(a, ATTR_IMPORTANCE, 0);
-	fm.flags = (uint32_t)attrs_u64(a, ATTR_RULE_FLAGS, 0);
-	fm.hidden = fm.flags & RULE_HIDDEN;
-	fm.cookie_mask = attrs_u64(a, ATTR_COOKIE_MASK, 0);
-	fm.cookie_match = attrs_u64(a, ATTR_COOKIE, 0);
-	/* Modified rules keep their cookie unless a new one is given. */
-	fm.cookie = fm.command == FLOW_MOD_ADD ? fm.cookie_match
-					       : attrs_u64(a, ATTR_NEW_COOKIE, UINT64_MAX);
-	fm.out_port = (uint32_t)attrs_u64(a, ATTR_OUT_PORT, OFP_PORT_ANY);
-	fm.out_group = (uint32_t)attrs_u64(a, ATTR_OUT_GROUP, UINT32_MAX);
-	if (rule_attrs_match(a, ATTR_MATCH, &match_buf, &fm.match, e))
+	fm.command = commands[API_MOD_ADD];
+	read_mod(op->a, &fm, &told);
+	struct bridge *b = bridge_find(told.bridge);
+	if (!b)
+		return err_set(e, ENOENT, "bridge %s: not found", told.bridge);
+	if (rule_attrs_match(op->a, ATTR_MATCH, &match_buf, &fm.match, e))
 		return -EINVAL;
-	fm.actions = attrs_bytes(a, ATTR_ACTIONS, &len);
-	fm.actions_len = (uint32_t)len;
-	fm.blob = attrs_bytes(a, ATTR_BLOB, &len);
-	fm.blob_len = (uint32_t)len;
 	uint32_t n_changed = 0;
 	int rc = flow_mod(&fx->txn, b, &fm, &n_changed, &fx->ofp_error, e);
 	bool modifies = fm.command == FLOW_MOD_MODIFY || fm.command == FLOW_MOD_MODIFY_STRICT;
