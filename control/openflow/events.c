@@ -50,7 +50,7 @@ static bool is_anyones_business(const struct ofswitch *sw, struct attrs rule)
 	return !(flags & OF_RULE_HIDDEN) && (flags & OFPFF_SEND_FLOW_REM || monitors_are_there(sw));
 }
 
-static void rule_added(struct ofswitch *sw, struct attrs event, struct attrs rule)
+static void rule_added(struct ofswitch *sw, struct attrs event, struct attrs rule, uint64_t version)
 {
 	struct flow_stats fs;
 	bool modified = !strcmp(attrs_str(event, ATTR_STATE, "added"), "modified");
@@ -58,17 +58,22 @@ static void rule_added(struct ofswitch *sw, struct attrs event, struct attrs rul
 				 .event = modified ? OFPFME_MODIFIED : OFPFME_ADDED,
 				 .origin = attrs_u64(event, ATTR_ORIGIN, 0)};
 	void *old = keep_old_actions(sw, rule, &ch);
-	shadow_put_rule(sw->shadow, rule);
+	shadow_put_rule(sw->shadow, rule, version);
 	if (is_anyones_business(sw, rule) && rule_from_attrs(rule, &fs))
 		monitors_rule_event(sw, &ch);
 	free(old);
 	table_states_rule_changed(sw, (uint8_t)attrs_u64(rule, ATTR_TABLE, 0));
 }
 
-static void rule_removed(struct ofswitch *sw, struct attrs event, struct attrs rule)
+static void read_again(struct ofswitch *sw)
+{
+	shadow_clear(sw->shadow);
+	shadow_load(sw);
+}
+
+static void tell_removed(struct ofswitch *sw, struct attrs event, struct attrs rule)
 {
 	struct flow_stats fs;
-	shadow_del_rule(sw->shadow, rule);
 	if (is_anyones_business(sw, rule) && rule_from_attrs(rule, &fs)) {
 		fs.removed_reason =
 			(uint8_t)attrs_u64(event, ATTR_REMOVED_REASON, fs.removed_reason);
@@ -79,7 +84,45 @@ static void rule_removed(struct ofswitch *sw, struct attrs event, struct attrs r
 		if (fs.flags & OFPFF_SEND_FLOW_REM)
 			send_flow_removed(sw, &fs);
 	}
+}
+
+static void rule_removed(struct ofswitch *sw, struct attrs event, struct attrs rule)
+{
+	enum shadow_answer a = shadow_del_rule(sw->shadow, rule, attrs_u64(event, ATTR_VERSION, 0),
+					       attrs_u64(event, ATTR_ADDED_VERSION, 0));
+	tell_removed(sw, event, rule);
+	if (a == SHADOW_UNSURE)
+		read_again(sw);
 	table_states_rule_changed(sw, (uint8_t)attrs_u64(rule, ATTR_TABLE, 0));
+}
+
+/* ---- what we did ourselves ---- */
+
+static void tell_emptied(struct attrs rule, void *aux)
+{
+	struct ofswitch *sw = aux;
+	uint64_t flags = attrs_u64(rule, ATTR_RULE_FLAGS, 0);
+	if (!(flags & (OF_RULE_HIDDEN | OFPFF_SEND_FLOW_REM))) /* of these the datapath tells */
+		tell_removed(sw, (struct attrs){0}, rule);
+}
+
+void shadow_apply(struct ofswitch *sw, struct shadow_plan *plan, uint64_t version)
+{
+	/* one may have begun to listen while the transaction was under way */
+	bool monitored = monitors_are_there(sw);
+	for (size_t i = 0; i < shadow_plan_len(plan); i++) {
+		struct attrs rule;
+		uint8_t table;
+		bool adds = shadow_plan_adds(plan, i, &table, &rule);
+		if (monitored && adds)
+			rule_added(sw, (struct attrs){0}, rule, version);
+		else if (monitored)
+			shadow_for_each_in(sw->shadow, table, tell_emptied, sw);
+		shadow_plan_do(sw->shadow, plan, i, version, OF_RULE_HIDDEN);
+		for (unsigned t = 0; t < OFP_TABLES; t++)
+			if (table == t || table == OFPTT_ALL)
+				table_states_rule_changed(sw, (uint8_t)t);
+	}
 }
 
 void ofswitch_event(struct ofswitch *sw, struct attrs event)
@@ -92,8 +135,7 @@ void ofswitch_event(struct ofswitch *sw, struct attrs event)
 		 * back is read anew. */
 		LOG_LIMIT(log_info, 5, "%s: changes went by too fast: reading the tables again",
 			  sw->bridge);
-		shadow_clear(sw->shadow);
-		shadow_load(sw);
+		read_again(sw);
 		return;
 	}
 	if (strcmp(bridge, sw->bridge))
@@ -103,7 +145,7 @@ void ofswitch_event(struct ofswitch *sw, struct attrs event)
 		packet_in_event(sw, event);
 		break;
 	case API_EVENT_RULE_ADDED:
-		rule_added(sw, event, rule);
+		rule_added(sw, event, rule, attrs_u64(event, ATTR_VERSION, 0));
 		break;
 	case API_EVENT_RULE_REMOVED:
 		rule_removed(sw, event, rule);
@@ -133,7 +175,9 @@ static void on_load(struct ofrequest *r, struct attrs a, bool more, const struct
 		if (o->id != ATTR_OBJECT && o->id != ATTR_RULE)
 			continue;
 		if (l->op == API_OP_RULE_MOD) {
-			shadow_put_rule(r->sw->shadow, attr_nest(o));
+			struct attrs rule = attr_nest(o);
+			shadow_put_rule(r->sw->shadow, rule,
+					attrs_u64(rule, ATTR_ADDED_VERSION, 0));
 			fail_open_saw(r->sw, attr_nest(o));
 		} else {
 			shadow_put_object(r->sw->shadow, l->op, attr_nest(o));
@@ -149,8 +193,10 @@ static void load(struct ofswitch *sw, enum api_message message, enum api_op op)
 	l->op = op;
 	msg_init(&m, message, 0);
 	msg_put_str(&m, ATTR_BRIDGE, sw->bridge);
-	if (op == API_OP_RULE_MOD)
+	if (op == API_OP_RULE_MOD) {
 		msg_put_u32(&m, ATTR_RULE_FLAGS, OF_RULE_HIDDEN);
+		msg_put_u64(&m, ATTR_ADDED_VERSION, 0);
+	}
 	ofrequest_send(&l->r, sw, NULL, NULL, &m, false);
 }
 

@@ -4,9 +4,11 @@
  * States: version == 0 (hello sent, none received) → version set → closing. A connection is blocked
  * while the datapath works on something whose answer must come first; the bytes behind wait in the
  * socket. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include "control/openflow/op.h"
 #include "datapath/base/clock.h"
@@ -14,7 +16,12 @@
 
 LOG_MODULE(openflow);
 
-enum { IN_FLIGHT_MAX = 256, INPUT_BYTES_MAX = 1 << 20, OUTPUT_STALL_BYTES = 512 << 20 };
+enum {
+	IN_FLIGHT_MAX = 256,
+	INPUT_BYTES_MAX = 1 << 20,
+	READ_BYTES_MIN = 16 << 10, /* room for a read */
+	READ_BYTES_MAX = 256 << 10 /* while the room has been filled each time */
+};
 
 typedef enum ofp_err (*handle_fn)(struct ofconn *c, const struct ofmsg *m);
 static const handle_fn handlers[OFMSG_ROW_N] = {
@@ -222,7 +229,10 @@ enum ofp_err ofconn_handle(struct ofconn *c, const struct ofmsg *m)
 /* Operations gathered so far go first when the next message is none. */
 static bool must_flush(const struct ofconn *c, const uint8_t *p, size_t len)
 {
+	enum { FLOW_MOD_BYTES = 72 }; /* of the version with the longest */
 	struct ofmsg m;
+	if (p[1] == OFPT_FLOW_MOD && len >= FLOW_MOD_BYTES && p[0] == c->version)
+		return false;
 	return c->batch.requests.len && (ofmsg_parse(p, len, &m) || !ofmsg_is_op(&m));
 }
 
@@ -304,20 +314,19 @@ static bool may_go_on(const struct ofconn *c)
 }
 
 /* Takes what is complete. False: nothing more to do now. */
-static bool take_one(struct ofconn *c, struct evbuffer *in)
+static bool take_one(struct ofconn *c)
 {
-	if (evbuffer_get_length(in) < OFP_HEADER_BYTES)
+	const uint8_t *p = c->in + c->in_at;
+	if (c->in_len - c->in_at < OFP_HEADER_BYTES)
 		return false;
-	const uint8_t *head = evbuffer_pullup(in, OFP_HEADER_BYTES);
-	size_t len = load_be16(head + 2);
+	size_t len = load_be16(p + 2);
 	if (len < OFP_HEADER_BYTES) {
 		log_warn("%s<->%s: message of length %zu: closing", c->sw->bridge, c->peer, len);
 		c->closing = true;
 		return false;
 	}
-	if (evbuffer_get_length(in) < len)
+	if (c->in_len - c->in_at < len)
 		return false;
-	const uint8_t *p = evbuffer_pullup(in, (ev_ssize_t)len);
 	if (c->version && must_flush(c, p, len)) {
 		op_batch_flush(c);
 		return true;
@@ -329,7 +338,7 @@ static bool take_one(struct ofconn *c, struct evbuffer *in)
 		take_message(c, p, len);
 	else
 		take_hello(c, p, len);
-	evbuffer_drain(in, len);
+	c->in_at += len;
 	return true;
 }
 
@@ -372,22 +381,61 @@ static void on_flush(evutil_socket_t fd, short what, void *aux)
 	on_drained(c->bev, c);
 }
 
-/* libevent hands over 4 kB at a time: what waits in the socket behind them joins the transaction.
- */
-static bool more_waits(const struct ofconn *c)
+/* ---- input ---- */
+
+static uint8_t *need_room(struct ofconn *c, size_t n)
+{
+	if (c->in_at) {
+		memmove(c->in, c->in + c->in_at, c->in_len - c->in_at);
+		c->in_len -= c->in_at;
+		c->in_at = 0;
+	}
+	if (c->in_cap - c->in_len < n) {
+		c->in_cap = c->in_len + n;
+		c->in = xrealloc(c->in, c->in_cap);
+	}
+	return c->in + c->in_len;
+}
+
+static bool input_is_full(const struct ofconn *c)
+{
+	return c->in_len - c->in_at >= INPUT_BYTES_MAX;
+}
+
+/* Stops reading while the peer sends faster than we take, and goes on. */
+static void watch_input(struct ofconn *c)
+{
+	bool stop = input_is_full(c);
+	if (stop == c->input_stopped)
+		return;
+	c->input_stopped = stop;
+	if (c->readable && stop)
+		event_del(c->readable);
+	else if (c->readable)
+		event_add(c->readable, NULL);
+	else if (stop)
+		bufferevent_disable(c->bev, EV_READ);
+	else
+		bufferevent_enable(c->bev, EV_READ);
+}
+
+/* Is there more behind what was read? A read that filled its room may also have been all. */
+static bool more_waits(struct ofconn *c)
 {
 	int n = 0;
-	evutil_socket_t fd = bufferevent_getfd(c->bev);
-	return c->flush && fd >= 0 && !ioctl(fd, FIONREAD, &n) && n > 0;
+	if (c->more_in_socket)
+		c->more_in_socket = !ioctl(bufferevent_getfd(c->bev), FIONREAD, &n) && n > 0;
+	return c->more_in_socket;
 }
 
 static void take_all(struct ofconn *c)
 {
-	struct evbuffer *in = bufferevent_get_input(c->bev);
-	while (may_go_on(c) && take_one(c, in))
+	while (may_go_on(c) && take_one(c))
 		;
+	/* what waits in the socket behind what was read joins the transaction */
 	if (may_go_on(c) && c->batch.requests.len && !more_waits(c))
 		op_batch_flush(c);
+	watch_input(c);
 	if (c->closing && !evbuffer_get_length(bufferevent_get_output(c->bev)))
 		close_now(c, "protocol error");
 }
@@ -397,20 +445,49 @@ void ofconn_resume(struct ofconn *c)
 	if (c->barrier_waits && !c->in_flight && !c->blocked)
 		send_barrier_reply(c);
 	/* not from here: the caller may still use the connection */
-	if (may_go_on(c))
+	if (may_go_on(c) && c->readable)
+		event_active(c->readable, EV_TIMEOUT, 0);
+	else if (may_go_on(c))
 		bufferevent_trigger(c->bev, EV_READ,
 				    BEV_OPT_DEFER_CALLBACKS | BEV_TRIG_IGNORE_WATERMARKS);
 }
 
-static void on_readable(struct bufferevent *bev, void *aux)
+static void on_input(struct ofconn *c)
+{
+	if (c->kind == OFCONN_SNOOP)
+		c->in_at = c->in_len = 0;
+	else
+		take_all(c);
+}
+
+/* TLS: what the bufferevent has decrypted. */
+static void on_decrypted(struct bufferevent *bev, void *aux)
 {
 	struct ofconn *c = aux;
-	if (c->kind == OFCONN_SNOOP) {
-		struct evbuffer *in = bufferevent_get_input(bev);
-		evbuffer_drain(in, evbuffer_get_length(in));
-		return;
+	struct evbuffer *in = bufferevent_get_input(bev);
+	size_t n = evbuffer_get_length(in);
+	if (n && !input_is_full(c)) {
+		evbuffer_remove(in, need_room(c, n), n);
+		c->in_len += n;
 	}
-	take_all(c);
+	on_input(c);
+}
+
+/* EV_TIMEOUT alone: ofconn_resume(). */
+static void on_readable(evutil_socket_t fd, short what, void *aux)
+{
+	struct ofconn *c = aux;
+	if (what & EV_READ && !input_is_full(c)) {
+		size_t room = c->more_in_socket ? READ_BYTES_MAX : READ_BYTES_MIN;
+		ssize_t n = recv(fd, need_room(c, room), room, MSG_DONTWAIT);
+		if (!n || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+			close_now(c, n ? strerror(errno) : "connection closed by peer");
+			return;
+		}
+		c->more_in_socket = n == (ssize_t)room;
+		c->in_len += n > 0 ? (size_t)n : 0;
+	}
+	on_input(c);
 }
 
 static void on_event(struct bufferevent *bev, short what, void *aux)
@@ -422,7 +499,17 @@ static void on_event(struct bufferevent *bev, short what, void *aux)
 				       : evutil_socket_error_to_string(EVUTIL_SOCKET_ERROR()));
 }
 
-/* ---- probe ---- */
+/* ---- every second: memory, probe ---- */
+
+/* Room that a stream of messages had is given back, but not in the middle of it. */
+static void trim_input(struct ofconn *c)
+{
+	if (c->in_at < c->in_len || c->in_cap <= READ_BYTES_MIN)
+		return;
+	free(c->in);
+	c->in = NULL;
+	c->in_at = c->in_len = c->in_cap = 0;
+}
 
 static void on_timer(evutil_socket_t fd, short what, void *aux)
 {
@@ -430,6 +517,7 @@ static void on_timer(evutil_socket_t fd, short what, void *aux)
 	int probe_ms = c->remote ? remote_config(c->remote)->inactivity_probe_ms : 0;
 	(void)fd;
 	(void)what;
+	trim_input(c);
 	if (probe_ms <= 0)
 		return;
 	uint64_t silent_ms = clock_mono_ms() - c->last_heard_ms;
@@ -475,14 +563,15 @@ struct ofconn *ofconn_create(struct ofswitch *sw, struct bufferevent *bev, enum 
 	list_init(&c->bundles);
 	list_init(&c->monitors);
 	list_push_back(&sw->conns, &c->node);
-	bufferevent_setcb(bev, on_readable, on_drained, on_event, c);
-	bufferevent_setwatermark(bev, EV_READ, 0, INPUT_BYTES_MAX);
+	bufferevent_setcb(bev, on_decrypted, on_drained, on_event, c);
 	if (is_encrypted(remote)) {
 		bufferevent_enable(bev, EV_READ | EV_WRITE);
 	} else {
-		bufferevent_disable(bev, EV_WRITE);
-		bufferevent_enable(bev, EV_READ);
+		bufferevent_disable(bev, EV_READ | EV_WRITE);
 		c->flush = event_new(sw->base, -1, 0, on_flush, c);
+		c->readable = event_new(sw->base, bufferevent_getfd(bev), EV_READ | EV_PERSIST,
+					on_readable, c);
+		event_add(c->readable, NULL);
 	}
 	if (kind == OFCONN_SNOOP)
 		return c;
@@ -505,6 +594,9 @@ void ofconn_destroy(struct ofconn *c)
 		event_free(c->timer);
 	if (c->flush)
 		event_free(c->flush);
+	if (c->readable)
+		event_free(c->readable);
+	free(c->in);
 	bufferevent_free(c->bev);
 	free(c->peer);
 	free(c);

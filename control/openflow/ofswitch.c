@@ -243,8 +243,10 @@ void ofswitch_set_client(struct ofswitch *sw, struct api_client *client)
 	uint64_t boot_id = api_boot_id(client);
 	bool other = sw->boot_id && sw->boot_id != boot_id;
 	sw->boot_id = boot_id;
-	if (other)
+	if (other) {
+		shadow_forget_versions(sw->shadow);
 		return;
+	}
 	shadow_clear(sw->shadow);
 	shadow_load(sw);
 }

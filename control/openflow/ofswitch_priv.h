@@ -57,6 +57,7 @@ struct op_batch {
 	VEC(struct quoted_request) requests;
 	bool has_objects; /* groups or meters among them */
 	bool has_tables;  /* table mods */
+	bool unforeseen;  /* one whose effect on rules only the datapath knows */
 };
 void op_batch_init(struct op_batch *b);
 void op_batch_free(struct op_batch *b);
@@ -89,9 +90,16 @@ struct ofconn {
 	enum ofconn_kind kind;
 	char *peer; /* for logs */
 
-	/* Output that is not encrypted is written at the end of the loop's iteration, without epoll
-	 * being asked whether it may: flush is the event of that, NULL with TLS. */
-	struct event *flush;
+	/* What is not encrypted is read and written without the bufferevent's own steps: output at
+	 * the end of the loop's iteration, without epoll being asked whether it may (flush), input
+	 * in one call for as much as there is (readable). NULL with TLS. */
+	struct event *flush, *readable;
+
+	/* Input not looked at yet: [in_at, in_len). */
+	uint8_t *in;
+	size_t in_at, in_len, in_cap;
+	bool input_stopped;  /* INPUT_BYTES_MAX are there: not read until some are taken */
+	bool more_in_socket; /* the last read filled its room */
 
 	uint32_t id;     /* of this process; 24 bits, never 0 */
 	uint8_t version; /* 0 until both hellos are there */
@@ -314,5 +322,7 @@ void bundles_free(struct ofconn *c);
 /* Fills the shadow from the datapath: when it (re)appears, and groups and meters after a change. */
 void shadow_load(struct ofswitch *sw);
 void shadow_refresh_soon(struct ofswitch *sw);
+/* Our own transaction was committed. */
+void shadow_apply(struct ofswitch *sw, struct shadow_plan *plan, uint64_t version);
 /* A rule as it is in an api message; false when it is not complete. */
 bool rule_from_attrs(struct attrs a, struct flow_stats *out);

@@ -48,6 +48,12 @@ static bool is_object(const struct ofmsg *m)
 				   : m->number == OFPT11_GROUP_MOD || m->number == OFPT13_METER_MOD;
 }
 
+/* Of the operation that begins there; it says nothing about where it stands. */
+static struct attrs op_attrs(const struct op_batch *b, size_t start)
+{
+	return attr_nest((const void *)(b->transaction.data + start));
+}
+
 enum ofp_err op_batch_add(struct op_batch *b, struct ofconn *c, const struct ofmsg *m)
 {
 	if (!b->transaction.data)
@@ -58,6 +64,7 @@ enum ofp_err op_batch_add(struct op_batch *b, struct ofconn *c, const struct ofm
 		b->transaction.len = start;
 		return err;
 	}
+	b->unforeseen |= !shadow_foresees(op_attrs(b, start));
 	uint64_t origin = monitors_origin(c, m->xid);
 	if (origin) {
 		msg_put_u64(&b->transaction, ATTR_ORIGIN, origin);
@@ -78,7 +85,8 @@ enum ofp_err op_batch_add(struct op_batch *b, struct ofconn *c, const struct ofm
 struct batch_request {
 	struct ofrequest r;
 	struct op_batch batch;
-	size_t next; /* sent one by one: the next to send */
+	struct shadow_plan *plan; /* NULL: the datapath's events tell */
+	size_t next;              /* sent one by one: the next to send */
 	bool singly;
 	batch_done_fn done;
 	void *aux;
@@ -86,7 +94,9 @@ struct batch_request {
 
 static void release(struct ofrequest *r)
 {
-	op_batch_free(&SL_CONTAINER_OF(r, struct batch_request, r)->batch);
+	struct batch_request *b = SL_CONTAINER_OF(r, struct batch_request, r);
+	op_batch_free(&b->batch);
+	shadow_plan_free(b->plan);
 }
 
 static void on_batch_reply(struct ofrequest *r, struct attrs a, bool more, const struct err *err);
@@ -98,9 +108,8 @@ static void send_next(struct ofswitch *sw, struct ofconn *c, struct op_batch *ba
 	struct quoted_request *q = &batch->requests.at[next];
 	struct msg one;
 	msg_init(&one, API_TRANSACTION, 0);
-	/* an operation's bytes say nothing about where they stand */
-	const struct attr *op = (const void *)(batch->transaction.data + q->op_start);
-	msg_put_bytes(&one, ATTR_OP, op->value, op->len);
+	struct attrs op = op_attrs(batch, q->op_start);
+	msg_put_bytes(&one, ATTR_OP, op.data, op.len);
 	again->r.on_reply = on_batch_reply;
 	again->r.release = release;
 	again->batch = *batch;
@@ -169,6 +178,8 @@ static void on_batch_reply(struct ofrequest *r, struct attrs a, bool more, const
 	struct batch_request *b = SL_CONTAINER_OF(r, struct batch_request, r);
 	if (more)
 		return;
+	if (!err && b->plan)
+		shadow_apply(r->sw, b->plan, attrs_u64(a, ATTR_VERSION, 0));
 	if (err)
 		refused(b, a, err);
 	else if (b->done)
@@ -212,7 +223,12 @@ static void start(struct ofconn *c, const struct ofmsg *m, struct op_batch *batc
 	b->aux = aux;
 	b->r.on_reply = on_batch_reply;
 	b->r.release = release;
-	if (done) { /* never split */
+	if (!b->batch.unforeseen && !monitors_are_there(c->sw)) {
+		VEC_FOR_EACH (q, &b->batch.requests)
+			shadow_plan_add(&b->plan, op_attrs(&b->batch, q->op_start));
+		msg_put_flag(&b->batch.transaction, ATTR_QUIET);
+	}
+	if (done || b->batch.requests.len == 1) { /* never split */
 		copy = b->batch.transaction;
 		b->batch.transaction = (struct msg){0};
 	} else { /* the batch keeps its bytes for sending them again */

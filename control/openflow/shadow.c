@@ -14,14 +14,24 @@
 struct copy {
 	struct hmap_node node;         /* rules */
 	uint64_t added_at, changed_at; /* shadow_time() */
-	size_t n;
+	uint64_t version;              /* of the datapath, that made it so; 0: not known */
+	uint32_t n;
+	uint32_t match_at, match_len; /* of a rule, in data */
+	uint32_t flags;
+	uint16_t priority;
+	uint8_t table;
+	bool has_match;
 	uint8_t data[] __attribute__((aligned(8)));
 };
 
-struct shadow {
+struct table {
 	struct hmap rules;
-	uint64_t now;       /* counts the rules that were put */
-	uint32_t n_in[256]; /* rules by table */
+	uint64_t emptied; /* version in which we emptied it: older news say nothing */
+};
+
+struct shadow {
+	struct table tables[256];
+	uint64_t now; /* counts the rules that were put */
 	VEC(struct copy *) groups, meters;
 };
 
@@ -30,13 +40,19 @@ struct shadow *shadow_create(void)
 	return xzalloc(sizeof(struct shadow));
 }
 
+static void remove_rule(struct table *t, struct copy *c)
+{
+	hmap_remove(&t->rules, &c->node);
+	free(c);
+}
+
 static void free_rules(struct shadow *s)
 {
-	HMAP_FOR_EACH_SAFE (c, struct copy, node, &s->rules) {
-		hmap_remove(&s->rules, &c->node);
-		free(c);
+	for (unsigned i = 0; i < SL_ARRAY_SIZE(s->tables); i++) {
+		HMAP_FOR_EACH_SAFE (c, struct copy, node, &s->tables[i].rules)
+			remove_rule(&s->tables[i], c);
+		s->tables[i].emptied = 0;
 	}
-	memset(s->n_in, 0, sizeof s->n_in);
 }
 
 void shadow_begin_objects(struct shadow *s, enum api_op op)
@@ -64,42 +80,68 @@ void shadow_destroy(struct shadow *s)
 	if (!s)
 		return;
 	shadow_clear(s);
-	hmap_destroy(&s->rules);
+	for (unsigned i = 0; i < SL_ARRAY_SIZE(s->tables); i++)
+		hmap_destroy(&s->tables[i].rules);
 	vec_free(&s->groups);
 	vec_free(&s->meters);
 	free(s);
 }
 
 /* What an operation takes: configuration, no counters or ages. */
-static bool is_config(uint16_t id)
+static bool is_config(unsigned id)
 {
-	static const uint16_t config[] = {
-		ATTR_TABLE,          ATTR_PRIORITY,        ATTR_MATCH,
-		ATTR_COOKIE,         ATTR_RULE_FLAGS,      ATTR_IDLE_TIMEOUT_S,
-		ATTR_HARD_TIMEOUT_S, ATTR_IMPORTANCE,      ATTR_ACTIONS,
-		ATTR_GROUP_ID,       ATTR_GROUP_TYPE,      ATTR_SELECTION_METHOD,
-		ATTR_BUCKET,         ATTR_SELECTION_PARAM, ATTR_SELECTION_FIELDS,
-		ATTR_METER_ID,       ATTR_METER_FLAGS,     ATTR_BAND,
+	static const bool config[ATTR_N] = {
+		[ATTR_TABLE] = true,          [ATTR_PRIORITY] = true,
+		[ATTR_MATCH] = true,          [ATTR_COOKIE] = true,
+		[ATTR_RULE_FLAGS] = true,     [ATTR_IDLE_TIMEOUT_S] = true,
+		[ATTR_HARD_TIMEOUT_S] = true, [ATTR_IMPORTANCE] = true,
+		[ATTR_ACTIONS] = true,        [ATTR_GROUP_ID] = true,
+		[ATTR_GROUP_TYPE] = true,     [ATTR_SELECTION_METHOD] = true,
+		[ATTR_BUCKET] = true,         [ATTR_SELECTION_PARAM] = true,
+		[ATTR_METER_ID] = true,       [ATTR_SELECTION_FIELDS] = true,
+		[ATTR_METER_FLAGS] = true,    [ATTR_BAND] = true,
 	};
-	for (size_t i = 0; i < SL_ARRAY_SIZE(config); i++)
-		if (config[i] == id)
-			return true;
-	return false;
+	return id < ATTR_N && config[id];
+}
+
+static size_t whole_bytes(const struct attr *a)
+{
+	return SL_ALIGN_UP(sizeof *a + (size_t)a->len, 8);
+}
+
+static void note_key(struct copy *c, unsigned id, const struct attr *a, size_t at)
+{
+	if (id == ATTR_TABLE) {
+		c->table = (uint8_t)attr_u64(a);
+	} else if (id == ATTR_PRIORITY) {
+		c->priority = (uint16_t)attr_u64(a);
+	} else if (id == ATTR_RULE_FLAGS) {
+		c->flags = (uint32_t)attr_u64(a);
+	} else if (id == ATTR_MATCH) {
+		c->has_match = true;
+		c->match_at = (uint32_t)(at + sizeof *a);
+		c->match_len = a->len;
+	}
 }
 
 static struct copy *copy_config(struct attrs a)
 {
 	size_t n = 0;
-	struct copy *c = xmalloc(sizeof *c + a.len);
+	ATTR_FOR_EACH (at, a)
+		if (is_config(at->id & ~(unsigned)ATTR_CRITICAL))
+			n += whole_bytes(at);
+	struct copy *c = xmalloc(sizeof *c + n);
+	*c = (struct copy){.n = (uint32_t)n};
+	n = 0;
 	ATTR_FOR_EACH (at, a) {
-		size_t bytes = SL_ALIGN_UP(sizeof *at + (size_t)at->len, 8);
-		if (!is_config(at->id & (uint16_t)~ATTR_CRITICAL))
+		unsigned id = at->id & ~(unsigned)ATTR_CRITICAL;
+		if (!is_config(id))
 			continue;
-		memcpy(c->data + n, at, bytes);
-		n += bytes;
+		memcpy(c->data + n, at, whole_bytes(at));
+		note_key(c, id, at, n);
+		n += whole_bytes(at);
 	}
-	c->n = n;
-	return xrealloc(c, sizeof *c + n);
+	return c;
 }
 
 static struct attrs attrs_of(const struct copy *c)
@@ -107,63 +149,103 @@ static struct attrs attrs_of(const struct copy *c)
 	return (struct attrs){.data = c->data, .len = c->n};
 }
 
-static uint64_t key_hash(struct attrs a)
+/* ---- rules ---- */
+
+/* What tells rules of a bridge apart; borrows the match. */
+struct key {
+	const void *match;
+	size_t len;
+	uint16_t priority;
+	uint8_t table;
+};
+
+static struct key key_of(const struct copy *c)
 {
-	size_t n;
-	const void *match = attrs_bytes(a, ATTR_MATCH, &n);
-	uint64_t h = match ? hash_bytes(match, n) : 0;
-	return hash_u64(h ^ attrs_u64(a, ATTR_TABLE, 0) << 16 ^ attrs_u64(a, ATTR_PRIORITY, 0));
+	return (struct key){c->has_match ? c->data + c->match_at : NULL, c->match_len, c->priority,
+			    c->table};
 }
 
-static bool same_key(struct attrs a, struct attrs b)
+static struct key key_in(struct attrs rule)
 {
-	size_t n, k;
-	const void *x = attrs_bytes(a, ATTR_MATCH, &n), *y = attrs_bytes(b, ATTR_MATCH, &k);
-	return attrs_u64(a, ATTR_TABLE, 0) == attrs_u64(b, ATTR_TABLE, 0) &&
-	       attrs_u64(a, ATTR_PRIORITY, 0) == attrs_u64(b, ATTR_PRIORITY, 0) &&
-	       (x && y ? n == k && !memcmp(x, y, n) : x == y);
+	struct key k = {.priority = (uint16_t)attrs_u64(rule, ATTR_PRIORITY, 0),
+			.table = (uint8_t)attrs_u64(rule, ATTR_TABLE, 0)};
+	k.match = attrs_bytes(rule, ATTR_MATCH, &k.len);
+	return k;
 }
 
-static struct copy *find(const struct shadow *s, struct attrs rule, uint64_t hash)
+static uint64_t hash_of(const struct key *k)
 {
-	HMAP_FOR_EACH_WITH_HASH (c, struct copy, node, hash, &s->rules)
-		if (same_key(attrs_of(c), rule))
+	uint64_t h = k->match ? hash_bytes(k->match, k->len) : 0;
+	return hash_u64(h ^ k->priority);
+}
+
+static struct copy *find(const struct shadow *s, const struct key *k, uint64_t hash)
+{
+	HMAP_FOR_EACH_WITH_HASH (c, struct copy, node, hash, &s->tables[k->table].rules) {
+		struct key o = key_of(c);
+		if (o.priority == k->priority && o.len == k->len && !o.match == !k->match &&
+		    (!k->len || !memcmp(o.match, k->match, k->len)))
 			return c;
+	}
 	return NULL;
 }
 
 bool shadow_find_rule(const struct shadow *s, struct attrs rule, struct attrs *out)
 {
-	const struct copy *c = find(s, rule, key_hash(rule));
+	struct key k = key_in(rule);
+	const struct copy *c = find(s, &k, hash_of(&k));
 	if (c)
 		*out = attrs_of(c);
 	return c;
 }
 
-bool shadow_del_rule(struct shadow *s, struct attrs rule)
+enum shadow_answer shadow_del_rule(struct shadow *s, struct attrs rule, uint64_t version,
+				   uint64_t added)
 {
-	struct copy *c = find(s, rule, key_hash(rule));
-	if (!c)
-		return false;
-	hmap_remove(&s->rules, &c->node);
-	s->n_in[attrs_u64(rule, ATTR_TABLE, 0) & 0xff]--;
-	free(c);
-	return true;
+	struct key k = key_in(rule);
+	struct copy *c = find(s, &k, hash_of(&k));
+	if (!c || (version && version < c->version))
+		return SHADOW_KEPT;
+	if (version && version == c->version && added != version)
+		return SHADOW_KEPT; /* the transaction put another one in its place */
+	/* One that the same transaction had added: whether another came after it we do not know. */
+	bool sure = !version || version != c->version;
+	remove_rule(&s->tables[k.table], c);
+	return sure ? SHADOW_CHANGED : SHADOW_UNSURE;
 }
 
-bool shadow_put_rule(struct shadow *s, struct attrs rule)
+/* Takes c. */
+static void put_copy(struct shadow *s, struct copy *c)
 {
-	uint64_t hash = key_hash(rule);
-	struct copy *old = find(s, rule, hash), *c = copy_config(rule);
+	struct key k = key_of(c);
+	struct table *t = &s->tables[k.table];
+	uint64_t hash = hash_of(&k);
+	struct copy *old = find(s, &k, hash);
+	if (c->version && (c->version < t->emptied || (old && c->version < old->version))) {
+		free(c);
+		return;
+	}
 	c->changed_at = ++s->now;
 	c->added_at = old ? old->added_at : s->now;
-	bool was = old;
-	s->n_in[attrs_u64(rule, ATTR_TABLE, 0) & 0xff] += !was;
 	if (old)
-		hmap_remove(&s->rules, &old->node);
-	free(old);
-	hmap_insert(&s->rules, &c->node, hash);
-	return was;
+		remove_rule(t, old);
+	hmap_insert(&t->rules, &c->node, hash);
+}
+
+void shadow_put_rule(struct shadow *s, struct attrs rule, uint64_t version)
+{
+	struct copy *c = copy_config(rule);
+	c->version = version;
+	put_copy(s, c);
+}
+
+void shadow_forget_versions(struct shadow *s)
+{
+	for (unsigned i = 0; i < SL_ARRAY_SIZE(s->tables); i++) {
+		s->tables[i].emptied = 0;
+		HMAP_FOR_EACH (c, struct copy, node, &s->tables[i].rules)
+			c->version = 0;
+	}
 }
 
 uint64_t shadow_time(const struct shadow *s)
@@ -174,10 +256,121 @@ uint64_t shadow_time(const struct shadow *s)
 void shadow_for_each_since(const struct shadow *s, uint64_t since,
 			   void (*fn)(struct attrs rule, bool added, void *aux), void *aux)
 {
-	HMAP_FOR_EACH (c, struct copy, node, &s->rules)
-		if (c->changed_at > since)
-			fn(attrs_of(c), c->added_at > since, aux);
+	for (unsigned i = 0; i < SL_ARRAY_SIZE(s->tables); i++)
+		HMAP_FOR_EACH (c, struct copy, node, &s->tables[i].rules)
+			if (c->changed_at > since)
+				fn(attrs_of(c), c->added_at > since, aux);
 }
+
+uint32_t shadow_rules_in(const struct shadow *s, uint8_t table)
+{
+	return (uint32_t)s->tables[table].rules.count;
+}
+
+size_t shadow_rules(const struct shadow *s)
+{
+	size_t n = 0;
+	for (unsigned i = 0; i < SL_ARRAY_SIZE(s->tables); i++)
+		n += s->tables[i].rules.count;
+	return n;
+}
+
+/* ---- what our own transaction will have done ---- */
+
+struct change {
+	struct copy *added; /* NULL: the table is emptied */
+	uint8_t table;      /* 255: all of them */
+};
+struct shadow_plan {
+	VEC(struct change) changes;
+};
+
+/* Deletes whatever is in one table or in all. */
+static bool empties(struct attrs op)
+{
+	size_t n;
+	const void *match = attrs_bytes(op, ATTR_MATCH, &n);
+	uint16_t lines = 0;
+	if (match && n >= sizeof lines)
+		memcpy(&lines, match, sizeof lines);
+	return attrs_u64(op, ATTR_COMMAND, 0) == API_MOD_DELETE && !lines &&
+	       !attrs_has(op, ATTR_COOKIE_MASK) && !attrs_has(op, ATTR_OUT_PORT) &&
+	       !attrs_has(op, ATTR_OUT_GROUP);
+}
+
+bool shadow_foresees(struct attrs op)
+{
+	return attrs_u64(op, ATTR_OP_TYPE, API_OP_N) == API_OP_RULE_MOD &&
+	       (attrs_u64(op, ATTR_COMMAND, API_MOD_MODIFY) == API_MOD_ADD || empties(op));
+}
+
+void shadow_plan_add(struct shadow_plan **plan, struct attrs op)
+{
+	struct change c = {.table = (uint8_t)attrs_u64(op, ATTR_TABLE, 255)};
+	if (!*plan)
+		*plan = xzalloc(sizeof **plan);
+	if (attrs_u64(op, ATTR_COMMAND, API_MOD_ADD) == API_MOD_ADD)
+		c.added = copy_config(op);
+	vec_push(&(*plan)->changes, c);
+}
+
+size_t shadow_plan_len(const struct shadow_plan *plan)
+{
+	return plan ? plan->changes.len : 0;
+}
+
+bool shadow_plan_adds(const struct shadow_plan *plan, size_t i, uint8_t *table, struct attrs *rule)
+{
+	const struct change *c = &plan->changes.at[i];
+	*table = c->table;
+	if (c->added)
+		*rule = attrs_of(c->added);
+	return c->added;
+}
+
+static void empty(struct table *t, uint64_t version, uint32_t keep_flags)
+{
+	HMAP_FOR_EACH_SAFE (c, struct copy, node, &t->rules)
+		if (!(c->flags & keep_flags) && (!c->version || c->version <= version))
+			remove_rule(t, c);
+	t->emptied = version;
+}
+
+void shadow_plan_do(struct shadow *s, struct shadow_plan *plan, size_t i, uint64_t version,
+		    uint32_t keep_flags)
+{
+	struct change *c = &plan->changes.at[i];
+	if (c->added) {
+		c->added->version = version;
+		put_copy(s, c->added);
+		c->added = NULL;
+		return;
+	}
+	for (unsigned t = 0; t < SL_ARRAY_SIZE(s->tables); t++)
+		if (c->table == 255 || c->table == t)
+			empty(&s->tables[t], version, keep_flags);
+}
+
+void shadow_for_each_in(const struct shadow *s, uint8_t table,
+			void (*fn)(struct attrs rule, void *aux), void *aux)
+{
+	for (unsigned t = 0; t < SL_ARRAY_SIZE(s->tables); t++)
+		if (table == 255 || table == t)
+			HMAP_FOR_EACH (c, struct copy, node, &s->tables[t].rules)
+				fn(attrs_of(c), aux);
+}
+
+void shadow_plan_free(struct shadow_plan *plan)
+{
+	if (!plan)
+		return;
+	VEC_FOR_EACH (c, &plan->changes)
+		free(c->added);
+	vec_free(&plan->changes);
+	free(plan);
+}
+
+/* ---- groups and meters ---- */
 
 void shadow_put_object(struct shadow *s, enum api_op op, struct attrs object)
 {
@@ -186,16 +379,6 @@ void shadow_put_object(struct shadow *s, enum api_op op, struct attrs object)
 		vec_push(&s->groups, c);
 	else
 		vec_push(&s->meters, c);
-}
-
-uint32_t shadow_rules_in(const struct shadow *s, uint8_t table)
-{
-	return s->n_in[table];
-}
-
-size_t shadow_rules(const struct shadow *s)
-{
-	return s->rules.count;
 }
 
 static void put_op(struct msg *m, enum api_op op, const char *bridge, const struct copy *c)
@@ -214,7 +397,8 @@ size_t shadow_replay(const struct shadow *s, const char *bridge, struct msg *m)
 		put_op(m, API_OP_METER_MOD, bridge, s->meters.at[i]);
 	for (size_t i = 0; i < s->groups.len; i++)
 		put_op(m, API_OP_GROUP_MOD, bridge, s->groups.at[i]);
-	HMAP_FOR_EACH (c, struct copy, node, &s->rules)
-		put_op(m, API_OP_RULE_MOD, bridge, c);
-	return s->meters.len + s->groups.len + s->rules.count;
+	for (unsigned i = 0; i < SL_ARRAY_SIZE(s->tables); i++)
+		HMAP_FOR_EACH (c, struct copy, node, &s->tables[i].rules)
+			put_op(m, API_OP_RULE_MOD, bridge, c);
+	return s->meters.len + s->groups.len + shadow_rules(s);
 }

@@ -137,6 +137,11 @@ void rcu_defer_noted(void (*fn)(void *), void *p)
 	held_last = &c->next;
 }
 
+bool rcu_calls_are_noted(void)
+{
+	return calls != CALLS_FREE;
+}
+
 void rcu_note_calls(bool on)
 {
 	calls = on ? CALLS_COUNTED : CALLS_FREE;

@@ -17,6 +17,7 @@ void rcu_free_later(void *p);                /* rcu_defer(free, p) */
  * masks, a cache entry holds contexts. A recording has how many of them were made when. */
 void rcu_defer_noted(void (*fn)(void *), void *p);
 void rcu_note_calls(bool on);         /* main, live; on: while idle */
+bool rcu_calls_are_noted(void);       /* main: so it is, or they are held */
 uint64_t rcu_take_calls(void);        /* made since the last time */
 void rcu_hold_calls(void);            /* main, replay: from now on they wait … */
 void rcu_run_held(uint64_t n);        /* … for this, oldest first */

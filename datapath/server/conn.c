@@ -189,10 +189,12 @@ static void put_lost(struct conn *c, uint64_t count)
  * deleted), a client in lock-step must not find a full socket of them before each answer: after
  * EVENTS_PUT_BYTES the next ones wait until the socket is writable again, which a local one is
  * when at most a quarter of it is in use. */
-static void put_events(struct conn *c)
+static void put_events(struct conn *c, bool with_answer)
 {
+	bool all = with_answer && events_next_seq() - c->event_next <= CONN_EVENTS_WITH_ANSWER;
+
 	while (c->event_mask && c->event_next < events_next_seq() &&
-	       c->events_put < EVENTS_PUT_BYTES && unsent(c) < CONN_OUT_LOW_BYTES) {
+	       (all || c->events_put < EVENTS_PUT_BYTES) && unsent(c) < CONN_OUT_LOW_BYTES) {
 		enum api_event kind = API_EVENT_N;
 		const struct msg *m = events_get(c->event_next, &kind);
 
@@ -201,8 +203,9 @@ static void put_events(struct conn *c)
 			c->event_next = events_first_seq();
 			continue;
 		}
+		bool quiet = c == writer && events_is_quiet(c->event_next);
 		c->event_next++;
-		if (c->event_mask >> kind & 1) {
+		if (c->event_mask >> kind & 1 && !quiet) {
 			append(c, m);
 			c->events_put += m->len;
 		}
@@ -254,7 +257,7 @@ static void pump(struct conn *c)
 {
 	for (int i = 0; i < PUMPS_PER_WAKE; i++) {
 		put_dump(c);
-		put_events(c);
+		put_events(c, false);
 		send_some(c);
 		bool handled = handle_buffered(c);
 		if (c->dead)
@@ -282,7 +285,7 @@ struct msg *conn_reply_begin(struct conn *c)
 
 void conn_reply_end(struct conn *c)
 {
-	put_events(c); /* what the request caused is told before its answer */
+	put_events(c, true); /* what the request caused is told before its answer */
 	end_message(c);
 	finish_request(c);
 }
@@ -634,10 +637,10 @@ bool conn_anyone_wants(enum api_event kind)
 	return false;
 }
 
-bool conn_has_subscriber(enum api_event kind)
+bool conn_has_subscriber(enum api_event kind, bool other_than_writer)
 {
 	LIST_FOR_EACH (c, struct conn, link, &conns)
-		if (c->event_mask >> kind & 1)
+		if (c->event_mask >> kind & 1 && !(other_than_writer && c == writer))
 			return true;
 	return false;
 }

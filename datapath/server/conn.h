@@ -14,7 +14,10 @@ struct transaction;
 enum {
 	CONNS_MAX = 256,
 	CONN_OUT_LOW_BYTES = 256 << 10, /* below: a dump or the event ring puts more */
-	CONN_PACKET_IN_BYTES = 4 << 20  /* above: packet-ins to this client are dropped */
+	/* Whoever gets an answer knows what the request did, even if we are gone the next moment:
+	 * the events go out before it. A million of them would keep it waiting. */
+	CONN_EVENTS_WITH_ANSWER = 512,
+	CONN_PACKET_IN_BYTES = 4 << 20 /* above: packet-ins to this client are dropped */
 };
 
 /* Binds and listens; mode 0600. Peers must be root or our own user. */
@@ -59,7 +62,7 @@ uint64_t conn_subscribe(struct conn *c, uint64_t mask, uint64_t from);
 unsigned conn_broadcast(enum api_event kind, struct msg *m);
 /* Is somebody subscribed to the kind who still takes packet-ins; is somebody subscribed at all? */
 bool conn_anyone_wants(enum api_event kind);
-bool conn_has_subscriber(enum api_event kind);
+bool conn_has_subscriber(enum api_event kind, bool other_than_writer);
 void conn_tell_events(uint64_t now_ms); /* in every iteration: what no answer took along */
 
 /* ---- notes to one client ---- */

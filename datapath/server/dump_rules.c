@@ -19,6 +19,7 @@ struct rule_dump {
 	uint32_t bridge_id;
 	char bridge[PORT_NAME_BYTES];
 	uint64_t cursor;
+	bool versions;           /* RULES: the client asked for them */
 	unsigned table;          /* TABLES: next */
 	uint64_t n, pkts, bytes; /* RULES_SUM: so far */
 };
@@ -46,6 +47,8 @@ static bool step_rules(struct dump *d, struct msg *m)
 			return false;
 		size_t at = msg_nest_begin(m, ATTR_OBJECT);
 		rule_attrs_put(m, r, now_ms);
+		if (s->versions)
+			msg_put_u64(m, ATTR_ADDED_VERSION, r->added);
 		msg_nest_end(m, at);
 	}
 	return b;
@@ -72,6 +75,9 @@ static struct rule_dump *begin(struct conn *c, struct attrs a,
 	else {
 		memset(s, 0, sizeof *s);
 		rule_attrs_filter(a, &s->match, &s->filter, &e);
+		/* one that selects everything need not be asked of each rule */
+		if (!e.code && !s->filter.match->lines && !s->filter.strict)
+			s->filter.match = NULL;
 	}
 	if (e.code) {
 		free(s);
@@ -79,6 +85,7 @@ static struct rule_dump *begin(struct conn *c, struct attrs a,
 		return NULL;
 	}
 	s->d = (struct dump){step, free_rules};
+	s->versions = attrs_has(a, ATTR_ADDED_VERSION);
 	s->bridge_id = b->id;
 	strcpy(s->bridge, b->name);
 	poll_credit_collect();

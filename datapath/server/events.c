@@ -8,6 +8,7 @@
 struct event {
 	struct msg m;
 	uint8_t kind;
+	bool quiet;
 };
 
 static struct event ring[EVENTS_MAX]; /* event `seq` is at seq % EVENTS_MAX */
@@ -48,6 +49,12 @@ void events_end(void)
 		events_added();
 }
 
+void events_end_quiet(void)
+{
+	building.quiet = true;
+	events_end();
+}
+
 uint64_t events_next_seq(void)
 {
 	return next;
@@ -76,6 +83,11 @@ const struct msg *events_get(uint64_t seq, enum api_event *kind)
 
 	*kind = (enum api_event)ev->kind;
 	return &ev->m;
+}
+
+bool events_is_quiet(uint64_t seq)
+{
+	return ring[seq % EVENTS_MAX].quiet;
 }
 
 void events_destroy(void)

@@ -42,16 +42,6 @@ int rule_attrs_filter(struct attrs a, struct rule_match_buf *buf, struct rule_fi
 	return rule_attrs_match(a, ATTR_MATCH, buf, &f->match, e);
 }
 
-static void put_match(struct msg *m, const struct rule *r)
-{
-	struct match full;
-
-	rule_match(r, &full);
-	struct minimatch *mm = minimatch_create(&full);
-	msg_put_bytes(m, ATTR_MATCH, mm, minimatch_size(mm));
-	free(mm);
-}
-
 void rule_attrs_put(struct msg *m, const struct rule *r, uint64_t now_ms)
 {
 	const struct credit_target *c = &r->stats->credit;
@@ -59,7 +49,7 @@ void rule_attrs_put(struct msg *m, const struct rule *r, uint64_t now_ms)
 
 	msg_put_u8(m, ATTR_TABLE, r->table);
 	msg_put_u16(m, ATTR_PRIORITY, r->priority);
-	put_match(m, r);
+	rule_minimatch_put(r, msg_put_room(m, ATTR_MATCH, rule_minimatch_size(r)));
 	msg_put_bytes(m, ATTR_ACTIONS, rule_actions(r), r->actions_len);
 	msg_put_bytes(m, ATTR_BLOB, rule_blob(r), r->blob_len);
 	msg_put_u64(m, ATTR_COOKIE, r->cookie);

@@ -17,6 +17,7 @@
 #include "datapath/server/record_state.h"
 #include "datapath/server/request.h"
 #include "datapath/server/server.h"
+#include "datapath/server/upkeep.h"
 
 LOG_MODULE(transaction);
 
@@ -36,6 +37,7 @@ struct transaction {
 	size_t bytes;
 	VEC(struct op) ops;
 	struct op_effects fx;
+	bool quiet; /* QUIET */
 	uint32_t failed_op;
 	struct err err;
 	struct err *replay_err; /* replay: where what it was refused for goes, as long as it runs */
@@ -187,6 +189,7 @@ static void commit(struct transaction *t)
 		poll_cache_flush();
 	if (t->fx.config_changed)
 		announce(t, version);
+	upkeep_tell();
 	finish(t, version);
 }
 
@@ -207,6 +210,7 @@ static void apply(struct transaction *t)
 		return;
 	}
 	txn_begin(&t->fx.txn);
+	t->fx.txn.quiet = t->quiet;
 	VEC_FOR_EACH (op, &t->ops) {
 		t->fx.txn.origin = attrs_u64(op->a, ATTR_ORIGIN, 0);
 		int rc = infos[op->type].apply(op, &t->fx, &t->err);
@@ -240,6 +244,7 @@ static int find_ops(struct transaction *t)
 		struct attrs all = {part->data, part->len};
 
 		ATTR_FOR_EACH (a, all) {
+			t->quiet |= (a->id & ~ATTR_CRITICAL) == ATTR_QUIET;
 			if ((a->id & ~ATTR_CRITICAL) != ATTR_OP)
 				continue;
 			struct op op = {.a = attr_nest(a), .index = (uint32_t)t->ops.len};

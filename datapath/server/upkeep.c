@@ -71,35 +71,47 @@ static void put_rule(struct msg *m, const struct rule *r)
 }
 
 /* A million rules may come in one transaction: nobody pays for telling them to nobody. */
-static bool wanted(enum api_event kind)
+static bool wanted(enum api_event kind, bool quiet)
 {
-	if (conn_has_subscriber(kind))
+	if (conn_has_subscriber(kind, quiet))
 		return true;
 	events_skip();
 	return false;
 }
 
-static void rule_added(void *aux, const struct rule *r, bool modified, bool by_learn,
-		       uint64_t origin)
+static void end_rule_event(bool quiet)
 {
-	if (!wanted(API_EVENT_RULE_ADDED))
+	if (quiet)
+		events_end_quiet();
+	else
+		events_end();
+}
+
+static void rule_added(void *aux, const struct rule *r, bool modified, bool by_learn,
+		       struct table_cause cause)
+{
+	if (!wanted(API_EVENT_RULE_ADDED, cause.quiet))
 		return;
 	struct msg *m = events_begin(API_EVENT_RULE_ADDED);
 	put_rule(m, r);
 	msg_put_str(m, ATTR_STATE, modified ? "modified" : "added");
 	if (by_learn)
 		msg_put_flag(m, ATTR_LEARNED);
-	if (origin)
-		msg_put_u64(m, ATTR_ORIGIN, origin);
-	events_end();
+	if (cause.origin)
+		msg_put_u64(m, ATTR_ORIGIN, cause.origin);
+	msg_put_u64(m, ATTR_VERSION, r->added);
+	end_rule_event(cause.quiet);
 }
 
 static bool collected; /* in this iteration of the loop */
 
 static void rule_removed(void *aux, const struct rule *r, enum rule_removed_reason reason,
-			 uint64_t origin)
+			 struct table_cause cause)
 {
-	if (!wanted(API_EVENT_RULE_REMOVED))
+	/* controllers are told its last counts */
+	bool quiet = cause.quiet && !(r->flags & RULE_SEND_FLOW_REM);
+
+	if (!wanted(API_EVENT_RULE_REMOVED, quiet))
 		return;
 	/* Its last packets are counted in the caches. Once for all that go in one iteration. */
 	if (r->flags & RULE_SEND_FLOW_REM && !collected) {
@@ -109,9 +121,11 @@ static void rule_removed(void *aux, const struct rule *r, enum rule_removed_reas
 	struct msg *m = events_begin(API_EVENT_RULE_REMOVED);
 	put_rule(m, r);
 	msg_put_u8(m, ATTR_REMOVED_REASON, (uint8_t)reason);
-	if (origin)
-		msg_put_u64(m, ATTR_ORIGIN, origin);
-	events_end();
+	if (cause.origin)
+		msg_put_u64(m, ATTR_ORIGIN, cause.origin);
+	msg_put_u64(m, ATTR_VERSION, r->removed);
+	msg_put_u64(m, ATTR_ADDED_VERSION, r->added);
+	end_rule_event(quiet);
 }
 
 static const struct table_sink sink = {
@@ -157,6 +171,12 @@ static void every_10_ms(uint64_t now_ms)
 	poll_upkeep(now_ms);
 	conntrack_upkeep((uint32_t)now_ms);
 	fragments_expire((uint32_t)now_ms);
+}
+
+void upkeep_tell(void)
+{
+	collected = false;
+	tables_tell(CONN_EVENTS_WITH_ANSWER);
 }
 
 static bool each_iteration(uint64_t now_ms)

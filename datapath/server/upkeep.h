@@ -4,3 +4,5 @@
 #pragma once
 
 void upkeep_start(void);
+/* What a transaction did to rules becomes events now, unless it is very much. */
+void upkeep_tell(void);

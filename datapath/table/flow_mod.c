@@ -133,6 +133,9 @@ static void remove_with_learnt(struct txn *t, struct flow_tables *ts, struct rul
 /* The rule's learn actions were the last with their table and cookie: what they made goes too. */
 static void remove_learnt(struct txn *t, struct flow_tables *ts, const uint8_t *list, size_t len)
 {
+	bool quiet = t->quiet;
+
+	t->quiet = false; /* nobody foresees these */
 	ACTION_FOR_EACH(a, list, len)
 	{
 		const struct action_learn *l = (const void *)a;
@@ -157,6 +160,7 @@ static void remove_learnt(struct txn *t, struct flow_tables *ts, const uint8_t *
 				remove_with_learnt(t, ts, *it, RULE_REMOVED_DELETE);
 		vec_free(&found.v);
 	}
+	t->quiet = quiet;
 }
 
 static void remove_with_learnt(struct txn *t, struct flow_tables *ts, struct rule *r,
@@ -204,7 +208,10 @@ static int make_room(struct txn *t, struct bridge *b, uint8_t table, uint32_t *o
 	victim = ft->config.eviction ? least_important(ft) : NULL;
 	if (!victim)
 		return refuse(ofp, FM_ERR_TABLE_FULL, e, ENOSPC, "the table is full", b, table);
+	bool quiet = t->quiet;
+	t->quiet = false;
 	remove_with_learnt(t, ts, victim, RULE_REMOVED_EVICTION);
+	t->quiet = quiet;
 	return 0;
 }
 

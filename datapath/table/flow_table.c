@@ -239,7 +239,7 @@ static void unlink_cookie(struct flow_tables *ts, struct rule *r)
 struct rule_step {
 	struct flow_tables *ts;
 	struct rule *r;
-	uint64_t origin; /* of the operation */
+	struct table_cause cause;
 };
 
 static size_t size_of(const struct rule *r)
@@ -283,7 +283,7 @@ static void done_add(void *p)
 		if (r->fin_idle_s || r->fin_hard_s)
 			flow_fin_add(s->ts, r);
 	}
-	table_event_rule_added(r, s->origin);
+	table_event_rule_added(r, s->cause);
 	r->replaces = NULL;
 	free(s);
 }
@@ -311,16 +311,14 @@ static struct rule_step *make_step(const struct txn *t, struct flow_tables *ts, 
 {
 	struct rule_step *s = xmalloc(sizeof *s);
 
-	*s = (struct rule_step){.ts = ts, .r = r, .origin = t->origin};
+	*s = (struct rule_step){.ts = ts, .r = r, .cause = {t->origin, t->quiet}};
 	return s;
 }
 
 static void log_change(struct txn *t, const struct rule *r)
 {
-	struct match m;
-
-	rule_match(r, &m);
-	txn_change(t, CHANGE_TABLE, r->tables->bridge_id, r->table, minimatch_create(&m));
+	txn_change(t, CHANGE_TABLE, r->tables->bridge_id, r->table,
+		   txn_keeps_match(t) ? rule_minimatch(r) : NULL);
 }
 
 void flow_rule_add(struct txn *t, struct flow_tables *ts, struct rule *r, const struct cls_key *k,
@@ -366,7 +364,7 @@ static void done_remove(void *p)
 	clear_slot(ft, r);
 	if (!r->stats_moved_on)
 		ft->matched_gone += r->stats->credit.pkts;
-	table_event_rule_removed(r, s->origin);
+	table_event_rule_removed(r, s->cause);
 	s->ts->bytes -= size_of(r);
 	txn_later(unlink_rule, r);
 	free(s);

@@ -117,6 +117,56 @@ void rule_match(const struct rule *r, struct match *out)
 	}
 }
 
+enum { LINE_WORDS = FLOW_LINE_BYTES / 8 };
+
+static uint16_t lines_of(const struct rule *r)
+{
+	uint16_t lines = 0;
+
+	for (unsigned i = 0; i < r->n_words; i++)
+		lines |= (uint16_t)(1u << r->subtable->word[i] / LINE_WORDS);
+	return lines;
+}
+
+static size_t size_with(unsigned n_lines)
+{
+	return sizeof(struct minimatch) + 2u * n_lines * FLOW_LINE_BYTES;
+}
+
+size_t rule_minimatch_size(const struct rule *r)
+{
+	return size_with((unsigned)__builtin_popcount(lines_of(r)));
+}
+
+void rule_minimatch_put(const struct rule *r, void *out)
+{
+	uint16_t lines = lines_of(r);
+	unsigned n = (unsigned)__builtin_popcount(lines);
+	const struct minimatch head = {.lines = lines, .n_lines = (uint16_t)n};
+	uint8_t *data = (uint8_t *)out + sizeof head;
+
+	memset(out, 0, size_with(n));
+	memcpy(out, &head, sizeof head);
+	for (unsigned i = 0; i < r->n_words; i++) {
+		unsigned word = r->subtable->word[i], line = word / LINE_WORDS;
+		unsigned at = (unsigned)__builtin_popcount(lines & ((1u << line) - 1));
+		size_t in_line = word % LINE_WORDS * sizeof(uint64_t);
+
+		memcpy(data + at * FLOW_LINE_BYTES + in_line, &rule_values(r)[i], 8);
+		memcpy(data + (n + at) * FLOW_LINE_BYTES + in_line, &r->subtable->mask[i], 8);
+	}
+}
+
+struct minimatch *rule_minimatch(const struct rule *r)
+{
+	struct minimatch *mm = aligned_alloc(SL_CACHE_LINE, rule_minimatch_size(r));
+
+	if (!mm)
+		abort();
+	rule_minimatch_put(r, mm);
+	return mm;
+}
+
 /* Is there an action for which fn says so, at any depth? */
 static bool any_action(const uint8_t *list, size_t len,
 		       bool (*fn)(const struct action *a, uint32_t arg), uint32_t arg)

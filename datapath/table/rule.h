@@ -101,6 +101,10 @@ static inline bool rule_is_live(const struct rule *r) /* in the writers' view */
 
 /* The match in full. */
 void rule_match(const struct rule *r, struct match *out);
+/* In compact form: its size, written to `out` (any alignment), and allocated (free()). */
+size_t rule_minimatch_size(const struct rule *r);
+void rule_minimatch_put(const struct rule *r, void *out);
+struct minimatch *rule_minimatch(const struct rule *r);
 /* Does it output to the OpenFlow port, or use the group, anywhere in its actions? */
 bool rule_outputs_to(const struct rule *r, uint32_t port);
 bool rule_uses_group(const struct rule *r, uint32_t group_id);

@@ -23,8 +23,8 @@ struct event {
 	uint8_t mac[6];
 	uint16_t vlan;
 	uint32_t bridge_id, port_id;
-	const void *p;   /* rule, or a constant text */
-	uint64_t origin; /* of rules: txn.h */
+	const void *p;            /* rule, or a constant text */
+	struct table_cause cause; /* of rules */
 };
 
 static const struct table_sink *sink;
@@ -60,21 +60,21 @@ void table_event_mac(enum table_mac_event ev, uint32_t bridge_id, uint32_t port_
 	push(e);
 }
 
-void table_event_rule_added(struct rule *r, uint64_t origin)
+void table_event_rule_added(struct rule *r, struct table_cause cause)
 {
 	push((struct event){.kind = EVENT_RULE_ADDED,
 			    .what = r->by_modify,
 			    .flag = r->is_learnt,
 			    .p = r,
-			    .origin = origin});
+			    .cause = cause});
 }
 
-void table_event_rule_removed(struct rule *r, uint64_t origin)
+void table_event_rule_removed(struct rule *r, struct table_cause cause)
 {
 	if (r->removed_reason == RULE_REMOVED_REPLACED)
 		return;
 	push((struct event){
-		.kind = EVENT_RULE_REMOVED, .what = r->removed_reason, .p = r, .origin = origin});
+		.kind = EVENT_RULE_REMOVED, .what = r->removed_reason, .p = r, .cause = cause});
 }
 
 void table_event_limit(uint32_t bridge_id, uint32_t port_id, const char *detail, uint64_t now_ms)
@@ -100,11 +100,11 @@ static void deliver(const struct event *ev)
 		break;
 	case EVENT_RULE_ADDED:
 		if (sink->rule_added)
-			sink->rule_added(sink->aux, ev->p, ev->what, ev->flag, ev->origin);
+			sink->rule_added(sink->aux, ev->p, ev->what, ev->flag, ev->cause);
 		break;
 	case EVENT_RULE_REMOVED:
 		if (sink->rule_removed)
-			sink->rule_removed(sink->aux, ev->p, ev->what, ev->origin);
+			sink->rule_removed(sink->aux, ev->p, ev->what, ev->cause);
 		break;
 	case EVENT_LIMIT:
 		if (sink->limit)
@@ -118,10 +118,8 @@ uint64_t table_events_end(void)
 	return n_delivered + (queue.len - delivered);
 }
 
-uint64_t table_events_deliver(void)
+static void deliver_queued(size_t n)
 {
-	size_t n = txn_slice(queue.len - delivered);
-
 	for (size_t end = delivered + n; delivered < end; delivered++)
 		if (sink)
 			deliver(&queue.at[delivered]);
@@ -134,7 +132,27 @@ uint64_t table_events_deliver(void)
 	}
 	if (!queue.len && queue.cap > 65536)
 		vec_free(&queue);
+}
+
+uint64_t table_events_deliver(void)
+{
+	static struct txn_slice slice;
+	size_t done = 0, n;
+
+	txn_slice_begin(&slice, queue.len - delivered);
+	for (; (n = txn_slice_next(&slice, done)); done += n)
+		deliver_queued(n);
+	txn_slice_end(&slice, queue.len - delivered);
 	return n_delivered;
+}
+
+void tables_tell(size_t max)
+{
+	version_lock();
+	size_t n = queue.len - delivered;
+	if (n <= max)
+		deliver_queued(n);
+	version_unlock();
 }
 
 struct expiry {

@@ -47,6 +47,11 @@ void txn_step(struct txn *t, void (*publish)(void *), void (*done)(void *), void
 	vec_push(&t->steps, (struct txn_step){publish, done, undo, p});
 }
 
+bool txn_keeps_match(const struct txn *t)
+{
+	return t->n_matches < MATCHES_MAX;
+}
+
 void txn_change(struct txn *t, enum change_kind kind, uint32_t bridge_id, uint64_t b,
 		struct minimatch *match)
 {
@@ -59,9 +64,14 @@ void txn_change(struct txn *t, enum change_kind kind, uint32_t bridge_id, uint64
 	if (match) {
 		t->n_matches++;
 	} else {
-		VEC_FOR_EACH (c, &t->changes)
+		/* from the end: in a large transaction the one about this table is among the last
+		 */
+		for (size_t i = t->changes.len; i-- > 0;) {
+			const struct change *c = &t->changes.at[i];
+
 			if (!c->match && c->kind == kind && c->dep == dep)
 				return;
+		}
 	}
 	vec_push(&t->changes, (struct change){.kind = kind, .dep = dep, .match = match});
 }
@@ -129,20 +139,67 @@ static void forget_handed(void)
 		vec_free(&waiting);
 }
 
-bool txn_reclaim(uint64_t told)
+void txn_slice_begin(struct txn_slice *s, size_t waiting_now)
 {
-	VEC(struct later) taken = {0};
+	size_t arrived = waiting_now > s->left ? waiting_now - s->left : 0;
+
+	s->most = waiting_now;
+	if (rcu_calls_are_noted()) {
+		s->least = SL_MAX(waiting_now / 64, (size_t)512);
+		s->most = SL_MIN(s->least, waiting_now);
+	} else {
+		s->least = SL_MIN(arrived, (size_t)TXN_ARRIVED_MAX);
+	}
+	if (waiting_now > TXN_BACKLOG) {
+		s->least = SL_MAX(s->least, waiting_now - TXN_BACKLOG);
+		s->most = SL_MAX(s->most, s->least);
+	}
+	s->until_us = waiting_now > s->least ? clock_mono_us() + TXN_SLICE_US : 0;
+}
+
+size_t txn_slice_next(const struct txn_slice *s, size_t done)
+{
+	size_t left = s->most - done;
+
+	if (done >= s->least && left && clock_mono_us() >= s->until_us)
+		return 0;
+	return SL_MIN(left, (size_t)TXN_CHUNK);
+}
+
+/* Up to `max` of those whose events were told. */
+static unsigned take(struct later *out, size_t max, uint64_t told)
+{
+	unsigned n = 0;
 
 	version_lock();
-	for (size_t end = handed + txn_slice(waiting.len - handed);
-	     handed < end && waiting.at[handed].events <= told; handed++)
-		vec_push(&taken, waiting.at[handed]);
+	while (n < max && handed < waiting.len && waiting.at[handed].events <= told)
+		out[n++] = waiting.at[handed++];
+	version_unlock();
+	return n;
+}
+
+bool txn_reclaim(uint64_t told)
+{
+	static struct txn_slice slice;
+	struct later taken[TXN_CHUNK];
+	size_t done = 0, max;
+
+	txn_slice_begin(&slice, waiting.len - handed);
+	while ((max = txn_slice_next(&slice, done))) {
+		unsigned n = take(taken, max, told);
+
+		/* Outside the lock: without poll threads the calls are made at once, and may take
+		 * it. */
+		for (unsigned i = 0; i < n; i++)
+			rcu_defer_noted(taken[i].fn, taken[i].p);
+		done += n;
+		if (n < max)
+			break;
+	}
+	version_lock();
 	forget_handed();
+	txn_slice_end(&slice, waiting.len - handed);
 	bool more = waiting.len;
 	version_unlock();
-	/* Outside the lock: without poll threads the calls are made at once, and may take it. */
-	VEC_FOR_EACH (l, &taken)
-		rcu_defer_noted(l->fn, l->p);
-	vec_free(&taken);
 	return more;
 }

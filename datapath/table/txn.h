@@ -33,6 +33,8 @@ struct txn {
 	uint64_t now_ms;    /* clock_mono_ms() unless the caller sets another */
 	uint64_t origin; /* of the operation in work: given back with the events it causes; 0: none
 			  */
+	bool quiet; /* whoever asked for the operation in work knows what becomes of rules: told
+		       with the events */
 };
 
 void txn_begin(struct txn *t);
@@ -49,6 +51,8 @@ void txn_step(struct txn *t, void (*publish)(void *), void (*done)(void *), void
  * matches in one transaction later ones are widened to "anything in that table". */
 void txn_change(struct txn *t, enum change_kind kind, uint32_t bridge_id, uint64_t b,
 		struct minimatch *match);
+/* False: matches are widened from now on; there is no need to make one. */
+bool txn_keeps_match(const struct txn *t);
 
 /* Main thread. Nothing is put off, here or in rcu.h. */
 bool txn_is_idle(void);

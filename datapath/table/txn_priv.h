@@ -6,18 +6,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TXN_BACKLOG = 1 << 19 };
+enum { TXN_BACKLOG = 1 << 21, TXN_ARRIVED_MAX = 4096, TXN_SLICE_US = 25, TXN_CHUNK = 32 };
 
-/* How many of `waiting` things are done in one run: after a million rules went, clients must not
- * wait for all of them (2 to 3 us each). A share of them, and all above TXN_BACKLOG, so that steady
- * changes cannot pile up. Counted, not timed, because a replay must take the same. */
-static inline size_t txn_slice(size_t waiting)
+/* How much of what waits is done in one run: after a million rules went, clients must not wait for
+ * all of them (2 to 3 us each). What came since the last run, if that is not very much, and all
+ * above TXN_BACKLOG, so that steady changes cannot pile up; beyond, for TXN_SLICE_US. While
+ * something is recorded or replayed it is counted, not timed, because a replay must take the same.
+ */
+struct txn_slice {
+	size_t left;        /* after the last run */
+	size_t least, most; /* of this one */
+	uint64_t until_us;
+};
+void txn_slice_begin(struct txn_slice *s, size_t waiting);
+/* How many to do next, having done `done`: 0 when it is enough. */
+size_t txn_slice_next(const struct txn_slice *s, size_t done);
+static inline void txn_slice_end(struct txn_slice *s, size_t waiting)
 {
-	size_t n = waiting / 64 > 512 ? waiting / 64 : 512;
-
-	if (waiting > TXN_BACKLOG && n < waiting - TXN_BACKLOG)
-		n = waiting - TXN_BACKLOG;
-	return n < waiting ? n : waiting;
+	s->left = waiting;
 }
 
 /* Main thread, takes the version lock: hands what waits to rcu_defer(), a slice of it, and nothing

@@ -120,7 +120,8 @@ def test_changes_that_were_too_many_to_be_told(sw):
     peer = Peer(sw, version=4)
     time.sleep(2)  # what was added has been told
     match = bytes.fromhex("0001000400000000")
-    peer.send(14, struct.pack("!QQBBHHHIIIHH", 0, 0, 1, 3, 0, 0, 0, 0xffffffff, 0xffffffff, 0xffffffff, 0, 0) + match, 7)
+    # by cookie: what empties a whole table needs no telling
+    peer.send(14, struct.pack("!QQBBHHHIIIHH", 0, 1, 1, 3, 0, 0, 0, 0xffffffff, 0xffffffff, 0xffffffff, 0, 0) + match, 7)
     while left() > 1:
         pass
     sw.sluiced.send_signal(signal.SIGSTOP)

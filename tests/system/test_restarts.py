@@ -2,11 +2,13 @@
 """The datapath dies under two real guests: sluiced replays everything, the guests reconnect by themselves and
 go on without a reboot."""
 import os
+import struct
 import time
 
 import pytest
 
 import guest
+import openflow_client
 from control_process import Switch
 from datapath_process import wait_until
 from porthost import Netns, sh
@@ -128,3 +130,40 @@ def test_ports_in_namespaces_survive_kill_9_of_the_datapath():
     finally:
         for x in places:
             x.close()
+
+
+def test_a_datapath_that_dies_after_an_answer_gets_the_rules_as_they_were_then():
+    """What a barrier has confirmed is in what sluiced replays, deletions too, however soon the datapath dies."""
+    add, delete, delete_strict = 0, 3, 4
+
+    def mod(command, table, i=None):
+        m = bytearray(openflow_client.flow_mod(table, i or 0))
+        if i is None:  # without a match
+            m = m[:8 + 40] + struct.pack("!HH4x", 1, 4)
+            m[2:4] = struct.pack("!H", len(m))
+        m[8 + 17] = command
+        return bytes(m)
+
+    with Switch() as sw:
+        sw.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "fail_mode=secure", "protocols=OpenFlow14")
+        for n in range(3):
+            c = openflow_client.Controller(f"{sw.dir}/br0.mgmt")
+            for table in (1, 2, 3):
+                c.send(b"".join(mod(add, table, i) for i in range(100)))
+            c.barrier()
+            assert [c.dump(table) for table in (1, 2, 3)] == [100, 100, 100]
+            c.send(b"".join(mod(delete_strict if i % 2 else delete, 1, i) for i in range(90)))
+            c.send(mod(delete, 2) + mod(add, 2, 7) if n else mod(delete, 2))
+            c.send(mod(add, 3, 100))
+            c.barrier()
+            sw.datapath.kill()
+            c.close()
+            sw.datapath.start()
+            wait_until(lambda: sw.run("ovs-ofctl", "-O", "OpenFlow14", "dump-flows", "br0", "table=3",
+                                      check=False).stdout.count("priority") >= 101, 30)
+            c = openflow_client.Controller(f"{sw.dir}/br0.mgmt")
+            assert [c.dump(table) for table in (1, 2, 3)] == [10, 1 if n else 0, 101]
+            c.send(mod(delete, 255))
+            c.barrier()
+            assert [c.dump(table) for table in (1, 2, 3)] == [0, 0, 0]
+            c.close()

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What is known of the datapath's rules from our own transactions and from its events, which arrive
+ * later than the answers. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "control/openflow/shadow.h"
+#include "datapath/api/match_attr.h"
+
+enum { HIDDEN = 0x10000, ALL_TABLES = 255 };
+
+/* An operation, or with `command` -1 a rule as it is in an event. */
+static struct msg rule(int command, uint8_t table, uint32_t dst, uint32_t flags)
+{
+	struct match match;
+	struct msg m;
+
+	match_init(&match);
+	if (dst) {
+		match.value.key.ip_dst = cpu_to_be32(dst);
+		match.mask.key.ip_dst = cpu_to_be32(UINT32_MAX);
+	}
+	msg_init(&m, API_TRANSACTION, 0);
+	size_t at = msg_op_begin(&m, API_OP_RULE_MOD);
+	if (command >= 0)
+		msg_put_u8(&m, ATTR_COMMAND, (uint8_t)command);
+	msg_put_u8(&m, ATTR_TABLE, table);
+	msg_put_u16(&m, ATTR_PRIORITY, 7);
+	api_put_match(&m, ATTR_MATCH, &match);
+	msg_put_u32(&m, ATTR_RULE_FLAGS, flags);
+	msg_nest_end(&m, at);
+	msg_finish(&m);
+	return m;
+}
+
+static struct attrs op_of(const struct msg *m)
+{
+	return attr_nest(attrs_find(msg_attrs(m->data), ATTR_OP));
+}
+
+/* A transaction of one operation that was answered with `version`. */
+static void commit(struct shadow *s, int command, uint8_t table, uint32_t dst, uint64_t version)
+{
+	struct shadow_plan *plan = NULL;
+	struct msg m = rule(command, table, dst, 0);
+
+	assert_true(shadow_foresees(op_of(&m)));
+	shadow_plan_add(&plan, op_of(&m));
+	assert_int_equal(shadow_plan_len(plan), 1);
+	shadow_plan_do(s, plan, 0, version, HIDDEN);
+	shadow_plan_free(plan);
+	msg_free(&m);
+}
+
+static void put(struct shadow *s, uint8_t table, uint32_t dst, uint32_t flags, uint64_t version)
+{
+	struct msg m = rule(-1, table, dst, flags);
+
+	shadow_put_rule(s, op_of(&m), version);
+	msg_free(&m);
+}
+
+static enum shadow_answer removed(struct shadow *s, uint8_t table, uint32_t dst, uint64_t added,
+				  uint64_t version)
+{
+	struct msg m = rule(-1, table, dst, 0);
+	enum shadow_answer a = shadow_del_rule(s, op_of(&m), version, added);
+
+	msg_free(&m);
+	return a;
+}
+
+static void own_changes_and_older_news(void **state)
+{
+	struct shadow *s = shadow_create();
+
+	commit(s, API_MOD_ADD, 1, 10, 5);
+	commit(s, API_MOD_ADD, 1, 11, 6);
+	commit(s, API_MOD_ADD, 2, 10, 7);
+	assert_int_equal(shadow_rules_in(s, 1), 2);
+	/* the end of the one that it took the place of is heard of later */
+	assert_int_equal(removed(s, 1, 10, 2, 4), SHADOW_KEPT);
+	assert_int_equal(removed(s, 1, 10, 2, 5), SHADOW_KEPT);
+	put(s, 1, 10, 0, 3);
+	assert_int_equal(shadow_rules(s), 3);
+	/* its own end */
+	assert_int_equal(removed(s, 1, 10, 5, 8), SHADOW_CHANGED);
+	assert_int_equal(removed(s, 1, 10, 5, 8), SHADOW_KEPT);
+	assert_int_equal(shadow_rules_in(s, 1), 1);
+	/* came and went in one transaction: perhaps it came again */
+	assert_int_equal(removed(s, 2, 10, 7, 7), SHADOW_UNSURE);
+	shadow_destroy(s);
+}
+
+static void own_deletions(void **state)
+{
+	struct shadow *s = shadow_create();
+
+	put(s, 1, 10, 0, 2);
+	put(s, 1, 11, HIDDEN, 2);
+	put(s, 2, 10, 0, 0); /* by a datapath that tells no versions */
+	commit(s, API_MOD_DELETE, 1, 0, 6);
+	assert_int_equal(shadow_rules_in(s, 1), 1);
+	assert_int_equal(shadow_rules_in(s, 2), 1);
+	put(s, 1, 12, 0, 5); /* learnt before, heard of now */
+	assert_int_equal(shadow_rules_in(s, 1), 1);
+	put(s, 1, 12, 0, 7);
+	assert_int_equal(shadow_rules_in(s, 1), 2);
+	commit(s, API_MOD_DELETE, ALL_TABLES, 0, 8);
+	assert_int_equal(shadow_rules(s), 1); /* the hidden one */
+	shadow_forget_versions(s);            /* another datapath, that begins at 1 */
+	put(s, 1, 12, 0, 2);
+	assert_int_equal(shadow_rules(s), 2);
+	shadow_destroy(s);
+}
+
+static void what_is_foreseen(void **state)
+{
+	static const struct {
+		int command;
+		uint32_t dst;
+		bool foreseen;
+	} cases[] = {
+		{API_MOD_ADD, 10, true},     {API_MOD_DELETE, 0, true},
+		{API_MOD_DELETE, 10, false}, {API_MOD_DELETE_STRICT, 0, false},
+		{API_MOD_MODIFY, 0, false},  {API_MOD_MODIFY_STRICT, 10, false},
+	};
+	for (size_t i = 0; i < SL_ARRAY_SIZE(cases); i++) {
+		struct msg m = rule(cases[i].command, 1, cases[i].dst, 0);
+
+		assert_int_equal(shadow_foresees(op_of(&m)), cases[i].foreseen);
+		msg_free(&m);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(own_changes_and_older_news),
+		cmocka_unit_test(own_deletions),
+		cmocka_unit_test(what_is_foreseen),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
