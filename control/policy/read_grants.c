@@ -116,9 +116,13 @@ static int note_services(struct grant_fill *f)
 /* An error says which grant it is about: who must revoke it does not count lines. */
 static int name_error(struct source *s, const char *name, int rc)
 {
+	char already[ERR_TEXT_BYTES];
 	struct err why;
 
 	if (!rc || !s->e)
+		return rc;
+	snprintf(already, sizeof already, "grant %s: ", name);
+	if (strstr(s->e->text, already))
 		return rc;
 	why = *s->e;
 	err_clear(s->e);

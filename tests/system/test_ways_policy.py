@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 from scapy.all import ARP, Dot1Q, Ether, ICMPv6ND_RA, IP, IPv6, Raw, UDP
-from datapath_process import DatapathProcess
+from datapath_process import DatapathProcess, wait_until
 from flowbits import rule
 from policylab import (DENY, EGRESS, INGRESS, Lab, Rules, endpoints, policy_op, service, tcp, udp)
 from test_capture_cli import pcap
@@ -135,12 +135,21 @@ def answered(p, src, dst, sport):
     frame = Ether(src=f"02:00:00:00:00:{src:02x}", dst=f"02:00:00:00:00:{dst:02x}") / IP(**there)
     back = Ether(src=frame.dst, dst=frame.src) / IP(src=there["dst"], dst=there["src"])
     for port, f in ((src, frame / UDP(sport=sport, dport=53) / b"q"), (dst, back / UDP(sport=53, dport=sport) / b"a")):
-        p.call("dummy_receive", dict(port=f"p{port}", packet=bytes(f)))
-        wait_for_conns(p)
+        receive(p, f"p{port}", f)
 
 
-def wait_for_conns(p):
-    subprocess.run(["sleep", "0.03"], check=True)
+def receive(p, port, frame):
+    """Returns when the packet has been dealt with."""
+    def of_port():
+        return next(s for s in p.dump("port_stats") if s["port"] == port)
+
+    def is_over():
+        s = of_port()
+        gone = sum(s.get(k, 0) for k in ("sent", "tx_packets", "dropped", "absorbed"))
+        return s["rx_packets"] == before + 1 and s["rx_packets"] + s.get("handed", 0) + s.get("created", 0) == gone
+    before = of_port()["rx_packets"]
+    p.call("dummy_receive", dict(port=port, packet=bytes(frame)))
+    wait_until(is_over)
 
 
 @pytest.mark.parametrize("reason, begun, last", [
@@ -159,6 +168,5 @@ def test_full_tables(reason, begun, last):
             src=f"10.0.0.{last}", dst="10.0.0.2") / UDP(sport=2000, dport=53) / b"q"
         t = p.call("trace", dict(bridge="br0", in_port=last, packet=bytes(frame)))
         assert t["part"][-1]["reason"] == reason, t["trace"]
-        p.call("dummy_receive", dict(port=f"p{last}", packet=bytes(frame)))
-        wait_for_conns(p)
+        receive(p, f"p{last}", frame)
         assert {(d["port"], d["reason"]) for d in p.dump("drops")} == {(f"p{last}", reason)}
