@@ -122,6 +122,11 @@ static inline void exec_output_burst(struct exec *x, struct rte_mbuf *const *m, 
 			exec_drop(x, m[i], out_port, DROP_TX_PORT_GONE);
 		return;
 	}
+	if (SL_UNLIKELY(s->plain == 1)) { /* each with its cause */
+		for (unsigned i = 0; i < n; i++)
+			exec_output(x, m[i], out_port);
+		return;
+	}
 	while (n) {
 		unsigned k = SL_MIN(n, (unsigned)STAGE_PKTS - s->n);
 

@@ -110,6 +110,18 @@ def test_rule_and_drop_reason(dp):
     c.stop()
 
 
+def test_the_rule_of_what_leaves(dp):
+    """Without watching what arrives: whole bursts that only leave by a port."""
+    dp.transaction([flowbits.rule("priority=7,in_port=1,cookie=0x78 actions=output:2")])
+    c = Capture(dp, directions=2, port="p2")
+    for _ in range(20):
+        send(dp, "p1", ether(2, 1))
+    got = c.wait(20)
+    c.stop()
+    assert [(p["table"], p["cookie"], p["from_port"]) for p in got] == [(0, 0x78, "p1")] * 20
+    assert got[-1]["level"] in ("fast", "mask")
+
+
 def test_snaplen_sample_limit(dp):
     c = Capture(dp, directions=1, snaplen=20, sample=2, limit=3)
     for _ in range(10):
