@@ -21,6 +21,7 @@ enum {
 struct handful { /* connections that are no more */
 	struct handful *next;
 	struct rcu_moment since; /* when the last of them went */
+	unsigned n;              /* fewer than there is room for: of a thread that ended */
 	struct ct_conn *at[CONN_CHUNK];
 	uint16_t port_id[CONN_CHUNK];
 };
@@ -29,7 +30,7 @@ static struct block_stock stock;
 static rte_spinlock_t lock = RTE_SPINLOCK_INITIALIZER;
 static uint8_t *block[BLOCKS_MAX];               /* of connections; W: lock */
 static uint32_t n_chunks;                        /* W: lock (release)  R: main */
-static struct handful *waiting;                  /* full ones, oldest first; W: lock */
+static struct handful *waiting;                  /* oldest first; W: lock */
 static struct handful **waiting_last = &waiting; /* likewise */
 static struct handful *used;                     /* free to be used again; W: lock */
 static struct handful *spare;                    /* empty ones; W: lock */
@@ -79,8 +80,8 @@ static void book_waiting(const struct handful *h, int sign)
 {
 	unsigned from = 0;
 
-	for (unsigned i = 1; i <= CONN_CHUNK; i++)
-		if (i == CONN_CHUNK || h->port_id[i] != h->port_id[from]) {
+	for (unsigned i = 1; i <= h->n; i++)
+		if (i == h->n || h->port_id[i] != h->port_id[from]) {
 			ct_limits_wait(h->port_id[from], sign * (int)(i - from));
 			from = i;
 		}
@@ -117,8 +118,8 @@ static bool take_handful(void)
 	if (!h)
 		return false;
 	used = h->next;
-	memcpy(mine.at, h->at, sizeof mine.at);
-	mine.n = CONN_CHUNK;
+	memcpy(mine.at, h->at, h->n * sizeof mine.at[0]);
+	mine.n = h->n;
 	h->next = spare;
 	spare = h;
 	return true;
@@ -161,6 +162,23 @@ static struct handful *empty_handful(void)
 	return h ? h : malloc(sizeof *h);
 }
 
+/* What died by this thread, until nobody can hold it. */
+static void let_wait(void)
+{
+	struct handful *h = mine.dying;
+
+	h->n = mine.n_dying;
+	h->next = NULL;
+	book_waiting(h, 1);
+	rte_spinlock_lock(&lock);
+	h->since = rcu_now(); /* inside: their order is that of the list */
+	*waiting_last = h;
+	waiting_last = &h->next;
+	rte_spinlock_unlock(&lock);
+	mine.dying = NULL;
+	mine.n_dying = 0;
+}
+
 void conn_memory_retire(struct ct_conn *c)
 {
 	struct handful *h = mine.dying;
@@ -171,15 +189,24 @@ void conn_memory_retire(struct ct_conn *c)
 	h->port_id[mine.n_dying] = c->port_id;
 	if (++mine.n_dying < CONN_CHUNK)
 		return;
-	book_waiting(h, 1);
-	h->next = NULL;
+	let_wait();
+}
+
+void conn_memory_leave(void)
+{
+	struct handful *h;
+
+	if (mine.n_dying)
+		let_wait();
+	if (!mine.n || !(h = empty_handful()))
+		return;
+	h->n = mine.n;
+	memcpy(h->at, mine.at, mine.n * sizeof h->at[0]);
+	mine.n = 0;
 	rte_spinlock_lock(&lock);
-	h->since = rcu_now(); /* inside: their order is that of the list */
-	*waiting_last = h;
-	waiting_last = &h->next;
+	h->next = used;
+	used = h;
 	rte_spinlock_unlock(&lock);
-	mine.dying = NULL;
-	mine.n_dying = 0;
 }
 
 static bool refill_buckets(void)

@@ -8,8 +8,7 @@
  * have just been cleared or fetched. What is unlinked waits in the same handfuls until no thread
  * can hold it; the next thread that needs some takes the oldest, so that no flood waits for the
  * main thread. When nothing may be used again yet, memory grows up to ct_limits_existing_max(), and
- * what waits counts against the port it came by (ct_limits.h). At most 2 * CONN_CHUNK connections
- * stay with a thread that ends.
+ * what waits counts against the port it came by (ct_limits.h).
  */
 #pragma once
 #include "datapath/conntrack/conn_table.h"
@@ -17,6 +16,7 @@
 struct ct_conn *conn_memory_take(void);     /* any thread; NULL: no memory */
 void conn_memory_untake(struct ct_conn *c); /* the same thread, right after: not used */
 void conn_memory_retire(struct ct_conn *c); /* any thread: unlinked, nobody finds it any more */
+void conn_memory_leave(void);               /* a thread that ends: gives back what it has in hand */
 void conn_memory_collect(
 	void); /* any thread: a few of those that waited are free, if they may be */
 void *conn_memory_buckets(size_t bytes); /* any thread; whole lines, not cleared; or NULL */

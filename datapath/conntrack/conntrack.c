@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "datapath/conntrack/conn_memory.h"
 #include "datapath/conntrack/ct_alg.h"
 #include "datapath/conntrack/ct_expect.h"
 #include "datapath/conntrack/ct_fragment.h"
@@ -44,6 +45,11 @@ void (*conntrack_watch)(const struct ct_conn *c, int n);
 	__atomic_store_n(&(t)->stats.what,                                                         \
 			 __atomic_load_n(&(t)->stats.what, __ATOMIC_RELAXED) + 1,                  \
 			 __ATOMIC_RELAXED)
+
+void conntrack_thread_leave(void)
+{
+	conn_memory_leave();
+}
 
 int conntrack_thread_create(unsigned idx)
 {

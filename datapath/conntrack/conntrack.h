@@ -88,6 +88,9 @@ extern void (*conntrack_watch)(const struct ct_conn *c, int n);
  * expired. */
 struct conn_node *conntrack_lookup(unsigned thread_idx, const struct ct_tuple *k);
 
+/* The calling thread ends: memory that it has in hand is the others'. */
+void conntrack_thread_leave(void);
+
 /* ---- main thread ---- */
 /* A thread's cache must exist before it runs; 0 or -ENOMEM. Poll threads may call it themselves. */
 int conntrack_thread_create(unsigned thread_idx);

@@ -441,6 +441,7 @@ void *poll_thread_main(void *arg)
 			sleep_until_work(t, __atomic_load_n(&t->rxqs, __ATOMIC_ACQUIRE));
 	}
 	poll_thread_end(t);
+	conntrack_thread_leave();
 	rcu_thread_offline(t->idx);
 	rte_thread_unregister();
 	return NULL;

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "datapath/base/hash.h"
+#include "datapath/conntrack/conn_memory.h"
 #include "datapath/conntrack/conn_table.h"
 #include "datapath/conntrack/ct_limits.h"
 #include "datapath/core/rcu.h"
@@ -73,6 +74,7 @@ static void *worker(void *arg)
 		if (i % 32 == 0)
 			rcu_quiescent(idx);
 	}
+	conn_memory_leave();
 	rcu_thread_offline(idx);
 	return NULL;
 }
