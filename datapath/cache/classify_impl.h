@@ -290,9 +290,46 @@ static inline void extract_l2(struct rte_mbuf *m, uint32_t in_port, uint8_t *out
 #endif
 }
 
-/* Have all frames of the burst the addresses and the type of the first, and no tag? They have one
- * key then, as far as a shallow port looks. The second says for most other bursts that they have
- * not. */
+#if !defined(CLASSIFY_SCALAR)
+/* Bytes 0 to 17 of a frame: addresses, a tag, the type behind it. */
+struct tagged_front {
+	__m128i a, b;
+};
+
+static inline __m128i differ_tagged(const struct tagged_front *f, const struct rte_mbuf *m)
+{
+	const uint8_t *d = rte_pktmbuf_mtod(m, const uint8_t *);
+	__m128i a = _mm_loadu_si128((const __m128i *)(const void *)d);
+	__m128i b = _mm_loadu_si128((const __m128i *)(const void *)(d + 2));
+
+	/* A shorter one has no type: whatever lies there, it is another's. */
+	return m->data_len < 18 ? _mm_set1_epi8(-1)
+				: _mm_or_si128(_mm_xor_si128(a, f->a), _mm_xor_si128(b, f->b));
+}
+
+/* The same for frames with one tag, and one type behind it. */
+static bool is_one_tagged_flow(const struct burst *b, unsigned n)
+{
+	const uint8_t *d = rte_pktmbuf_mtod(b->pkt[0], const uint8_t *);
+	const struct tagged_front f = {_mm_loadu_si128((const __m128i *)(const void *)d),
+				       _mm_loadu_si128((const __m128i *)(const void *)(d + 2))};
+	__m128i diff = differ_tagged(&f, b->pkt[0]);
+	uint16_t type = load_be16(d + 16);
+
+	if (type < 0x600 || is_tag(type))
+		return false;
+	diff = _mm_or_si128(diff, differ_tagged(&f, b->pkt[1]));
+	if (!_mm_testz_si128(diff, diff))
+		return false;
+	for (unsigned i = 2; i < n; i++)
+		diff = _mm_or_si128(diff, differ_tagged(&f, b->pkt[i]));
+	return _mm_testz_si128(diff, diff);
+}
+#endif
+
+/* Have all frames of the burst the addresses and the type of the first, and the same tag or none?
+ * They have one key then, as far as a shallow port looks. The second says for most other bursts
+ * that they have not. */
 static inline bool is_one_flow(const struct burst *b, unsigned n)
 {
 #if defined(CLASSIFY_SCALAR)
@@ -303,7 +340,11 @@ static inline bool is_one_flow(const struct burst *b, unsigned n)
 	__m128i v = _mm_loadu_si128((const __m128i *)(const void *)d), diff;
 	uint16_t type = load_be16(d + 12);
 
-	if (n < 2 || type < 0x600 || is_tag(type))
+	if (n < 2 || type < 0x600)
+		return false;
+	if (type == 0x8100)
+		return is_one_tagged_flow(b, n);
+	if (is_tag(type))
 		return false;
 	diff = _mm_xor_si128(v, _mm_loadu_si128(rte_pktmbuf_mtod(b->pkt[1], const __m128i *)));
 	if (!_mm_testz_si128(diff, front))

@@ -86,6 +86,10 @@ static uint32_t decide(const struct flow_key *k, unsigned variant, struct resolv
 	r->mask_lines = 1;
 	m->in_port = m->recirc_id = UINT32_MAX;
 	memset(m->eth_dst, 0xff, 6);
+	if (!variant && k->eth_dst[5] == 1) { /* still a shallow port */
+		m->vlan[0].tci = 0xffff;
+		out = out * 31 + be16_to_cpu(k->vlan[0].tci) % 5;
+	}
 	if (variant > 0 && k->eth_dst[5] > 1) {
 		m->ip_dst = cpu_to_be32(0xffffff00);
 		m->eth_type = 0xffff;
@@ -110,15 +114,17 @@ static uint32_t decide(const struct flow_key *k, unsigned variant, struct resolv
 }
 
 /* A burst of frames: mixed, or (every third) with the addresses and type of one, as a single
- * sender's are; of those one in four has a stranger somewhere. */
+ * sender's are, and with the same tag in every other of those; one in four of them has a stranger
+ * somewhere. */
 static void choose_burst(struct burst *b, unsigned round)
 {
 	unsigned first = (unsigned)random() % PACKETS, other = (unsigned)random() % (4 * BURST_MAX);
+	size_t alike = round % 2 ? 14 : 18;
 
 	for (unsigned i = 0; i < BURST_MAX; i++) {
 		unsigned frame = (unsigned)random() % PACKETS;
 
-		while (round % 3 == 0 && i != other && memcmp(frames[frame], frames[first], 14))
+		while (round % 3 == 0 && i != other && memcmp(frames[frame], frames[first], alike))
 			frame = (frame + 1) % PACKETS;
 		point_at(i, frame);
 		b->pkt[i] = &mbufs[i];
