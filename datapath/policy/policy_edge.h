@@ -67,7 +67,7 @@ struct policy_pairs {
 	unsigned thread_idx, n;
 	uint32_t steady; /* bit per packet: it may be known; the rest of it is valid then */
 	uint32_t at[POLICY_PAIRS_MAX];
-	uint8_t kind[POLICY_PAIRS_MAX]; /* 0: not known; else what policy_pairs_know() counts */
+	uint16_t kind[POLICY_PAIRS_MAX]; /* 0: not known; else what policy_pairs_know() counts */
 	struct policy_pair_key {
 		union {
 			struct {

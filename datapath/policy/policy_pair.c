@@ -10,10 +10,11 @@
 /* 8,192 sets of eight, four to a line: half a megabyte of first lines, which with what else a burst
  * touches fits a second-level cache. 20,000 entries (10,000 connections both ways) leave 6 % of
  * them to second lines and none without room. */
-enum { SETS_LOG = 13, WAYS = 8, LINE_WAYS = SL_CACHE_LINE / 16, KINDS = 255 };
+enum { SETS_LOG = 13, WAYS = 8, LINE_WAYS = SL_CACHE_LINE / 16 };
 
 /* kind << STAMP_BITS | time of the look at the connections, in STAMP_MS. */
-enum { STAMP_BITS = 24, STAMP_MS_LOG = 3 };
+enum { STAMP_BITS = 20, STAMP_MS_LOG = 3 };
+enum { KINDS = 1 << (32 - STAMP_BITS), KINDS_MOST = KINDS / 4 * 3 };
 struct policy_pair {
 	uint32_t src, dst, ports;
 	uint32_t note; /* 0: free */
@@ -24,9 +25,10 @@ struct set {
 	struct policy_pair way[WAYS]; /* a new one first */
 };
 
-/* What many entries have in common: few pairs of ports, protocols and rules are in use at once. */
+/* What many entries have in common: 3,072 of them are the pairs of 55 guests that all talk to all
+ * by one protocol. When there are more, all begin anew. */
 struct kind {
-	uint32_t edges;   /* in port << 20 | out port << 8 | IP protocol */
+	uint32_t edges;   /* in port << 20 | out port << 8 | IP protocol; 0: free */
 	uint32_t slot[2]; /* of the edge it came by, of the one it leaves by */
 };
 
@@ -34,7 +36,7 @@ struct kind {
  * table. Kind 0 is none. */
 struct policy_pair_table {
 	struct set set[1 << SETS_LOG];
-	struct kind kind[KINDS + 1];
+	struct kind kind[KINDS]; /* by hash, the next free one */
 	uint32_t n_kinds;
 	uint32_t generation; /* low bits */
 	uint32_t era;        /* in which stamps are unambiguous */
@@ -55,6 +57,7 @@ static inline uint32_t stamp_of(uint64_t now_ms)
 static void clear(struct policy_pair_table *t)
 {
 	memset(t->set, 0, sizeof t->set);
+	memset(t->kind, 0, sizeof t->kind);
 	t->n_kinds = 0;
 }
 
@@ -117,8 +120,8 @@ static inline struct policy_pair *entry_in(const struct policy_pair_table *t, st
 }
 
 /* Its kind; 0: not known, or too long ago. */
-static inline uint8_t find_in(const struct policy_pair_table *t, struct policy_pair *line,
-			      const struct policy_pair_key *k, uint32_t stamp)
+static inline uint16_t find_in(const struct policy_pair_table *t, struct policy_pair *line,
+			       const struct policy_pair_key *k, uint32_t stamp)
 {
 	const struct policy_pair *e = entry_in(t, line, k);
 	uint32_t ago;
@@ -126,14 +129,14 @@ static inline uint8_t find_in(const struct policy_pair_table *t, struct policy_p
 	if (SL_UNLIKELY(!e))
 		return 0;
 	ago = (stamp - e->note) & ((1u << STAMP_BITS) - 1);
-	return SL_LIKELY(ago < EDGE_RECENT_MS >> STAMP_MS_LOG) ? (uint8_t)(e->note >> STAMP_BITS)
+	return SL_LIKELY(ago < EDGE_RECENT_MS >> STAMP_MS_LOG) ? (uint16_t)(e->note >> STAMP_BITS)
 							       : 0;
 }
 
-static inline uint8_t find(struct policy_pair_table *t, uint32_t at,
-			   const struct policy_pair_key *k, uint32_t stamp)
+static inline uint16_t find(struct policy_pair_table *t, uint32_t at,
+			    const struct policy_pair_key *k, uint32_t stamp)
 {
-	uint8_t kind = find_in(t, t->set[at].way, k, stamp);
+	uint16_t kind = find_in(t, t->set[at].way, k, stamp);
 
 	return kind ? kind : find_in(t, &t->set[at].way[LINE_WAYS], k, stamp);
 }
@@ -217,16 +220,30 @@ void policy_pairs_begin(struct policy_pairs *b, struct rte_mbuf *const *pkt, uns
 		find_all(b, t);
 }
 
-/* Its number; when there are too many, all begin anew. */
-static uint8_t kind_of(struct policy_pair_table *t, const struct kind *want)
+/* Its place or the free one that it may take. Never 0. */
+static uint16_t place_of(const struct policy_pair_table *t, const struct kind *want)
 {
-	for (unsigned i = 1; i <= t->n_kinds; i++)
-		if (!memcmp(&t->kind[i], want, sizeof *want))
-			return (uint8_t)i;
-	if (t->n_kinds == KINDS)
+	uint64_t h = (want->edges ^ (uint64_t)want->slot[0] << 32) * 0x9e3779b97f4a7c15ull;
+	uint32_t i = (uint32_t)((h ^ want->slot[1]) * 0xc4ceb9fe1a85ec53ull >> STAMP_BITS >> 32);
+
+	while (!i || (t->kind[i].edges && memcmp(&t->kind[i], want, sizeof *want)))
+		i = (i + 1) % KINDS;
+	return (uint16_t)i;
+}
+
+static uint16_t kind_of(struct policy_pair_table *t, const struct kind *want)
+{
+	uint16_t i = place_of(t, want);
+
+	if (t->kind[i].edges)
+		return i;
+	if (t->n_kinds == KINDS_MOST) {
 		clear(t);
-	t->kind[++t->n_kinds] = *want;
-	return (uint8_t)t->n_kinds;
+		i = place_of(t, want);
+	}
+	t->n_kinds++;
+	t->kind[i] = *want;
+	return i;
 }
 
 /* Where it was, so that it stays in the line in which it is looked for first; else in front. */
@@ -244,14 +261,14 @@ static struct policy_pair *place_for(struct policy_pair_table *t, struct set *s,
 }
 
 /* The connections let it pass: so do they the next ones. Its kind; 0: one of them does not. */
-static uint8_t make(const struct policy *p, const struct policy_pairs *b, unsigned i,
-		    struct policy_pair_table *tab)
+static uint16_t make(const struct policy *p, const struct policy_pairs *b, unsigned i,
+		     struct policy_pair_table *tab)
 {
 	const struct policy_pair_key *key = &b->key[i];
 	struct ct_conn *in, *out;
 	unsigned dir_in, dir_out;
 	struct ct_tuple t;
-	uint8_t kind;
+	uint16_t kind;
 
 	if (limits_of(p, b->in_port, true) || limits_of(p, b->out_port, false))
 		return 0;
@@ -286,10 +303,10 @@ unsigned policy_pairs_know(struct policy_pairs *b, struct rte_mbuf *const *pkt, 
 	bool found = i == 0; /* nothing has been forgotten since begin */
 	struct kind k = {0}; /* of the packets in a row that are not counted yet */
 	uint64_t pkts = 0, bytes = 0;
-	uint8_t of = 0;
+	uint16_t of = 0;
 
 	for (; i < b->n && b->steady >> i & 1; i++) {
-		uint8_t kind = b->kind[i];
+		uint16_t kind = b->kind[i];
 
 		if (SL_UNLIKELY(!found || !kind)) {
 			found = false;

@@ -31,7 +31,8 @@ def test_every_command_is_in_help_completion_and_man():
         assert re.search(rf"^  {noun} {verb}", everything.stdout, re.M)
         assert f".B sluice {noun}{' ' + verb if verb else ''}" in man.stdout
         assert f"'{noun}{' ' + verb if verb else ''}'*" in completion.stdout
-        assert run(noun, "--help").returncode == 0
+        of_noun = run(noun, "--help")
+        assert of_noun.returncode == 0 and run("help", noun).stdout == of_noun.stdout
 
 
 def test_completion_is_bash():

@@ -233,7 +233,9 @@ int main(int argc, char *argv[])
 	}
 	if (i == argc || !strcmp(argv[i], "--help") || !strcmp(argv[i], "-h") ||
 	    !strcmp(argv[i], "help")) {
-		print_help(NULL);
+		bool of_noun = argc - i >= 2 && is_noun(argv[i + 1]); /* sluice help port [add] */
+
+		print_help(of_noun ? argv[i + 1] : NULL);
 		return i == argc ? EXIT_USAGE : EXIT_OK;
 	}
 	if (!strcmp(argv[i], "--version") || !strcmp(argv[i], "-V")) {
