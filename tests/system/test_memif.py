@@ -2,6 +2,7 @@
 """Two switches joined by shared memory (net_memif): frames both ways, and either end killed and started again. A
 client comes back by itself; when it was the server that died, the client's port has to be made again, because the
 driver connects once."""
+import contextlib
 import time
 
 import pytest
@@ -58,5 +59,6 @@ def test_two_switches_and_the_death_of_either(tmp_path, args, n_rxq):
                 got = frames(b.dp, "p1", 200)
                 assert [f[14:16] for f in got] == [i.to_bytes(2, "big") for i in range(200)]
     finally:
-        for e in ends:
-            e.process.__exit__(None if e.process.proc.poll() is None else AssertionError)
+        with contextlib.ExitStack() as stack:  # the second is stopped whatever the first has to say
+            for e in reversed(ends):
+                stack.callback(lambda e=e: e.process.__exit__(None if e.process.proc.poll() is None else AssertionError))

@@ -198,17 +198,23 @@ static void test_received_in_order_and_used_once(void **state)
 	assert_int_equal(in_use(), 0);
 }
 
-static void test_a_bad_chain_among_good_ones_is_given_back(void **state)
+static void start_with_five_frames(void)
 {
 	const struct virtio_net_hdr_mrg_rxbuf plain = {0};
 	const uint8_t frame[60] = {1};
+
+	ring_start(12, 0);
+	for (unsigned i = 0; i < 5; i++)
+		send_frame(i, &plain, frame, sizeof frame);
+}
+
+static void test_a_bad_chain_among_good_ones_is_given_back(void **state)
+{
 	struct rte_mbuf *pkts[BURST_MAX];
 	struct vhost_rx_drops drops = {0};
 
 	(void)state;
-	ring_start(12, 0);
-	for (unsigned i = 0; i < 5; i++)
-		send_frame(i, &plain, frame, sizeof frame);
+	start_with_five_frames();
 	guest.desc[1].addr = GPA - 1;             /* no memory */
 	guest.desc[2].flags = VRING_DESC_F_WRITE; /* not for reading */
 	guest.desc[3].len = 12 + 13;              /* no Ethernet header */
@@ -224,15 +230,11 @@ static void test_a_bad_chain_among_good_ones_is_given_back(void **state)
 
 static void test_an_impossible_head_breaks_the_ring_behind_the_good_ones(void **state)
 {
-	const struct virtio_net_hdr_mrg_rxbuf plain = {0};
-	const uint8_t frame[60] = {1};
 	struct rte_mbuf *pkts[BURST_MAX];
 	struct vhost_rx_drops drops = {0};
 
 	(void)state;
-	ring_start(12, 0);
-	for (unsigned i = 0; i < 5; i++)
-		send_frame(i, &plain, frame, sizeof frame);
+	start_with_five_frames();
 	guest.avail.ring[2] = SIZE;
 	assert_int_equal(vhost_ring_rx(&ring, pool_get(0), pkts, BURST_MAX, &drops), 2);
 	assert_true(ring.broken);
