@@ -19,6 +19,7 @@
 
 #include "datapath/base/log.h"
 #include "datapath/core/pool.h"
+#include "datapath/port/dpdk_memif.h"
 #include "datapath/port/dpdk_wake.h"
 #include "datapath/port/port_priv.h"
 
@@ -73,7 +74,7 @@ static int locate(struct dpdk *d, const char *name, struct err *e)
 	}
 	snprintf(dev, sizeof dev, "%.*s", (int)strcspn(d->devargs, ","), d->devargs);
 	if (!rte_eth_dev_get_port_by_name(dev, &d->id))
-		return 0;
+		return dpdk_memif_take(d->id, name, d->devargs, &d->probed, e);
 	int ret = rte_dev_probe(d->devargs);
 	if (ret < 0)
 		return err_set(e, ret == -1 ? ENODEV : -ret,
@@ -183,7 +184,7 @@ static int bring_up(struct port *p, const struct port_config *c,
 	p->n_txq = SL_MIN(SL_MIN(n_txq, info->max_tx_queues), (uint16_t)QUEUES_MAX);
 	/* One end's transmit queues are the other's receive queues, and it takes no more than it
 	 * has. */
-	if (!strcmp(info->driver_name, "net_memif"))
+	if (dpdk_memif_is(info))
 		p->n_txq = SL_MIN(p->n_txq, p->n_rxq);
 	*step = "configuring";
 	fill_conf(p, info, rx_interrupt, &conf);
@@ -248,12 +249,16 @@ void port_dpdk_close(struct port *p)
 		rte_eth_dev_callback_unregister(d->id, RTE_ETH_EVENT_INTR_LSC, on_event, p);
 		rte_eth_dev_callback_unregister(d->id, RTE_ETH_EVENT_INTR_RMV, on_event, p);
 		rte_eth_dev_info_get(d->id, &info);
-		if (d->started && !d->removed)
-			rte_eth_dev_stop(d->id);
+		bool stop = d->started && !d->removed, keep = !d->probed;
+
 		in_use[d->id] = false;
+		if (d->probed && dpdk_memif_is(&info))
+			keep = dpdk_memif_end(d->id, d->devargs, stop);
+		else if (stop)
+			rte_eth_dev_stop(d->id);
 		/* Removing the device closes its port. One that was there before us stays probed.
 		 */
-		if (d->probed && info.device) {
+		if (!keep && info.device) {
 			int ret = rte_dev_remove(info.device);
 
 			if (ret)

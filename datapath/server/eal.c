@@ -22,6 +22,7 @@
 #include "datapath/base/log.h"
 #include "datapath/base/str.h"
 #include "datapath/base/vec.h"
+#include "datapath/port/dpdk_memif.h"
 #include "datapath/server/process.h"
 
 LOG_MODULE(dpdk);
@@ -238,7 +239,9 @@ void eal_stop(void)
 {
 	char *dir = xstrdup(rte_eal_get_runtime_dir()), *slash = strrchr(dir, '/');
 
-	rte_eal_cleanup();
+	/* It would close all devices. What it gives back ends with the process anyway. */
+	if (!dpdk_memif_any_server())
+		rte_eal_cleanup();
 	/* Both are empty unless --eal asked for something to be put there. */
 	rmdir(dir);
 	if (slash) {

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from dpapi import ApiError
 from datapath_process import DatapathProcess, ether, frames, wait_until
 
 
@@ -62,3 +63,21 @@ def test_two_switches_and_the_death_of_either(tmp_path, args, n_rxq):
         with contextlib.ExitStack() as stack:  # the second is stopped whatever the first has to say
             for e in reversed(ends):
                 stack.callback(lambda e=e: e.process.__exit__(None if e.process.proc.poll() is None else AssertionError))
+
+
+def test_a_server_that_is_taken_away_comes_back_only_as_it_was(tmp_path):
+    with contextlib.ExitStack() as stack:
+        ends = [End(role, tmp_path / "memif.sock", "--no-huge") for role in ("server", "client")]
+        for e in ends:
+            e.start()
+            stack.callback(e.process.__exit__, None)
+        for _ in range(3):
+            wait_until(lambda: all(e.link() for e in ends), 15)
+            wait_until(lambda: ends[0].reaches(ends[1]), 5)
+            ends[0].make_again()
+            ends[1].make_again()
+        ends[0].dp.transaction([("port_del", dict(name="m"))])
+        other = dict(ends[0].port[1], option=[dict(key="dpdk-devargs", value=f"net_memif0,role=server,socket={tmp_path}/o,id=0")])
+        with pytest.raises(ApiError, match="another device name"):
+            ends[0].dp.transaction([("port_set", other)])
+        ends[0].dp.transaction([ends[0].port])
