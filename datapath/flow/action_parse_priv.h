@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the parsers of action text share: action_parse.c (the list, simple actions) and
- * action_parse_nested.c (learn, ct, nat, bundle and others with arguments of their own). */
+/* What the parsers of action text share: action_parse.c (the list, simple actions),
+ * action_parse_nested.c (learn, ct, nat, bundle and others with arguments of their own) and
+ * action_parse_arg.c (arguments). */
 #pragma once
 #include "datapath/flow/action_text.h"
 
