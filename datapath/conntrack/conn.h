@@ -11,10 +11,9 @@
  * says whether it is the one meant. A slot is used again only after a grace period, so that what
  * was live when a poll thread looked stays readable until the end of its burst. */
 #pragma once
-#include <rte_spinlock.h>
-
 #include "datapath/base/list.h"
 #include "datapath/conntrack/ct_tuple.h"
+#include "datapath/core/spin.h"
 
 enum { CONN_ORIG, CONN_REPLY };
 

@@ -105,7 +105,7 @@ void conn_memory_collect(void)
 	if (!rte_spinlock_trylock(&lock))
 		return; /* somebody else does */
 	collect(COLLECT);
-	rte_spinlock_unlock(&lock);
+	spin_unlock(&lock);
 }
 
 static bool take_handful(void)
@@ -136,7 +136,7 @@ struct ct_conn *conn_memory_take(void)
 	if (SL_UNLIKELY(!mine.n)) {
 		rte_spinlock_lock(&lock);
 		bool have = take_handful() || take_chunk();
-		rte_spinlock_unlock(&lock);
+		spin_unlock(&lock);
 		if (!have)
 			return NULL;
 	}
@@ -158,7 +158,7 @@ static struct handful *empty_handful(void)
 	h = spare;
 	if (h)
 		spare = h->next;
-	rte_spinlock_unlock(&lock);
+	spin_unlock(&lock);
 	return h ? h : malloc(sizeof *h);
 }
 
@@ -174,7 +174,7 @@ static void let_wait(void)
 	h->since = rcu_now(); /* inside: their order is that of the list */
 	*waiting_last = h;
 	waiting_last = &h->next;
-	rte_spinlock_unlock(&lock);
+	spin_unlock(&lock);
 	mine.dying = NULL;
 	mine.n_dying = 0;
 }
@@ -206,7 +206,7 @@ void conn_memory_leave(void)
 	rte_spinlock_lock(&lock);
 	h->next = used;
 	used = h;
-	rte_spinlock_unlock(&lock);
+	spin_unlock(&lock);
 }
 
 static bool refill_buckets(void)
@@ -239,7 +239,7 @@ void *conn_memory_buckets(size_t bytes)
 			bucket_left -= bytes;
 			p = bucket_block + bucket_left;
 		}
-		rte_spinlock_unlock(&lock);
+		spin_unlock(&lock);
 	}
 	if (p)
 		__atomic_add_fetch(&n_bytes, bytes, __ATOMIC_RELAXED);

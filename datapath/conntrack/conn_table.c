@@ -387,9 +387,9 @@ static void lock_two(unsigned a, unsigned b)
 
 static void unlock_two(unsigned a, unsigned b)
 {
-	rte_spinlock_unlock(&shards[a].lock);
+	spin_unlock(&shards[a].lock);
 	if (a != b)
-		rte_spinlock_unlock(&shards[b].lock);
+		spin_unlock(&shards[b].lock);
 }
 
 /* Takes over what is the connection's own; the slot keeps its place and links. */

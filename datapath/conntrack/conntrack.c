@@ -12,6 +12,7 @@
 #include "datapath/conntrack/ct_expect.h"
 #include "datapath/conntrack/ct_fragment.h"
 #include "datapath/conntrack/ct_shift.h"
+#include "datapath/conntrack/tracker_tcp_inline.h"
 #include "datapath/core/limits.h"
 #include "datapath/core/rcu.h"
 #include "datapath/core/thread.h"
@@ -19,13 +20,13 @@
 
 enum { RECENT_LOG = 13, RECENT = 1 << RECENT_LOG, RECENT_WAYS = 8 };
 
-/* Nodes found lately, one line for those of one cheap hash: a node's address, which is less than
- * 2^47, and 16 more bits of the hash above. 0: empty. */
+/* Nodes found lately, one line for those of one cheap hash: 15 more bits of it, and the 48 low bits
+ * of an address. Tag 0: empty. */
 struct recent {
-	uint64_t way[RECENT_WAYS];
+	uint16_t tag[RECENT_WAYS];
+	uint8_t node[RECENT_WAYS][6];
 } SL_CACHE_ALIGNED;
-enum { RECENT_TAG_SHIFT = 48 };
-#define RECENT_NODE (((uint64_t)1 << RECENT_TAG_SHIFT) - 1)
+_Static_assert(sizeof(struct recent) == SL_CACHE_LINE, "one line");
 
 /* W: its thread  R: main, relaxed (the counters) */
 struct ct_thread {
@@ -107,35 +108,60 @@ bool conntrack_window_check(void)
 }
 
 /* ---- finding ---- */
-static inline uint64_t recent_way(const struct ct_thread *t, uint32_t mix)
+static inline uint16_t tag_of(uint32_t mix)
 {
-	const uint64_t *w = t->recent[mix % RECENT].way, tag = mix >> 16;
-	uint64_t found = 0;
-
-	for (unsigned i = 0; i < RECENT_WAYS; i++)
-		found = w[i] >> RECENT_TAG_SHIFT == tag ? w[i] : found;
-	return found;
+	return (uint16_t)(mix >> 16 | 1);
 }
 
-static inline struct conn_node *node_of(uint64_t way)
+/* The lowest of four 16-bit parts of w that is 0, as the top bit of that part; 0: none. */
+static inline uint64_t zero_part(uint64_t w)
 {
-	return (struct conn_node *)(uintptr_t)(way & RECENT_NODE);
+	const uint64_t ones = 0x0001000100010001ull;
+
+	return (w - ones) & ~w & ones << 15;
 }
 
+/* The way with that tag; RECENT_WAYS: none. */
+static inline unsigned way_of(const struct recent *r, uint16_t tag)
+{
+	uint64_t w[2], all = tag * 0x0001000100010001ull, lo, hi;
+
+	memcpy(w, r->tag, sizeof w);
+	lo = zero_part(w[0] ^ all);
+	hi = zero_part(w[1] ^ all);
+	if (!(lo | hi))
+		return RECENT_WAYS;
+	return lo ? (unsigned)__builtin_ctzll(lo) / 16 : 4 + (unsigned)__builtin_ctzll(hi) / 16;
+}
+
+/* NULL: not among the recent ones. */
+static inline struct conn_node *recent_node(const struct ct_thread *t, uint32_t mix)
+{
+	const struct recent *r = &t->recent[mix % RECENT];
+	unsigned i = way_of(r, tag_of(mix));
+	uint64_t v;
+
+	if (i == RECENT_WAYS)
+		return NULL;
+	/* With the two bytes in front, which always are this line's. */
+	memcpy(&v, (const uint8_t *)r + offsetof(struct recent, node) - 2 + i * sizeof r->node[0],
+	       sizeof v);
+	return (struct conn_node *)(uintptr_t)(v >> 16);
+}
+
+/* One way per tag. */
 static void remember(struct ct_thread *t, uint32_t mix, const struct conn_node *n)
 {
-	uint64_t *w = t->recent[mix % RECENT].way;
-	uint64_t tag = mix >> 16;
-	unsigned at = t->n_remembered++ % RECENT_WAYS;
+	struct recent *r = &t->recent[mix % RECENT];
+	uint64_t address = (uintptr_t)n;
+	unsigned at = way_of(r, tag_of(mix));
 
-	for (unsigned i = 0; i < RECENT_WAYS; i++) {
-		if (w[i] && w[i] >> RECENT_TAG_SHIFT != tag)
-			continue;
-		at = i;
-		if (w[i])
-			break; /* the tag is there: one way per tag */
-	}
-	w[at] = (uint64_t)(uintptr_t)n | tag << RECENT_TAG_SHIFT;
+	for (unsigned i = 0; i < RECENT_WAYS && at == RECENT_WAYS; i++)
+		at = r->tag[i] ? RECENT_WAYS : i;
+	if (at == RECENT_WAYS)
+		at = t->n_remembered++ % RECENT_WAYS;
+	r->tag[at] = tag_of(mix);
+	memcpy(r->node[at], &address, sizeof r->node[at]);
 }
 
 static inline bool is_it(const struct conn_node *n, const struct ct_tuple *k)
@@ -147,7 +173,7 @@ static inline bool is_it(const struct conn_node *n, const struct ct_tuple *k)
 static inline struct conn_node *find_recent(struct ct_thread *t, const struct ct_tuple *k)
 {
 	uint32_t mix = ct_tuple_mix(k);
-	struct conn_node *n = node_of(recent_way(t, mix));
+	struct conn_node *n = recent_node(t, mix);
 
 	if (SL_LIKELY(is_it(n, k)))
 		return n;
@@ -190,7 +216,7 @@ void conntrack_prefetch(unsigned thread_idx, struct conntrack_hint *h, unsigned 
 		__builtin_prefetch(&t->recent[mix[i] % RECENT]);
 	}
 	for (unsigned i = 0; i < n; i++) {
-		h[i].node = node_of(recent_way(t, mix[i]));
+		h[i].node = recent_node(t, mix[i]);
 		h[i].hashed = false;
 		if (SL_LIKELY(h[i].node != NULL))
 			prefetch_conn(h[i].node, whole);
@@ -440,7 +466,7 @@ static enum tracker_verdict update(struct ct_conn *c, const struct conntrack_req
 	} else {
 		rte_spinlock_lock(&c->lock);
 		v = tracker_update(c, p, dir, checks_window(q), timeouts(q->context));
-		rte_spinlock_unlock(&c->lock);
+		spin_unlock(&c->lock);
 	}
 	if (v == TRACKER_OK || v == TRACKER_NEW)
 		conn_touch(c, dir, q->now_ms);
@@ -465,7 +491,7 @@ static void write_mark(struct ct_conn *c, const struct conntrack_request *q)
 			__atomic_store_n(&c->label[i], (c->label[i] & ~m[i]) | (v[i] & m[i]),
 					 __ATOMIC_RELAXED);
 	}
-	rte_spinlock_unlock(&c->lock);
+	spin_unlock(&c->lock);
 }
 
 static void fill_meta(struct conntrack_meta *m, uint32_t context, const struct ct_conn *c,
@@ -631,30 +657,79 @@ enum drop_reason conntrack_run(const struct conntrack_request *q, struct conntra
 }
 
 /* ---- the short way ---- */
-struct ct_conn *conntrack_steady(const struct conntrack_request *q, uint8_t *state)
-{
-	struct conn_node *n = q->hint->node;
-	struct ct_packet p;
-	struct ct_conn *c;
-	unsigned dir;
+struct steady { /* what is the burst's */
+	uint32_t now_ms, established_ms;
+	bool check_window;
+};
 
-	if (SL_UNLIKELY(!is_it(n, &q->hint->tuple)))
-		return NULL;
-	c = conn_of(n);
-	dir = conn_node_dir(n);
-	if (SL_UNLIKELY(c->phase != CONN_BIDIR || c->nat & (NAT_SRC | NAT_DST) || c->alg ||
-			c->related || conn_left_ms(c, q->now_ms) <= 0))
-		return NULL;
-	if (n->tuple.proto == 6) {
-		if (!ct_packet_parse(&p, q->data, q->len, q->pkt_len, q->ofs, q->context) ||
-		    !tracker_tcp_follow(c, &p, dir, checks_window(q), timeouts(q->context)))
-			return NULL;
-	} else if (n->tuple.proto != 17 || q->len < q->ofs->l4 + 8u) {
-		return NULL;
+/* Not translated, helped or announced by another, and answered. */
+static inline bool is_plain(const struct ct_conn *c)
+{
+	return c->phase == CONN_BIDIR && !(c->nat & (NAT_SRC | NAT_DST)) && !c->alg && !c->related;
+}
+
+/* Mostly its own direction has been seen within the second, and nothing is written. */
+static inline bool keep_alive(struct ct_conn *c, unsigned dir, uint32_t now_ms)
+{
+	uint32_t ago = now_ms - __atomic_load_n(&c->side[dir].seen_ms, __ATOMIC_RELAXED);
+
+	if (SL_LIKELY(ago < 1000 && ago < __atomic_load_n(&c->timeout_ms, __ATOMIC_RELAXED)))
+		return true;
+	if (conn_left_ms(c, now_ms) <= 0)
+		return false;
+	conn_touch(c, dir, now_ms);
+	return true;
+}
+
+static inline bool follow_tcp(const struct steady *s, struct ct_conn *c, unsigned dir,
+			      const struct rte_mbuf *m, const struct flow_offsets *ofs)
+{
+	const uint8_t *tcp = rte_pktmbuf_mtod_offset(m, const uint8_t *, ofs->l4);
+	uint32_t header, behind;
+
+	if (SL_UNLIKELY(m->data_len < ofs->l4 + 20u))
+		return false;
+	header = (tcp[12] >> 4) * 4u;
+	behind = ofs->l4 + header;
+	if (SL_UNLIKELY(header < 20 || m->data_len < behind))
+		return false;
+	behind += ofs->tail_pad;
+	return tracker_tcp_follow(c, tcp, m->pkt_len > behind ? m->pkt_len - behind : 0, dir,
+				  s->check_window, s->established_ms);
+}
+
+unsigned conntrack_steady(const struct conntrack_request *q, struct rte_mbuf *const *pkt,
+			  const struct flow_offsets *ofs, const struct conntrack_hint *const *hint,
+			  unsigned n, struct conntrack_seen *out)
+{
+	const struct steady s = {
+		.now_ms = q->now_ms,
+		.established_ms = timeouts(q->context)->ms[CT_TIMEOUT_TCP_ESTABLISHED],
+		.check_window = checks_window(q),
+	};
+	unsigned i;
+
+	for (i = 0; i < n && hint[i]; i++) {
+		struct conn_node *node = hint[i]->node;
+		struct ct_conn *c;
+		unsigned dir;
+
+		if (SL_UNLIKELY(!is_it(node, &hint[i]->tuple)))
+			break;
+		c = conn_of(node);
+		dir = conn_node_dir(node);
+		if (SL_UNLIKELY(!is_plain(c)))
+			break;
+		if (node->tuple.proto == 6
+			    ? !follow_tcp(&s, c, dir, pkt[i], &ofs[i])
+			    : node->tuple.proto != 17 || pkt[i]->data_len < ofs[i].l4 + 8u)
+			break;
+		if (SL_UNLIKELY(!keep_alive(c, dir, s.now_ms)))
+			break;
+		out[i] = (struct conntrack_seen){c, CT_STATE_TRK | CT_STATE_EST |
+							    (dir == CONN_REPLY ? CT_STATE_RPL : 0)};
 	}
-	conn_touch(c, dir, q->now_ms);
-	*state = CT_STATE_TRK | CT_STATE_EST | (dir == CONN_REPLY ? CT_STATE_RPL : 0);
-	return c;
+	return i;
 }
 
 void conntrack_steady_meta(const struct ct_conn *c, uint32_t context, uint8_t state,

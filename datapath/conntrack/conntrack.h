@@ -4,6 +4,8 @@
  * conntrack_run() belongs to poll threads (and the main thread, which injects packets); the rest is
  * the main thread's. Connections live in this process: they survive sluiced. */
 #pragma once
+#include <rte_mbuf.h>
+
 #include "datapath/conntrack/conn_table.h"
 #include "datapath/conntrack/ct_limits.h"
 #include "datapath/conntrack/ct_nat.h"
@@ -71,11 +73,18 @@ enum drop_reason conntrack_run(const struct conntrack_request *q, struct conntra
 enum { CONNTRACK_BATCH = 32 };
 void conntrack_prefetch(unsigned thread_idx, struct conntrack_hint *h, unsigned n, bool whole);
 
-/* The short way, for a fresh packet over IPv4 whose tuple is that of q->hint: its connection when
- * it is answered, not translated, and has nothing to learn from the packet but that it came; *state
- * is what conntrack_run() would say. NULL: nothing was done. q as for conntrack_run(), with nothing
- * to commit but what is there. */
-struct ct_conn *conntrack_steady(const struct conntrack_request *q, uint8_t *state);
+/* The short way, for fresh packets over IPv4, no fragments, whose tuples are those of hint[] (NULL:
+ * not known) and whose headers are at ofs[]. Answers from the first on as long as their connections
+ * are answered, not translated, and have nothing to learn from the packet but that it came and how
+ * far it moves its windows; returns how many. *out: what conntrack_run() would say. q as for
+ * conntrack_run(), with nothing to commit but what is there; its data are not read. */
+struct conntrack_seen {
+	struct ct_conn *conn;
+	uint8_t state;
+};
+unsigned conntrack_steady(const struct conntrack_request *q, struct rte_mbuf *const *pkt,
+			  const struct flow_offsets *ofs, const struct conntrack_hint *const *hint,
+			  unsigned n, struct conntrack_seen *out);
 /* What such a packet carries. */
 void conntrack_steady_meta(const struct ct_conn *c, uint32_t context, uint8_t state,
 			   struct conntrack_meta *m);

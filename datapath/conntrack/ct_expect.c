@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "datapath/conntrack/ct_expect.h"
 
-#include <rte_spinlock.h>
+#include "datapath/core/spin.h"
 
 enum { SETS = 512, WAYS = 4 };
 
@@ -68,7 +68,7 @@ void ct_expect_add(const struct ct_expectation *e)
 
 	rte_spinlock_lock(&s->lock);
 	add(s, e);
-	rte_spinlock_unlock(&s->lock);
+	spin_unlock(&s->lock);
 }
 
 bool ct_expect_claim(const struct ct_expectation *e, uint32_t now_ms)
@@ -82,7 +82,7 @@ bool ct_expect_claim(const struct ct_expectation *e, uint32_t now_ms)
 		       ct_tuple_equal(&s->way[i].reply, &e->reply);
 	if (free)
 		add(s, e);
-	rte_spinlock_unlock(&s->lock);
+	spin_unlock(&s->lock);
 	return free;
 }
 
@@ -108,7 +108,7 @@ bool ct_expect_find(const struct ct_tuple *t, uint32_t now_ms, bool take,
 		if (take)
 			clear(e);
 	}
-	rte_spinlock_unlock(&s->lock);
+	spin_unlock(&s->lock);
 	return found;
 }
 
@@ -122,7 +122,7 @@ void ct_expect_flush(int64_t context)
 			if (context < 0 ? s->way[i].tuple.context <= CT_ZONE_MAX
 					: s->way[i].tuple.context == context)
 				clear(&s->way[i]);
-		rte_spinlock_unlock(&s->lock);
+		spin_unlock(&s->lock);
 	}
 }
 

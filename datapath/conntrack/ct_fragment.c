@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "datapath/conntrack/ct_fragment.h"
 
-#include <rte_spinlock.h>
-
 #include "datapath/base/hash.h"
+#include "datapath/core/spin.h"
 
 struct first {
 	struct ct_tuple tuple; /* with ports */
@@ -88,6 +87,6 @@ bool ct_fragment_track(struct ct_packet *p, uint32_t now_ms)
 		if (f)
 			p->tuple = f->tuple;
 	}
-	rte_spinlock_unlock(&s->lock);
+	spin_unlock(&s->lock);
 	return f;
 }

@@ -147,7 +147,7 @@ static struct ct_conn *oldest_of(uint32_t port_id)
 		drop_from_list(s, c);
 		prefetch_oldest(s);
 	}
-	rte_spinlock_unlock(&s->lock);
+	spin_unlock(&s->lock);
 	return c;
 }
 
@@ -166,7 +166,7 @@ void ct_limits_add_half_open(struct ct_conn *c)
 		__atomic_store_n(&s->n_half, s->n_half + 1, __ATOMIC_RELAXED);
 		ADD(n_half_open, 1);
 	}
-	rte_spinlock_unlock(&s->lock);
+	spin_unlock(&s->lock);
 	big = LOAD(biggest);
 	if (LOAD(s->n_half) > LOAD(ports[big].n_half))
 		__atomic_store_n(&biggest, (uint32_t)(s - ports), __ATOMIC_RELAXED);
@@ -178,7 +178,7 @@ void ct_limits_answered(struct ct_conn *c)
 
 	rte_spinlock_lock(&s->lock);
 	drop_from_list(s, c);
-	rte_spinlock_unlock(&s->lock);
+	spin_unlock(&s->lock);
 }
 
 /* ---- booking ---- */

@@ -18,7 +18,7 @@ static bool follow(struct ct_conn *c, const struct ct_packet *p, unsigned dir,
 	}
 	rte_spinlock_lock(&c->lock);
 	memcpy(&copy, c, sizeof copy);
-	rte_spinlock_unlock(&c->lock);
+	spin_unlock(&c->lock);
 	switch (tracker_update(&copy, p, dir, conntrack_window_check(), &ct_timeouts_default)) {
 	case TRACKER_OK:
 		m->state |= CT_STATE_EST | (dir == CONN_REPLY ? CT_STATE_RPL : 0);

@@ -11,7 +11,7 @@ void ct_shift_packet(struct ct_conn *c, struct ct_packet *p, unsigned dir, bool 
 	rte_spinlock_lock(&c->lock);
 	own = c->shift[dir];
 	other = c->shift[!dir];
-	rte_spinlock_unlock(&c->lock);
+	spin_unlock(&c->lock);
 	if (!(own.before | own.after | other.before | other.after))
 		return;
 	if (translated) {
@@ -41,6 +41,6 @@ bool ct_shift_add(struct ct_conn *c, unsigned dir, uint32_t seq, int n)
 	} else {
 		ok = seq == s->pos && s->after - s->before == (uint32_t)n;
 	}
-	rte_spinlock_unlock(&c->lock);
+	spin_unlock(&c->lock);
 	return ok;
 }

@@ -39,8 +39,3 @@ bool tracker_tcp_may_begin(const struct ct_packet *p);
 void tracker_tcp_begin(struct ct_conn *c, const struct ct_packet *p, const struct ct_timeouts *t);
 enum tracker_verdict tracker_tcp_update(struct ct_conn *c, const struct ct_packet *p, unsigned dir,
 					bool check_window, const struct ct_timeouts *t);
-/* A packet that only moves windows on, of a connection that both ends have opened and none closes:
- * most of them. Takes no lock: every word it writes belongs to this direction and only grows.
- * False: nothing was done, tracker_update() knows. */
-bool tracker_tcp_follow(struct ct_conn *c, const struct ct_packet *p, unsigned dir,
-			bool check_window, const struct ct_timeouts *t);

@@ -1,24 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* TCP (RFC 9293). Each end has a state and a window; what an end may send follows from what the
- * other acknowledged and offered (van Rooij, "Real Stateful TCP Packet Filtering in IP Filter",
- * 2001; the fudge factors are those of the BSD packet filters, which Open vSwitch has too).
+/* TCP (RFC 9293). Each end has a state and a window (tracker_tcp_inline.h).
  *
  * An end goes CLOSED → SYN_SENT (it sent something) → ESTABLISHED (that was acknowledged) →
  * CLOSING (it sent a FIN) → FIN_WAIT_2 (the FIN was acknowledged) → TIME_WAIT (reset). */
-#include "datapath/conntrack/tracker.h"
-
-enum { WSCALE_FACTOR = 0x0f, WSCALE_KNOWN = 0x80, WSCALE_UNKNOWN = 0x40, WSCALE_MAX = 14 };
-enum { SLACK = 0xffff + 1500 }; /* how far behind or ahead of the window is still harmless */
-
-static bool after(uint32_t a, uint32_t b)
-{
-	return (int32_t)(a - b) > 0;
-}
-
-static bool not_before(uint32_t a, uint32_t b)
-{
-	return (int32_t)(a - b) >= 0;
-}
+#include "datapath/conntrack/tracker_tcp_inline.h"
 
 /* Combinations that no stack sends. */
 static bool flags_are_odd(uint8_t f)
@@ -72,36 +57,10 @@ void tracker_tcp_begin(struct ct_conn *c, const struct ct_packet *p, const struc
 	c->timeout_ms = t->ms[CT_TIMEOUT_TCP_FIRST_PACKET];
 }
 
-struct segment { /* a packet in the terms of the windows */
-	uint32_t seq, end, ack, win;
-	uint8_t sws, dws; /* scale factors of sender and receiver */
-	bool check_ack;
-};
-
-static void scales(const struct conn_side *src, const struct conn_side *dst, uint8_t flags,
-		   struct segment *s)
-{
-	uint8_t both = src->wscale & dst->wscale;
-
-	if (flags & TCP_SYN)
-		return;
-	if (both & WSCALE_KNOWN) {
-		s->sws = src->wscale & WSCALE_FACTOR;
-		s->dws = dst->wscale & WSCALE_FACTOR;
-	} else if (both & WSCALE_UNKNOWN) {
-		s->sws = s->dws = WSCALE_MAX;
-	}
-}
-
-static uint32_t at_least_one(uint32_t win)
-{
-	return SL_MAX(win, 1u);
-}
-
 /* First packet of this end that we see: the answer to a SYN, or one end of a connection that was
  * there before. */
 static void first_of_end(struct conn_side *src, struct conn_side *dst, const struct ct_packet *p,
-			 struct segment *s)
+			 struct tcp_segment *s)
 {
 	uint32_t may;
 
@@ -118,8 +77,8 @@ static void first_of_end(struct conn_side *src, struct conn_side *dst, const str
 	}
 	src->seq_lo = p->seq;
 	src->tcp = CONN_TCP_SYN_SENT;
-	may = s->end + at_least_one(dst->max_win << s->dws);
-	if (src->seq_hi == 1 || not_before(may, src->seq_hi)) {
+	may = s->end + tcp_at_least_one(dst->max_win << s->dws);
+	if (src->seq_hi == 1 || tcp_not_before(may, src->seq_hi)) {
 		src->seq_hi = may;
 		s->check_ack = false;
 	}
@@ -127,36 +86,31 @@ static void first_of_end(struct conn_side *src, struct conn_side *dst, const str
 }
 
 static bool in_window(const struct conn_side *src, const struct conn_side *dst,
-		      const struct ct_packet *p, const struct segment *s)
+		      const struct ct_packet *p, const struct tcp_segment *s)
 {
-	int32_t skew = s->check_ack ? (int32_t)(dst->seq_lo - s->ack) : 0;
-
-	if (!not_before(src->seq_hi, s->end) ||
-	    !not_before(s->seq, src->seq_lo - (dst->max_win << s->dws)))
-		return false;
-	if (skew < -SLACK || skew > (int64_t)SLACK << s->sws)
-		return false;
 	/* A reset must hit exactly, or be one off. */
-	return !(p->flags & TCP_RST) || p->seq - src->seq_lo + 1 <= 2;
+	return tcp_is_in_window(s, src->seq_lo, src->seq_hi, dst->seq_lo, dst->max_win) &&
+	       (!(p->flags & TCP_RST) || p->seq - src->seq_lo + 1 <= 2);
 }
 
 /* Near the window while an end has not spoken yet or has just finished: simultaneous opens, picked
  * up connections, late FINs. */
 static bool near_window(const struct conn_side *src, const struct conn_side *dst,
-			const struct segment *s)
+			const struct tcp_segment *s)
 {
 	return (dst->tcp < CONN_TCP_SYN_SENT || dst->tcp >= CONN_TCP_FIN_WAIT_2 ||
 		src->tcp >= CONN_TCP_FIN_WAIT_2) &&
-	       not_before(src->seq_hi + SLACK, s->end) && not_before(s->seq, src->seq_lo - SLACK);
+	       tcp_not_before(src->seq_hi + TCP_SLACK, s->end) &&
+	       tcp_not_before(s->seq, src->seq_lo - TCP_SLACK);
 }
 
-static void slide(struct conn_side *src, struct conn_side *dst, const struct segment *s)
+static void slide(struct conn_side *src, struct conn_side *dst, const struct tcp_segment *s)
 {
 	src->max_win = SL_MAX(src->max_win, s->win);
-	if (after(s->end, src->seq_lo))
+	if (tcp_after(s->end, src->seq_lo))
 		src->seq_lo = s->end;
-	if (not_before(s->ack + (s->win << s->sws), dst->seq_hi))
-		dst->seq_hi = s->ack + at_least_one(s->win << s->sws);
+	if (tcp_not_before(s->ack + (s->win << s->sws), dst->seq_hi))
+		dst->seq_hi = s->ack + tcp_at_least_one(s->win << s->sws);
 }
 
 static enum ct_timeout timeout_of(const struct conn_side *a, const struct conn_side *b)
@@ -197,7 +151,7 @@ enum tracker_verdict tracker_tcp_update(struct ct_conn *c, const struct ct_packe
 					bool check_window, const struct ct_timeouts *t)
 {
 	struct conn_side *src = &c->side[dir], *dst = &c->side[!dir];
-	struct segment s = {.seq = p->seq, .ack = p->ack, .win = p->win, .check_ack = true};
+	struct tcp_segment s = {.seq = p->seq, .ack = p->ack, .win = p->win, .check_ack = true};
 
 	if (flags_are_odd(p->flags))
 		return TRACKER_INVALID;
@@ -213,7 +167,8 @@ enum tracker_verdict tracker_tcp_update(struct ct_conn *c, const struct ct_packe
 			return TRACKER_NEW;
 		}
 	}
-	scales(src, dst, p->flags, &s);
+	if (!(p->flags & TCP_SYN))
+		tcp_scales(src->wscale, dst->wscale, &s);
 	s.end = s.seq + length_of(p);
 	if (src->tcp < CONN_TCP_SYN_SENT)
 		first_of_end(src, dst, p, &s);
@@ -235,44 +190,4 @@ enum tracker_verdict tracker_tcp_update(struct ct_conn *c, const struct ct_packe
 	if (p->flags & TCP_RST)
 		src->tcp = dst->tcp = CONN_TCP_TIME_WAIT;
 	return TRACKER_OK;
-}
-
-static struct conn_side load_side(const struct conn_side *s)
-{
-	return (struct conn_side){.seq_lo = __atomic_load_n(&s->seq_lo, __ATOMIC_RELAXED),
-				  .seq_hi = __atomic_load_n(&s->seq_hi, __ATOMIC_RELAXED),
-				  .max_win = __atomic_load_n(&s->max_win, __ATOMIC_RELAXED),
-				  .wscale = s->wscale,
-				  .tcp = __atomic_load_n(&s->tcp, __ATOMIC_RELAXED)};
-}
-
-/* Only when it changes: a line that is not written stays in other caches, too. */
-static inline void move_on(uint32_t *word, uint32_t was, uint32_t is)
-{
-	if (was != is)
-		__atomic_store_n(word, is, __ATOMIC_RELAXED);
-}
-
-bool tracker_tcp_follow(struct ct_conn *c, const struct ct_packet *p, unsigned dir,
-			bool check_window, const struct ct_timeouts *t)
-{
-	struct conn_side src = load_side(&c->side[dir]), dst = load_side(&c->side[!dir]);
-	struct conn_side src_was = src, dst_was = dst;
-	struct segment s = {.seq = p->seq, .ack = p->ack, .win = p->win, .check_ack = true};
-
-	if ((p->flags & (TCP_SYN | TCP_FIN | TCP_RST | TCP_ACK)) != TCP_ACK ||
-	    src.tcp != CONN_TCP_ESTABLISHED || dst.tcp != CONN_TCP_ESTABLISHED ||
-	    c->phase != CONN_BIDIR || c->timeout_ms != t->ms[CT_TIMEOUT_TCP_ESTABLISHED])
-		return false;
-	scales(&src, &dst, p->flags, &s);
-	s.end = s.seq + length_of(p);
-	if (s.seq == s.end)
-		s.seq = s.end = src.seq_lo;
-	if (check_window && !in_window(&src, &dst, p, &s))
-		return false;
-	slide(&src, &dst, &s);
-	move_on(&c->side[dir].max_win, src_was.max_win, src.max_win);
-	move_on(&c->side[dir].seq_lo, src_was.seq_lo, src.seq_lo);
-	move_on(&c->side[!dir].seq_hi, dst_was.seq_hi, dst.seq_hi);
-	return true;
 }

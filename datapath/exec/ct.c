@@ -348,6 +348,23 @@ void exec_ct_one(struct exec *x, struct exec_ct *c, struct packet *p)
 	x->n_recirc++;
 }
 
+bool exec_ct_ask(struct exec *x, struct exec_ct *c, struct packet *p)
+{
+	enum drop_reason why = track(x, p, &c->q);
+
+	if (SL_UNLIKELY(why == CONNTRACK_FRAGMENT)) {
+		fragment_round(x, c, p);
+		return false;
+	}
+	if (SL_UNLIKELY(why != DROP_NONE)) {
+		exec_drop(x, p->m, p->s.in_port, why);
+		return false;
+	}
+	p->s.recirc_id = c->recirc_id;
+	p->s.depth++;
+	return true;
+}
+
 bool exec_ct_is_plain(const struct program *prog)
 {
 	const union prog_word *w = prog->word;

@@ -21,18 +21,12 @@ struct packet *exec_ct_next(struct exec *x);
 /* p: what exec_ct_next() gave, filled in. */
 void exec_ct_one(struct exec *x, struct exec_ct *c, struct packet *p);
 
+/* The same for a fresh packet that stays with the caller: true: it is tracked and goes on in
+ * c->recirc_id; false: it was taken (dropped, or a fragment, whose datagram may go round). */
+bool exec_ct_ask(struct exec *x, struct exec_ct *c, struct packet *p);
+
 /* Is the op one that conntrack_steady() may answer? */
 bool exec_ct_is_plain(const struct program *prog);
-/* The request for a packet that is tracked where it lies. */
-static inline void exec_ct_point(struct exec_ct *c, struct rte_mbuf *m,
-				 const struct flow_offsets *ofs, const struct conntrack_hint *hint)
-{
-	c->q.data = rte_pktmbuf_mtod(m, const uint8_t *);
-	c->q.len = m->data_len;
-	c->q.pkt_len = m->pkt_len;
-	c->q.ofs = ofs;
-	c->q.hint = hint;
-}
 /* Instead of exec_ct_one() for a packet that conntrack_steady() has answered. */
 void exec_ct_tracked(struct exec *x, const struct exec_ct *c, struct packet *p,
 		     const struct ct_conn *conn, uint8_t state);

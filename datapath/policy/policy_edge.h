@@ -66,6 +66,8 @@ struct policy_pairs {
 	uint64_t now_ms;
 	unsigned thread_idx, n;
 	uint32_t steady; /* bit per packet: it may be known; the rest of it is valid then */
+	uint16_t common; /* the kind of all packets; 0: they have several, or are not all known */
+	uint64_t bytes;  /* of all packets */
 	uint32_t at[POLICY_PAIRS_MAX];
 	uint16_t kind[POLICY_PAIRS_MAX]; /* 0: not known; else what policy_pairs_know() counts */
 	struct policy_pair_key {

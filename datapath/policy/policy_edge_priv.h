@@ -101,13 +101,16 @@ struct plain4 {
 static inline bool read_steady4(const uint8_t *d, uint32_t len, uint32_t pkt_len, struct plain4 *k)
 {
 	const uint8_t *ip = d + 14, *l4 = d + 34;
-	uint16_t total;
+	be32_t front; /* ethertype, version and header length, TOS */
+	be16_t frag;
 
-	if (len < 14 + 20 + 8 || load_be16(d + 12) != 0x0800 || ip[0] != 0x45 ||
-	    load_be16(ip + 6) & 0x3fff)
+	if (len < 14 + 20 + 8)
 		return false;
-	total = load_be16(ip + 2);
-	if (total > pkt_len - 14 || total < 28)
+	memcpy(&front, d + 12, sizeof front);
+	memcpy(&frag, ip + 6, sizeof frag);
+	/* The total length is between 28 and what is there. */
+	if ((front ^ cpu_to_be32(0x08004500)) & cpu_to_be32(0xffffff00) ||
+	    frag & cpu_to_be16(0x3fff) || load_be16(ip + 2) - 28u > pkt_len - (14 + 28))
 		return false;
 	k->proto = ip[9];
 	if (k->proto == IPPROTO_TCP) {

@@ -7,10 +7,14 @@
 #include "datapath/policy/policy_edge_priv.h"
 #include "datapath/policy/policy_live.h"
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 /* 8,192 sets of eight, four to a line: half a megabyte of first lines, which with what else a burst
  * touches fits a second-level cache. 20,000 entries (10,000 connections both ways) leave 6 % of
  * them to second lines and none without room. */
-enum { SETS_LOG = 13, WAYS = 8, LINE_WAYS = SL_CACHE_LINE / 16 };
+enum { SETS_LOG = 13, WAYS = 8, LINE_WAYS = 4 };
 
 /* kind << STAMP_BITS | time of the look at the connections, in STAMP_MS. */
 enum { STAMP_BITS = 20, STAMP_MS_LOG = 3 };
@@ -94,24 +98,40 @@ static inline uint32_t edges_of(uint32_t in_port, uint32_t out_port, uint8_t pro
 	return in_port << 20 | out_port << 8 | proto;
 }
 
-/* Without its edges: bit per way of a line. */
+/* Without its edges: bit 4 i for way i of a line. Free ones are like nobody: no packet's addresses
+ * and ports are all 0 and its kind too. */
+#if defined(__SSE2__)
+static inline unsigned alike(const struct policy_pair *e, const struct policy_pair_key *k)
+{
+	const __m128i *line = (const __m128i *)(const void *)e;
+	const __m128i key = _mm_loadu_si128((const __m128i *)(const void *)k);
+	__m128i low = _mm_packs_epi32(_mm_cmpeq_epi32(_mm_load_si128(line), key),
+				      _mm_cmpeq_epi32(_mm_load_si128(line + 1), key));
+	__m128i high = _mm_packs_epi32(_mm_cmpeq_epi32(_mm_load_si128(line + 2), key),
+				       _mm_cmpeq_epi32(_mm_load_si128(line + 3), key));
+	unsigned m = (unsigned)_mm_movemask_epi8(_mm_packs_epi16(low, high));
+
+	return m & m >> 1 & m >> 2 & 0x1111;
+}
+#else
 static inline unsigned alike(const struct policy_pair *e, const struct policy_pair_key *k)
 {
 	unsigned m = 0;
 
 	for (unsigned i = 0; i < LINE_WAYS; i++)
 		m |= (unsigned)!((e[i].src ^ k->src) | (e[i].dst ^ k->dst) |
-				 (e[i].ports ^ k->ports) | !e[i].note)
-		     << i;
+				 (e[i].ports ^ k->ports))
+		     << 4 * i;
 	return m;
 }
+#endif
 
 /* The entry with that key in one line, however old. */
 static inline struct policy_pair *entry_in(const struct policy_pair_table *t, struct policy_pair *e,
 					   const struct policy_pair_key *k)
 {
 	for (unsigned m = alike(e, k); m; m &= m - 1) {
-		struct policy_pair *at = e + __builtin_ctz(m);
+		struct policy_pair *at = e + __builtin_ctz(m) / LINE_WAYS;
 
 		if (SL_LIKELY(t->kind[at->note >> STAMP_BITS].edges == k->edges))
 			return at;
@@ -162,24 +182,13 @@ static void prefetch_conns(const struct policy_pairs *b, const uint8_t *todo, un
 	}
 }
 
-/* Notes which packets of the burst are known. The second line of a set is asked for by the few that
- * were not in the first. */
-static void find_all(struct policy_pairs *b, struct policy_pair_table *t)
+/* Packets that were not in the first lines of their sets. */
+static void find_late(struct policy_pairs *b, struct policy_pair_table *t, uint32_t late,
+		      uint32_t stamp)
 {
-	uint32_t stamp = stamp_of(b->now_ms), late = 0;
 	uint8_t todo[POLICY_PAIRS_MAX];
 	unsigned n_todo = 0;
 
-	for (uint32_t rest = b->steady; rest; rest &= rest - 1) {
-		unsigned i = (unsigned)__builtin_ctz(rest);
-		struct set *s = &t->set[b->at[i]];
-
-		b->kind[i] = find_in(t, s->way, &b->key[i], stamp);
-		if (SL_UNLIKELY(!b->kind[i])) {
-			__builtin_prefetch(&s->way[LINE_WAYS]);
-			late |= 1u << i;
-		}
-	}
 	for (; late; late &= late - 1) {
 		unsigned i = (unsigned)__builtin_ctz(late);
 
@@ -191,32 +200,69 @@ static void find_all(struct policy_pairs *b, struct policy_pair_table *t)
 		prefetch_conns(b, todo, n_todo);
 }
 
+/* Notes which packets of the burst are known. The second line of a set is asked for by the few that
+ * were not in the first. */
+static void find_all(struct policy_pairs *b, struct policy_pair_table *t)
+{
+	uint32_t stamp = stamp_of(b->now_ms), late = 0;
+	unsigned any = 0, all = KINDS - 1;
+
+	for (unsigned i = 0; i < b->n; i++) {
+		struct set *s = &t->set[b->at[i]];
+		uint16_t kind = b->steady >> i & 1 ? find_in(t, s->way, &b->key[i], stamp) : 0;
+
+		b->kind[i] = kind;
+		any |= kind;
+		all &= kind;
+		if (SL_UNLIKELY(!kind) && b->steady >> i & 1) {
+			__builtin_prefetch(&s->way[LINE_WAYS]);
+			late |= 1u << i;
+		}
+	}
+	if (SL_UNLIKELY(late)) {
+		find_late(b, t, late, stamp);
+		all = KINDS - 1;
+		for (unsigned i = any = 0; i < b->n; i++) {
+			any |= b->kind[i];
+			all &= b->kind[i];
+		}
+	}
+	b->common = any == all ? (uint16_t)all : 0;
+}
+
 void policy_pairs_begin(struct policy_pairs *b, struct rte_mbuf *const *pkt, unsigned n,
 			uint32_t in_port, uint32_t out_port, uint64_t now_ms, unsigned thread_idx)
 {
 	struct policy_pair_table *t = table_of(thread_idx, now_ms);
+	uint32_t steady = 0;
+	uint64_t bytes = 0;
 
 	b->in_port = in_port;
 	b->out_port = out_port;
 	b->now_ms = now_ms;
 	b->thread_idx = thread_idx;
 	b->n = n;
-	b->steady = 0;
+	b->common = 0;
 	for (unsigned i = 0; i < n && t; i++) {
+		const struct rte_mbuf *m = pkt[i];
 		struct policy_pair_key *k = &b->key[i];
 		struct plain4 p;
 
-		if (!read_steady4(rte_pktmbuf_mtod(pkt[i], const uint8_t *), pkt[i]->data_len,
-				  pkt[i]->pkt_len, &p))
+		bytes += m->pkt_len;
+		b->at[i] = 0;
+		if (!read_steady4(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, m->pkt_len,
+				  &p))
 			continue;
 		/* in whole words: they are read soon */
 		k->w[0] = p.src | (uint64_t)p.dst << 32;
 		k->w[1] = p.ports | (uint64_t)edges_of(in_port, out_port, p.proto) << 32;
-		b->steady |= 1u << i;
+		steady |= 1u << i;
 		b->at[i] = hash_of(k);
 		__builtin_prefetch(&t->set[b->at[i]]);
 	}
-	if (b->steady)
+	b->steady = steady;
+	b->bytes = bytes;
+	if (steady)
 		find_all(b, t);
 }
 
@@ -305,6 +351,10 @@ unsigned policy_pairs_know(struct policy_pairs *b, struct rte_mbuf *const *pkt, 
 	uint64_t pkts = 0, bytes = 0;
 	uint16_t of = 0;
 
+	if (SL_LIKELY(b->common && i == 0)) {
+		count(b, &t->kind[b->common], b->n, b->bytes);
+		return b->n;
+	}
 	for (; i < b->n && b->steady >> i & 1; i++) {
 		uint16_t kind = b->kind[i];
 

@@ -120,13 +120,14 @@ static void run_policed(struct programs *g, const struct program *prog, unsigned
 		counter_add(&c->sent, sent);
 }
 
-/* Whoever is followed, or behind a packet that goes round already, goes the long way. */
+/* Whoever is followed, or behind a packet that goes round already, goes the long way. So does who
+ * might go round beside a packet that is followed: exec_ct_next() has no place then. */
 static bool may_use_lane(const struct programs *g, const struct program *prog)
 {
 	const struct observer *o = g->t->observing;
 
 	return !g->from && g->b->depth > DEPTH_L2 && !g->t->exec->n_recirc &&
-	       !(o && observer_follows(o, g->in_port)) && exec_ct_is_plain(prog);
+	       !(o && (o->live || observer_follows(o, g->in_port))) && exec_ct_is_plain(prog);
 }
 
 static bool reads_ct_line(const struct programs *g)
@@ -248,11 +249,18 @@ static inline bool is_plain(const struct megaflow *mf)
 	return mf->out_port && !(mf->flags & MF_FLAT);
 }
 
-static inline void prepare_plain(struct poll_thread *t, struct burst *b, const struct packet *from,
-				 struct megaflow *mf, unsigned first, unsigned end)
+/* What came round found what it is after ct(). */
+static inline void learn(struct poll_thread *t, const struct packet *from, struct megaflow *mf,
+			 unsigned first)
 {
 	if (from && from[first].s.ct_state)
 		ct_lane_learn(t, &from[first].s, mf);
+}
+
+static inline void prepare_plain(struct poll_thread *t, struct burst *b, const struct packet *from,
+				 struct megaflow *mf, unsigned first, unsigned end)
+{
+	learn(t, from, mf, first);
 	if (mf->flags & MF_REWRITE)
 		for (unsigned k = first; k < end; k++)
 			hits_rewrite(mf, b->pkt[k], &b->ofs[k]);
@@ -306,6 +314,7 @@ unsigned hits_run(struct poll_thread *t, struct burst *b, uint32_t in_port, stru
 			continue;
 		}
 		i = count_run(t, b, mf, i);
+		learn(t, from, mf, first);
 		if (!programs) {
 			programs = true;
 			g.t = t;

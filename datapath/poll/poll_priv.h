@@ -2,6 +2,7 @@
 /* A poll thread's state, between the files of this folder. Fields say who writes. */
 #pragma once
 #include <pthread.h>
+#include <string.h>
 
 #include <rte_ring.h>
 
@@ -209,18 +210,32 @@ void watch_resolved(struct poll_thread *t, struct packet *p, const struct flow_k
  */
 unsigned hits_run(struct poll_thread *t, struct burst *b, uint32_t in_port, struct packet *from,
 		  uint8_t *missed);
-/* ct_lane.c: packets of established connections through the look-up before ct() and the one after
+/* ct_lane.c: packets through the look-up before ct() and the one after
  * it at once. Takes packets [i, end) of a burst fresh from its port, whose megaflow's program is
  * exec_is_ct_recirc(), as far as it can, and returns the first that it leaves. c: begun. */
 struct exec_ct;
 unsigned ct_lane_run(struct poll_thread *t, struct burst *b, uint32_t in_port, struct exec_ct *c,
 		     const struct conntrack_hint *const *hint, unsigned i, unsigned end);
-/* A packet that ct() had seen was found to belong to mf, which only sends it. */
+/* A packet that ct() had seen was found to belong to mf. */
 void ct_lane_learn(struct poll_thread *t, const struct packet_state *s, struct megaflow *mf);
 /* hits.c */
 void hits_rewrite(const struct megaflow *mf, struct rte_mbuf *m, const struct flow_offsets *ofs);
 /* recirc.c: everything that exec put aside for another look-up. */
 void recirc_run(struct poll_thread *t);
+/* What the packet carries as its key has it. */
+static inline void recirc_put_context(struct flow_key *k, const struct packet_state *s,
+				      bool ct_line)
+{
+	k->in_port = s->in_port;
+	k->recirc_id = s->recirc_id;
+	k->ct_state = s->ct_state;
+	k->ct_zone = cpu_to_be16(s->ct_zone);
+	k->ct_mark = cpu_to_be32(s->ct_mark);
+	if (!ct_line)
+		return;
+	memcpy(k->ct_label, s->ct_label, sizeof k->ct_label);
+	memcpy(k->ct_ipv6_src, s->ct_tuple, sizeof s->ct_tuple);
+}
 /* inject.c */
 void inject_run(struct poll_thread *t);
 void inject_drop_all(struct poll_thread *t);

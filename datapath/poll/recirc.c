@@ -9,24 +9,11 @@
 
 #include "datapath/poll/poll_priv.h"
 
-static void put_context(struct flow_key *k, const struct packet_state *s, bool ct_line)
-{
-	k->in_port = s->in_port;
-	k->recirc_id = s->recirc_id;
-	k->ct_state = s->ct_state;
-	k->ct_zone = cpu_to_be16(s->ct_zone);
-	k->ct_mark = cpu_to_be32(s->ct_mark);
-	if (!ct_line)
-		return;
-	memcpy(k->ct_label, s->ct_label, sizeof k->ct_label);
-	memcpy(k->ct_ipv6_src, s->ct_tuple, sizeof s->ct_tuple);
-}
-
 /* Every line; whatever it was before. */
 static void extract_whole(struct burst *b, unsigned i, const struct packet *p)
 {
 	flow_cache_extract(b, i, p->s.in_port, EXTRACT_FULL);
-	put_context(&b->key[i], &p->s, p->s.ct_state != 0);
+	recirc_put_context(&b->key[i], &p->s, p->s.ct_state != 0);
 	if (p->s.ct_state)
 		b->lines[i] |= 1u << FLOW_LINE_CT;
 }
@@ -49,7 +36,7 @@ static void make_key(struct burst *b, unsigned i, struct packet *p, const struct
 
 		memcpy((uint8_t *)k + at, (const uint8_t *)p->key + at, FLOW_LINE_BYTES);
 	}
-	put_context(k, &p->s, r->lines & 1u << FLOW_LINE_CT);
+	recirc_put_context(k, &p->s, r->lines & 1u << FLOW_LINE_CT);
 	b->ofs[i] = p->ofs;
 	p->key = k;
 	p->key_whole = false; /* lines that nobody reads now were left behind */
