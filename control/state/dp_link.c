@@ -13,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "datapath/base/clock.h"
 #include "datapath/base/log.h"
 
 LOG_MODULE(dp_link);
@@ -27,6 +28,7 @@ struct dp_link {
 	struct event *retry; /* timer */
 	struct event *readable, *writable;
 	struct api_client *client;
+	uint64_t away_ms; /* since when it is away: the start, or the last loss */
 	bool up;
 	bool lost; /* close the client as soon as no callback of it is running */
 	char error[ERR_TEXT_BYTES];
@@ -34,7 +36,8 @@ struct dp_link {
 
 static void connect_again(struct dp_link *l)
 {
-	struct timeval tv = {.tv_usec = DP_LINK_RETRY_MS * 1000};
+	bool soon = clock_mono_ms() - l->away_ms < DP_LINK_SOON_MS;
+	struct timeval tv = {.tv_usec = (soon ? DP_LINK_RETRY_SOON_MS : DP_LINK_RETRY_MS) * 1000};
 	evtimer_add(l->retry, &tv);
 }
 
@@ -45,6 +48,7 @@ static void drop(struct dp_link *l)
 	l->lost = false;
 	if (was_up) {
 		log_info("datapath: connection lost");
+		l->away_ms = clock_mono_ms();
 		snprintf(l->error, sizeof l->error, "sluice-datapath is not running");
 		l->ops->down(l->aux);
 	}
@@ -156,6 +160,7 @@ struct dp_link *dp_link_create(struct event_base *base, const char *socket_path,
 	l->ops = ops;
 	l->aux = aux;
 	snprintf(l->error, sizeof l->error, "not connected yet");
+	l->away_ms = clock_mono_ms();
 	l->retry = evtimer_new(base, try_connect, l);
 	evtimer_add(l->retry, &now);
 	return l;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sluiced's connection to datapath.sock in the event loop: connects, asks for the writer's lease,
- * subscribes to events, and tries again every DP_LINK_RETRY_MS when the datapath is away.
- * Everything runs on the loop's thread and nothing waits. */
+ * subscribes to events, and tries again when the datapath is away: every 2 ms at first, because a
+ * supervisor starts a new one at once and guests wait for it, then every 10 ms. Everything runs on
+ * the loop's thread and nothing waits. */
 #pragma once
 #include "datapath/api/client.h"
 #include "datapath/base/err.h"
 
-enum { DP_LINK_RETRY_MS = 10 };
+enum { DP_LINK_RETRY_SOON_MS = 2, DP_LINK_SOON_MS = 1000, DP_LINK_RETRY_MS = 10 };
 
 struct dp_link;
 struct event_base;

@@ -19,6 +19,7 @@
 
 #include "datapath/base/log.h"
 #include "datapath/core/pool.h"
+#include "datapath/port/dpdk_drivers.h"
 #include "datapath/port/dpdk_memif.h"
 #include "datapath/port/dpdk_wake.h"
 #include "datapath/port/port_priv.h"
@@ -75,7 +76,10 @@ static int locate(struct dpdk *d, const char *name, struct err *e)
 	snprintf(dev, sizeof dev, "%.*s", (int)strcspn(d->devargs, ","), d->devargs);
 	if (!rte_eth_dev_get_port_by_name(dev, &d->id))
 		return dpdk_memif_take(d->id, name, d->devargs, &d->probed, e);
+	dpdk_drivers_want(d->devargs);
 	int ret = rte_dev_probe(d->devargs);
+	if (ret < 0 && dpdk_drivers_want_all())
+		ret = rte_dev_probe(d->devargs);
 	if (ret < 0)
 		return err_set(e, ret == -1 ? ENODEV : -ret,
 			       "port %s: options:dpdk-devargs: %s: cannot be probed: %s", name,

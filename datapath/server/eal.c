@@ -6,6 +6,7 @@
 #include "datapath/server/eal.h"
 
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@
 #include "datapath/base/log.h"
 #include "datapath/base/str.h"
 #include "datapath/base/vec.h"
+#include "datapath/port/dpdk_drivers.h"
 #include "datapath/port/dpdk_memif.h"
 #include "datapath/server/process.h"
 
@@ -51,6 +53,24 @@ int nanosleep(const struct timespec *want, struct timespec *left)
 	if (rc)
 		errno = rc;
 	return rc ? -1 : 0;
+}
+
+/* EAL loads all drivers there are when it finds itself to be a shared library, by asking for its
+ * own handle. Told that it is not, it loads what it is asked for; those that every start needs
+ * (buses, the packet pool's ring) are linked, the others come with the ports that want them
+ * (port/dpdk_drivers.h). Devices named in --eal are probed by EAL, so it needs the drivers. */
+static bool eal_loads_no_drivers;
+
+void *dlopen(const char *file, int mode)
+{
+	static void *(*next)(const char *, int);
+
+	if (eal_loads_no_drivers && file && (mode & RTLD_NOLOAD) &&
+	    !strncmp(file, "librte_eal.so", strlen("librte_eal.so")))
+		return NULL;
+	if (!next)
+		*(void **)&next = dlsym(RTLD_NEXT, "dlopen");
+	return next(file, mode);
 }
 
 static void add(struct args *args, const char *s)
@@ -126,6 +146,12 @@ static bool has(const char *haystack, const char *needle)
 	return haystack && strstr(haystack, needle);
 }
 
+static bool names_devices(const struct options *o)
+{
+	return has(o->eal, "-a ") || has(o->eal, "--allow") || has(o->eal, "-b ") ||
+	       has(o->eal, "--block");
+}
+
 static void build_args(const struct options *o, bool huge, unsigned core, struct args *args)
 {
 	char text[64];
@@ -145,8 +171,7 @@ static void build_args(const struct options *o, bool huge, unsigned core, struct
 	snprintf(text, sizeof text, "%u", o->memory_mb + (huge ? 0 : NO_HUGE_EXTRA_MB));
 	add(args, text);
 	/* An address that no machine has: nothing is taken unasked. */
-	if (!has(o->eal, "-a ") && !has(o->eal, "--allow") && !has(o->eal, "-b ") &&
-	    !has(o->eal, "--block")) {
+	if (!names_devices(o)) {
 		add(args, "-a");
 		add(args, "0000:00:00.0");
 	}
@@ -173,8 +198,11 @@ static int init(const struct options *o, bool huge, unsigned core)
 	eal_argv = xcalloc(eal_args.v.len + 1, sizeof *eal_argv);
 	memcpy(eal_argv, eal_args.v.at, eal_args.v.len * sizeof *eal_argv);
 	eal_starts = true;
+	eal_loads_no_drivers = !names_devices(o) && !has(o->eal, "--vdev");
+	if (eal_loads_no_drivers)
+		dpdk_drivers_lazy();
 	int rc = rte_eal_init((int)eal_args.v.len, eal_argv);
-	eal_starts = false;
+	eal_starts = eal_loads_no_drivers = false;
 	return rc < 0 ? -rte_errno : 0;
 }
 
