@@ -164,12 +164,17 @@ struct policy_rule {
 	struct rate_limiter bits, pkts, new_conns;
 };
 
+/* Where connections are judged and kept: the edge of a guest's port has the port's number; all host
+ * ports of a bridge have one in common, because what leaves the host by one may be answered by
+ * another: PORT_ID_MAX + number of the bridge. */
+enum { POLICY_EDGES = PORT_ID_MAX + BRIDGE_ID_MAX };
+
 enum policy_port_flag { POLICY_PORT_LIMITED_IN = 1, POLICY_PORT_LIMITED_OUT = 2 };
 struct policy_port {       /* W: main  R: any, relaxed; a change raises the generation afterwards */
 	uint32_t endpoint; /* index; POLICY_NONE: a guest without one, or no guest */
 	uint8_t role;      /* enum policy_role */
 	uint8_t flags;     /* POLICY_PORT_* */
-	uint16_t epoch;    /* of the port number's user: connections of a former one do not count */
+	uint16_t edge;     /* below POLICY_EDGES */
 };
 
 struct policy {

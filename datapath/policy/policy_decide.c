@@ -146,10 +146,10 @@ struct policy_answer edge_decide(const struct policy *p, const struct edge_case 
 {
 	struct policy_question q;
 
-	if (role_of(p, c->port_id) == POLICY_ROLE_HOST)
+	if (edge_is_host(c->edge))
 		return c->egress ? from_host(p, c) : to_host(p, c);
 	q = question(c);
-	q.self = endpoint_of(p, c->port_id);
+	q.self = endpoint_of(p, c->edge);
 	find_peer(p, c, &q);
 	return policy_judge(p, &q);
 }

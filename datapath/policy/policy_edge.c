@@ -18,7 +18,7 @@
 enum { RECENT_LOG = 15, HUGE_PAGE_BYTES = 2 << 20 }; /* lines */
 struct recent_pass {
 	uint32_t src, dst, ports;
-	uint32_t edge;       /* port << 16 | egress << 8 | IP protocol */
+	uint32_t edge;       /* edge << 16 | egress << 8 | IP protocol */
 	uint32_t generation; /* low bits */
 	uint32_t slot;
 	uint32_t checked_ms; /* against the connection */
@@ -47,9 +47,9 @@ static struct recent_pass *recent_table(unsigned thread_idx)
 	return recent_of[thread_idx];
 }
 
-static inline uint32_t edge_word(uint32_t port_id, bool egress, uint8_t proto)
+static inline uint32_t edge_word(uint32_t edge, bool egress, uint8_t proto)
 {
-	return port_id << 16 | (egress ? 1u << 8 : 0) | proto;
+	return edge << 16 | (egress ? 1u << 8 : 0) | proto;
 }
 
 static inline size_t recent_hash(uint32_t src, uint32_t dst, uint32_t ports, uint32_t edge)
@@ -68,10 +68,10 @@ static inline struct recent_pass *recent_slot(struct recent_pass *table, uint32_
 
 /* generation: read before the connection was found to be judged. */
 static void remember(uint64_t generation, unsigned thread_idx, const struct ct_tuple *t,
-		     uint32_t port_id, bool egress, uint32_t slot, uint64_t now_ms)
+		     uint32_t edge, bool egress, uint32_t slot, uint64_t now_ms)
 {
 	struct recent_pass *table = recent_table(thread_idx);
-	struct recent_pass e = {.edge = edge_word(port_id, egress, t->proto),
+	struct recent_pass e = {.edge = edge_word(edge, egress, t->proto),
 				.generation = (uint32_t)generation,
 				.slot = slot,
 				.checked_ms = (uint32_t)now_ms};
@@ -102,8 +102,9 @@ void edge_forget(const struct policy_packet *q, uint32_t port_id, bool egress)
 	memcpy(&dst, q->data + q->ofs->l3 + 16, 4);
 	memcpy(&ports, q->data + q->ofs->l4, 4);
 	if (table) {
-		e = recent_slot(table, src, dst, ports,
-				edge_word(port_id, egress, q->ofs->ip_proto));
+		e = recent_slot(
+			table, src, dst, ports,
+			edge_word(edge_of(policy_now(), port_id), egress, q->ofs->ip_proto));
 		e[0].generation = e[1].generation = 0; /* its neighbour finds its way back */
 	}
 	/* The pair with whatever port is at the other end: each of them comes by here. */
@@ -113,15 +114,15 @@ void edge_forget(const struct policy_packet *q, uint32_t port_id, bool egress)
 }
 
 static inline struct recent_pass *find_recent(struct recent_pass *table, const struct plain4 *k,
-					      uint32_t port_id, bool egress, uint32_t generation,
+					      uint32_t edge, bool egress, uint32_t generation,
 					      uint64_t now_ms)
 {
-	uint32_t edge = edge_word(port_id, egress, k->proto);
-	struct recent_pass *e = recent_slot(table, k->src, k->dst, k->ports, edge);
+	uint32_t word = edge_word(edge, egress, k->proto);
+	struct recent_pass *e = recent_slot(table, k->src, k->dst, k->ports, word);
 
 	for (unsigned i = 0; i < 2; i++, e++)
 		if (!((e->src ^ k->src) | (e->dst ^ k->dst) | (e->ports ^ k->ports) |
-		      (e->edge ^ edge) | (e->generation ^ generation)) &&
+		      (e->edge ^ word) | (e->generation ^ generation)) &&
 		    (uint32_t)now_ms - e->checked_ms < EDGE_RECENT_MS)
 			return e;
 	return NULL;
@@ -171,9 +172,9 @@ static inline bool is_steady(const struct ct_conn *c, unsigned dir, uint8_t prot
 	       __atomic_load_n(&c->side[1].tcp, __ATOMIC_RELAXED) == CONN_TCP_ESTABLISHED;
 }
 
-struct ct_conn *edge_find(const struct policy *p, const struct ct_tuple *t, uint8_t tcp_flags,
-			  uint32_t port_id, bool egress, uint64_t now_ms, unsigned thread_idx,
-			  unsigned *dir)
+static inline struct ct_conn *find_in_context(const struct policy *p, const struct ct_tuple *t,
+					      uint8_t tcp_flags, uint32_t edge, bool egress,
+					      uint64_t now_ms, unsigned thread_idx, unsigned *dir)
 {
 	struct conn_node *n = conntrack_lookup(thread_idx, t);
 	struct ct_conn *c;
@@ -186,32 +187,45 @@ struct ct_conn *edge_find(const struct policy *p, const struct ct_tuple *t, uint
 	notes = load_label(c, 1);
 	if (load_label(c, 0) < __atomic_load_n(&p->judged_from, __ATOMIC_ACQUIRE) ||
 	    policy_is_over(__atomic_load_n(&c->mark, __ATOMIC_RELAXED)) || notes & NOTE_LIMITED ||
-	    !is_of_epoch(p, notes, port_id) || *dir != expected_dir(notes, egress) ||
+	    !is_of_epoch(notes, edge) || *dir != expected_dir(notes, egress) ||
 	    (egress && *dir == CONN_REPLY && !(notes & NOTE_OWN_SOURCE)) ||
 	    !is_steady(c, *dir, t->proto, tcp_flags))
 		return NULL;
 	return conn_left_ms(c, (uint32_t)now_ms) > 0 ? c : NULL;
 }
 
+struct ct_conn *edge_find(const struct policy *p, struct ct_tuple *t, uint8_t tcp_flags,
+			  uint32_t edge, bool egress, uint64_t now_ms, unsigned thread_idx,
+			  unsigned *dir)
+{
+	struct ct_conn *c = find_in_context(p, t, tcp_flags, edge, egress, now_ms, thread_idx, dir);
+
+	if (SL_LIKELY(c || !edge_has_second(edge)))
+		return c;
+	t->context = POLICY_CONTEXT_2 + edge;
+	return find_in_context(p, t, tcp_flags, edge, egress, now_ms, thread_idx, dir);
+}
+
 bool edge_knows(const struct policy *p, const uint8_t *data, uint32_t len, uint32_t pkt_len,
 		uint32_t port_id, bool egress, uint64_t now_ms, unsigned thread_idx)
 {
 	uint64_t generation = __atomic_load_n(&p->generation, __ATOMIC_ACQUIRE);
+	uint32_t edge = edge_of(p, port_id);
 	struct ct_tuple t;
 	struct ct_conn *c;
 	uint32_t slot;
 	uint8_t tcp_flags;
 	unsigned dir;
 
-	if (!read_plain(data, len, pkt_len, POLICY_CONTEXT + port_id, &t, &tcp_flags))
+	if (!read_plain(data, len, pkt_len, POLICY_CONTEXT + edge, &t, &tcp_flags))
 		return false;
-	c = edge_find(p, &t, tcp_flags, port_id, egress, now_ms, thread_idx, &dir);
+	c = edge_find(p, &t, tcp_flags, edge, egress, now_ms, thread_idx, &dir);
 	if (!c)
 		return false;
 	conn_touch(c, dir, (uint32_t)now_ms);
 	slot = __atomic_load_n(&c->mark, __ATOMIC_RELAXED);
 	if (!limits_of(p, port_id, egress))
-		remember(generation, thread_idx, &t, port_id, egress, slot, now_ms);
+		remember(generation, thread_idx, &t, edge, egress, slot, now_ms);
 	policy_count(thread_idx, slot, pkt_len, false, now_ms);
 	return true;
 }
@@ -226,7 +240,8 @@ bool policy_edge_knows(const uint8_t *data, uint32_t len, uint32_t pkt_len, uint
 	if (limits_of(p, port_id, egress))
 		return false;
 	if (table && read_steady4(data, len, pkt_len, &k)) {
-		e = find_recent(table, &k, port_id, egress, (uint32_t)p->generation, now_ms);
+		e = find_recent(table, &k, edge_of(p, port_id), egress, (uint32_t)p->generation,
+				now_ms);
 		if (e) {
 			policy_count(thread_idx, e->slot, pkt_len, false, now_ms);
 			return true;

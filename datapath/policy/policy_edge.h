@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The edges of policed ports: does a packet pass? Poll threads.
  *
- * An edge keeps its connections in a context of the tracker of its own, 65536 + port, for both
- * directions: an answer is let through by the entry of its connection. An entry carries in its mark
- * the slot of what allowed it, and in its label under which generation and how that was judged. */
+ * An edge (POLICY_EDGES) keeps its connections in a context of the tracker of its own, 65536 +
+ * edge, for both directions: an answer is let through by the entry of its connection. What passes
+ * an edge a second time, the other way, because somebody behind it routes, is a connection of its
+ * own there: its entry is in the edge's second context. An entry carries in its mark the slot of
+ * what allowed it, and in its label under which generation and how that was judged. */
 #pragma once
 #include <rte_mbuf.h>
 
 #include "datapath/conntrack/conntrack.h"
 #include "datapath/policy/policy.h"
 
-enum { POLICY_CONTEXT = CT_ZONE_MAX + 1 }; /* + port number */
+enum {
+	POLICY_CONTEXT = CT_ZONE_MAX + 1,                 /* + edge */
+	POLICY_CONTEXT_2 = POLICY_CONTEXT + POLICY_EDGES, /* + edge */
+	POLICY_CONTEXT_END = POLICY_CONTEXT_2 + POLICY_EDGES,
+};
 
 /* What resolve knows of a packet that comes in: `a` of POLICY_IN. */
 enum {
@@ -97,10 +103,12 @@ enum drop_reason policy_guard_ethernet(uint32_t port_id, const uint8_t eth_src[6
  * it is forbidden now, or of a former user of the port; the caller removes it. Any thread that
  * may read it. */
 bool policy_edge_judge_again(const struct policy *p, struct ct_conn *c);
-/* Is it of the present user of the port? */
-bool policy_edge_is_current(const struct policy *p, const struct ct_conn *c);
-/* Connections of the edge of a port. */
-uint32_t policy_edge_conns(uint32_t port_id);
+/* Is it of the present user of the edge? */
+bool policy_edge_is_current(const struct ct_conn *c);
+/* Connections of an edge. */
+uint32_t policy_edge_conns(uint32_t edge);
+/* Of the edge's user: connections of a former one do not count. W: main  R: any, relaxed */
+extern uint16_t policy_edge_epoch[POLICY_EDGES];
 void policy_edge_init(void); /* main */
 
 /* ---- policy_guard.c ---- */

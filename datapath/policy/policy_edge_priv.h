@@ -23,8 +23,10 @@ enum {
 
 /* An edge's question in terms of packets. */
 struct edge_case {
-	uint32_t port_id, other_port; /* other: the packet came by; 0: none */
-	bool egress;                  /* opened by what is behind the port */
+	uint32_t edge;
+	uint32_t port_id;    /* the packet's; of a guest's edge always that of the guest */
+	uint32_t other_port; /* the packet came by; 0: none */
+	bool egress;         /* opened by what is behind the port */
 	bool to_host;
 	uint8_t family, proto;
 	uint16_t service;
@@ -54,9 +56,27 @@ static inline bool host_routes(const struct policy *p, uint32_t network)
 	return network != POLICY_NONE && p->networks[network].flags & POLICY_NETWORK_HOST_ROUTES;
 }
 
-static inline uint16_t epoch_of(const struct policy *p, uint32_t port_id)
+static inline uint32_t edge_of(const struct policy *p, uint32_t port_id)
 {
-	return __atomic_load_n(&p->port[port_id].epoch, __ATOMIC_RELAXED);
+	return __atomic_load_n(&p->port[port_id].edge, __ATOMIC_RELAXED);
+}
+
+static inline bool edge_is_host(uint32_t edge)
+{
+	return edge >= PORT_ID_MAX;
+}
+
+/* Of an edge's connections: either context. */
+static inline uint32_t edge_of_conn(const struct ct_tuple *t)
+{
+	uint32_t i = t->context - POLICY_CONTEXT;
+
+	return i >= POLICY_EDGES ? i - POLICY_EDGES : i;
+}
+
+static inline uint16_t epoch_of(uint32_t edge)
+{
+	return __atomic_load_n(&policy_edge_epoch[edge], __ATOMIC_RELAXED);
 }
 
 static inline uint64_t load_label(const struct ct_conn *c, unsigned i)
@@ -64,9 +84,9 @@ static inline uint64_t load_label(const struct ct_conn *c, unsigned i)
 	return __atomic_load_n(&c->label[i], __ATOMIC_RELAXED);
 }
 
-static inline bool is_of_epoch(const struct policy *p, uint64_t notes, uint32_t port_id)
+static inline bool is_of_epoch(uint64_t notes, uint32_t edge)
 {
-	return (uint16_t)(notes >> NOTE_EPOCH_SHIFT) == epoch_of(p, port_id);
+	return (uint16_t)(notes >> NOTE_EPOCH_SHIFT) == epoch_of(edge);
 }
 
 static inline uint16_t service_of(const struct ct_tuple *t)
@@ -127,9 +147,10 @@ static inline bool read_steady4(const uint8_t *d, uint32_t len, uint32_t pkt_len
 
 /* ---- policy_edge.c ---- */
 /* The connection that lets such a packet pass the edge without a second look; NULL: none. Its
- * direction then. Changes and counts nothing. */
-struct ct_conn *edge_find(const struct policy *p, const struct ct_tuple *t, uint8_t tcp_flags,
-			  uint32_t port_id, bool egress, uint64_t now_ms, unsigned thread_idx,
+ * direction then. *t: in the edge's first context; it may become its second one. Changes and counts
+ * nothing. */
+struct ct_conn *edge_find(const struct policy *p, struct ct_tuple *t, uint8_t tcp_flags,
+			  uint32_t edge, bool egress, uint64_t now_ms, unsigned thread_idx,
 			  unsigned *dir);
 void *edge_make_table(size_t bytes); /* zeros, on huge pages if possible; NULL without memory */
 /* Does the packet belong to a connection that needs no second look? Counts it then. */
@@ -148,6 +169,8 @@ struct policy_answer edge_decide(const struct policy *p, const struct edge_case 
 /* ---- policy_conn.c ---- */
 uint64_t edge_notes(const struct policy *p, const struct edge_case *c,
 		    const struct policy_answer *a);
+/* Has the edge connections in its second context? */
+bool edge_has_second(uint32_t edge);
 /* What the connection's first packet asked. */
 struct edge_case edge_case_of(const struct ct_tuple *t, uint64_t notes);
 /* As policy_edge_judge_again(); *a: what decided. */

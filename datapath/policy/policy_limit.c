@@ -47,7 +47,7 @@ enum policy_slot_id edge_check_new(const struct policy *p, uint32_t port_id,
 	struct policy_endpoint *ep = (struct policy_endpoint *)endpoint_of(p, port_id);
 	struct policy_rule *r = a->rule;
 
-	if (ep && ep->limits.conns && policy_edge_conns(port_id) >= ep->limits.conns)
+	if (ep && ep->limits.conns && policy_edge_conns(edge_of(p, port_id)) >= ep->limits.conns)
 		return POLICY_SLOT_LIMIT_CONNS;
 	if (r && r->limits.conns && policy_slot_conns_add(r->slot, 0) >= r->limits.conns)
 		return POLICY_SLOT_LIMIT_RULE;

@@ -17,8 +17,9 @@ static const struct policy_sink *sink;
 static struct port_fact {           /* what is true of a port number under any policy */
 	char name[PORT_NAME_BYTES]; /* "": on no bridge */
 	uint8_t role;
-	uint16_t epoch;
+	uint16_t edge; /* 0: on no bridge */
 } ports[PORT_ID_MAX];
+static uint16_t users[POLICY_EDGES]; /* ports of an edge */
 
 static struct conn_cursor sweep_at;
 static bool sweeping;
@@ -105,7 +106,7 @@ static void bind(struct policy *p, uint32_t port_id)
 		if (!strcmp(p->endpoints[i].port, f->name))
 			endpoint = i;
 	__atomic_store_n(&to->role, f->role, __ATOMIC_RELAXED);
-	__atomic_store_n(&to->epoch, f->epoch, __ATOMIC_RELAXED);
+	__atomic_store_n(&to->edge, f->edge ? f->edge : (uint16_t)port_id, __ATOMIC_RELAXED);
 	__atomic_store_n(&to->flags,
 			 endpoint == POLICY_NONE ? 0 : flags_of(&p->endpoints[endpoint]),
 			 __ATOMIC_RELAXED);
@@ -115,12 +116,33 @@ static void bind(struct policy *p, uint32_t port_id)
 				endpoint == POLICY_NONE ? 0 : p->endpoints[endpoint].limits.macs);
 }
 
-void policy_port_set(uint32_t port_id, const char *name, uint8_t role)
+static void join(struct port_fact *f, uint32_t edge)
+{
+	f->edge = (uint16_t)edge;
+	users[edge]++;
+}
+
+/* Who comes to an edge that nobody has is somebody else. */
+static void leave(struct port_fact *f)
+{
+	uint16_t *epoch = &policy_edge_epoch[f->edge];
+
+	if (f->edge && !--users[f->edge])
+		__atomic_store_n(epoch, (uint16_t)(*epoch + 1), __ATOMIC_RELAXED);
+	f->edge = 0;
+}
+
+void policy_port_set(uint32_t port_id, uint32_t bridge_id, const char *name, uint8_t role)
 {
 	struct port_fact *f = &ports[port_id];
+	uint32_t edge = role == POLICY_ROLE_HOST ? PORT_ID_MAX + bridge_id : port_id;
 
-	if (!strcmp(f->name, name) && f->role == role)
+	if (!strcmp(f->name, name) && f->role == role && f->edge == edge)
 		return;
+	if (f->edge != edge) {
+		leave(f);
+		join(f, edge);
+	}
 	strncpy(f->name, name, sizeof f->name - 1);
 	f->role = role;
 	bind(policy_current, port_id);
@@ -133,7 +155,8 @@ void policy_port_clear(uint32_t port_id)
 
 	if (!*f->name)
 		return;
-	*f = (struct port_fact){.epoch = (uint16_t)(f->epoch + 1)};
+	leave(f);
+	*f = (struct port_fact){.role = POLICY_ROLE_GUEST};
 	bind(policy_current, port_id);
 	raise_generation(policy_current);
 }
@@ -222,12 +245,11 @@ static void sweep(void)
 		}
 		for (unsigned k = 0; k < n; k++) {
 			uint32_t context = c[k]->node[CONN_ORIG].tuple.context;
-			uint32_t port_id = context - POLICY_CONTEXT;
 			uint64_t judged = __atomic_load_n(&c[k]->label[0], __ATOMIC_RELAXED);
 
-			if (context <= CT_ZONE_MAX || port_id >= PORT_ID_MAX)
+			if (context < POLICY_CONTEXT || context >= POLICY_CONTEXT_END)
 				continue;
-			if ((judged < p->judged_from || !policy_edge_is_current(p, c[k]) ||
+			if ((judged < p->judged_from || !policy_edge_is_current(c[k]) ||
 			     policy_is_over(__atomic_load_n(&c[k]->mark, __ATOMIC_RELAXED))) &&
 			    !policy_edge_judge_again(p, c[k]))
 				conntrack_remove(c[k]);
@@ -302,15 +324,9 @@ uint64_t policy_restart(void)
 	return generation;
 }
 
-uint16_t policy_port_epoch(uint32_t port_id)
+void policy_replay_epoch(uint32_t edge, uint16_t epoch)
 {
-	return ports[port_id].epoch;
-}
-
-void policy_replay_epoch(uint32_t port_id, uint16_t epoch)
-{
-	ports[port_id].epoch = epoch;
-	bind(policy_current, port_id);
+	policy_edge_epoch[edge] = epoch;
 }
 
 void policy_replay_generation(uint64_t g)

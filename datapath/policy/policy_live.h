@@ -22,8 +22,9 @@ int policy_confirm(const uint8_t hash[POLICY_HASH_BYTES], struct err *e);
 uint64_t policy_confirm_left_ms(uint64_t now_ms); /* 0: nothing to confirm */
 
 /* A port is on a bridge under this name and role (also: changed there). Publish step. */
-void policy_port_set(uint32_t port_id, const char *name, uint8_t role);
-/* The port number has no user any more: its connections are nobody's. */
+void policy_port_set(uint32_t port_id, uint32_t bridge_id, const char *name, uint8_t role);
+/* The port number has no user any more: its connections are nobody's; those of host ports when it
+ * was the last one of its bridge. */
 void policy_port_clear(uint32_t port_id);
 
 enum policy_news { POLICY_CONFIRMED, POLICY_ROLLED_BACK, POLICY_EXPIRED };
@@ -42,8 +43,7 @@ bool policy_sweep_is_done(void);
 /* A recording begins: rate limits have their bursts again, every connection is judged anew. Returns
  * the generation from then on. */
 uint64_t policy_restart(void);
-uint16_t policy_port_epoch(uint32_t port_id);
 /* Replay: the numbers that connections of the recording carry; before policy_restart(), which then
  * gives `generation`. */
-void policy_replay_epoch(uint32_t port_id, uint16_t epoch);
+void policy_replay_epoch(uint32_t edge, uint16_t epoch);
 void policy_replay_generation(uint64_t generation);

@@ -161,22 +161,24 @@ static inline uint16_t find(struct policy_pair_table *t, uint32_t at,
 	return kind ? kind : find_in(t, &t->set[at].way[LINE_WAYS], k, stamp);
 }
 
-static void set_tuple(struct ct_tuple *t, const struct policy_pair_key *k, uint32_t port_id)
+static void set_tuple(struct ct_tuple *t, const struct policy_pair_key *k, uint32_t edge)
 {
-	ct_tuple_set4(t, k->src, k->dst, k->ports, POLICY_CONTEXT + port_id, (uint8_t)k->edges);
+	ct_tuple_set4(t, k->src, k->dst, k->ports, POLICY_CONTEXT + edge, (uint8_t)k->edges);
 }
 
 /* The connections at both edges, of packets that no entry knows. */
 static void prefetch_conns(const struct policy_pairs *b, const uint8_t *todo, unsigned n)
 {
+	const struct policy *p = policy_now();
+	uint32_t in = edge_of(p, b->in_port), out = edge_of(p, b->out_port);
 	struct conntrack_hint hint[CONNTRACK_BATCH];
 
 	for (unsigned at = 0; at < n;) {
 		unsigned k = 0;
 
 		for (; at < n && k + 2 <= CONNTRACK_BATCH; at++) {
-			set_tuple(&hint[k++].tuple, &b->key[todo[at]], b->in_port);
-			set_tuple(&hint[k++].tuple, &b->key[todo[at]], b->out_port);
+			set_tuple(&hint[k++].tuple, &b->key[todo[at]], in);
+			set_tuple(&hint[k++].tuple, &b->key[todo[at]], out);
 		}
 		conntrack_prefetch(b->thread_idx, hint, k, true);
 	}
@@ -311,6 +313,7 @@ static uint16_t make(const struct policy *p, const struct policy_pairs *b, unsig
 		     struct policy_pair_table *tab)
 {
 	const struct policy_pair_key *key = &b->key[i];
+	uint32_t in_edge = edge_of(p, b->in_port), out_edge = edge_of(p, b->out_port);
 	struct ct_conn *in, *out;
 	unsigned dir_in, dir_out;
 	struct ct_tuple t;
@@ -318,12 +321,12 @@ static uint16_t make(const struct policy *p, const struct policy_pairs *b, unsig
 
 	if (limits_of(p, b->in_port, true) || limits_of(p, b->out_port, false))
 		return 0;
-	set_tuple(&t, key, b->in_port);
-	in = edge_find(p, &t, 0, b->in_port, true, b->now_ms, b->thread_idx, &dir_in);
+	set_tuple(&t, key, in_edge);
+	in = edge_find(p, &t, 0, in_edge, true, b->now_ms, b->thread_idx, &dir_in);
 	if (!in)
 		return 0;
-	set_tuple(&t, key, b->out_port);
-	out = edge_find(p, &t, 0, b->out_port, false, b->now_ms, b->thread_idx, &dir_out);
+	set_tuple(&t, key, out_edge);
+	out = edge_find(p, &t, 0, out_edge, false, b->now_ms, b->thread_idx, &dir_out);
 	if (!out)
 		return 0;
 	conn_touch(in, dir_in, (uint32_t)b->now_ms);

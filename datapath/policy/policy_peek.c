@@ -59,35 +59,57 @@ static enum drop_reason begin(const struct policy *p, const struct policy_packet
 					: say(q->peek, a.slot, DROP_NONE);
 }
 
+/* What one of the edge's contexts says of it. */
+struct look {
+	struct conntrack_meta m;
+	struct ct_packet packet;
+	uint64_t judged, notes;
+	bool follows, wrong, begins; /* at most one: as LOOK_* of policy_track.c */
+};
+
+static void look(struct look *l, const struct policy_packet *q, uint32_t context,
+		 const struct edge_case *c)
+{
+	struct ct_rewrite rw;
+	bool known = ct_packet_parse(&l->packet, q->data, q->len, q->pkt_len, q->ofs, context);
+	bool found = ct_peek(known ? &l->packet.tuple : NULL, known ? &l->packet : NULL, context,
+			     NULL, (uint32_t)q->now_ms, &l->m, &rw);
+
+	l->follows = l->wrong = l->begins = false;
+	if (l->m.state & CT_STATE_INV)
+		return;
+	memcpy(&l->judged, l->m.label, sizeof l->judged);
+	memcpy(&l->notes, l->m.label + sizeof l->judged, sizeof l->notes);
+	if (found && is_of_epoch(l->notes, c->edge)) {
+		unsigned dir = l->m.state & CT_STATE_RPL ? CONN_REPLY : CONN_ORIG;
+
+		l->follows = dir == expected_dir(l->notes, c->egress);
+		l->wrong = !l->follows;
+	} else {
+		l->begins = (found || l->m.state & CT_STATE_NEW) && !(l->m.state & CT_STATE_REL);
+	}
+}
+
 enum drop_reason edge_peek_track(const struct policy *p, const struct policy_packet *q,
 				 struct edge_case *c)
 {
-	uint32_t context = POLICY_CONTEXT + c->port_id;
-	struct conntrack_meta m;
-	struct ct_rewrite rw;
-	struct ct_packet packet;
-	bool known = ct_packet_parse(&packet, q->data, q->len, q->pkt_len, q->ofs, context);
-	bool found = ct_peek(known ? &packet.tuple : NULL, known ? &packet : NULL, context, NULL,
-			     (uint32_t)q->now_ms, &m, &rw);
-	uint64_t judged, notes;
+	struct look l[2], *use = &l[0];
 
 	q->peek->ground = POLICY_GROUND_CONNECTION;
-	if (m.state & CT_STATE_INV)
-		return say_builtin(q->peek, edge_is_fragment(q) ? POLICY_SLOT_GUARD_FRAGMENT
-								: POLICY_SLOT_INVALID);
-	memcpy(&judged, m.label, sizeof judged);
-	memcpy(&notes, m.label + sizeof judged, sizeof notes);
-	if (found && is_of_epoch(p, notes, c->port_id)) {
-		unsigned dir = m.state & CT_STATE_RPL ? CONN_REPLY : CONN_ORIG;
-
-		if (dir != expected_dir(notes, c->egress))
-			return say_builtin(q->peek, POLICY_SLOT_INVALID);
-		return follow(p, q, &m, judged, notes);
+	look(&l[0], q, POLICY_CONTEXT + c->edge, c);
+	if (!l[0].follows) {
+		look(&l[1], q, POLICY_CONTEXT_2 + c->edge, c);
+		if (l[1].follows || l[0].wrong)
+			use = &l[1];
 	}
-	if ((!found && !(m.state & CT_STATE_NEW)) || m.state & CT_STATE_REL)
-		return say_builtin(q->peek, POLICY_SLOT_INVALID);
+	if (use->follows)
+		return follow(p, q, &use->m, use->judged, use->notes);
+	if (!use->begins)
+		return say_builtin(q->peek, edge_is_fragment(q) && use->m.state & CT_STATE_INV
+						    ? POLICY_SLOT_GUARD_FRAGMENT
+						    : POLICY_SLOT_INVALID);
 	q->peek->ground = POLICY_GROUND_NEW;
-	c->service = service_of(&packet.tuple);
+	c->service = service_of(&use->packet.tuple);
 	return begin(p, q, c);
 }
 

@@ -58,7 +58,7 @@ static void log_decision(const struct policy_packet *q, const struct policy_answ
 				      });
 }
 
-static struct conntrack_request request_for(const struct policy_packet *q, uint32_t port_id)
+static struct conntrack_request request_for(const struct policy_packet *q, uint32_t context)
 {
 	return (struct conntrack_request){.data = q->data,
 					  .len = q->len,
@@ -66,7 +66,7 @@ static struct conntrack_request request_for(const struct policy_packet *q, uint3
 					  .ofs = q->ofs,
 					  .sum_ok = q->sum_ok,
 					  .aux = q->aux,
-					  .context = POLICY_CONTEXT + port_id,
+					  .context = context,
 					  .port_id = q->in_port,
 					  .now_ms = (uint32_t)q->now_ms,
 					  .thread_idx = q->thread_idx};
@@ -113,10 +113,12 @@ static enum drop_reason judge_alone(const struct policy *p, const struct policy_
 	return a.allow ? (count(q, a.slot, false), DROP_NONE) : refuse(q, &a, false);
 }
 
-static struct edge_case case_of_packet(const struct policy_packet *q, uint32_t port_id, bool egress)
+static struct edge_case case_of_packet(const struct policy *p, const struct policy_packet *q,
+				       uint32_t port_id, bool egress)
 {
 	const uint8_t *ip = q->data + q->ofs->l3;
-	struct edge_case c = {.port_id = port_id,
+	struct edge_case c = {.edge = edge_of(p, port_id),
+			      .port_id = port_id,
 			      .other_port = q->in_port % PORT_ID_MAX,
 			      .egress = egress,
 			      .to_host = q->hints & POLICY_HINT_TO_HOST,
@@ -156,7 +158,7 @@ static bool stands_alone(const struct policy_packet *q)
 }
 
 static enum drop_reason follow(const struct policy *p, const struct policy_packet *q,
-			       struct ct_conn *c, const struct conntrack_meta *meta)
+			       struct ct_conn *c)
 {
 	struct policy_answer a;
 	uint32_t slot;
@@ -178,48 +180,95 @@ static enum drop_reason follow(const struct policy *p, const struct policy_packe
 	return DROP_NONE;
 }
 
+/* What one of an edge's contexts says of a packet. */
+struct look {
+	enum {
+		LOOK_DROP,    /* the tracker has no room for it: why */
+		LOOK_FOLLOWS, /* conn lets it pass, if its rule still does */
+		LOOK_BEGINS,  /* nobody knows it, and it may begin a connection */
+		LOOK_WRONG,   /* its connection runs the other way through the edge */
+		LOOK_INVALID, /* it belongs to none and begins none */
+	} is;
+	enum drop_reason why;
+	struct ct_conn *conn;
+	struct conntrack_request r;
+	struct conntrack_meta meta;
+};
+
+static struct ct_conn *ask_tracker(struct look *l, const struct policy_packet *q)
+{
+	struct ct_rewrite rw;
+	struct conn_node *n;
+
+	l->meta = (struct conntrack_meta){0};
+	l->why = conntrack_run(&l->r, &l->meta, &rw);
+	n = l->why == DROP_NONE && !(l->meta.state & CT_STATE_INV) && l->meta.orig
+		    ? conntrack_lookup(q->thread_idx, l->meta.orig)
+		    : NULL;
+	return n ? conn_of(n) : NULL;
+}
+
+static void look(struct look *l, const struct policy_packet *q, uint32_t context,
+		 const struct edge_case *c)
+{
+	unsigned dir;
+
+	l->r = request_for(q, context);
+	l->conn = ask_tracker(l, q);
+	if (l->conn && !is_of_epoch(load_label(l->conn, 1), c->edge)) {
+		/* Of somebody who had the edge before. */
+		conntrack_remove(l->conn);
+		l->conn = ask_tracker(l, q);
+	}
+	l->is = l->why != DROP_NONE ? LOOK_DROP : LOOK_INVALID;
+	if (l->conn) {
+		dir = l->meta.state & CT_STATE_RPL ? CONN_REPLY : CONN_ORIG;
+		l->is = dir == expected_dir(load_label(l->conn, 1), c->egress) ? LOOK_FOLLOWS
+									       : LOOK_WRONG;
+	} else if (l->why == DROP_NONE && l->meta.state & CT_STATE_NEW &&
+		   !(l->meta.state & CT_STATE_REL) && l->meta.orig) {
+		l->is = LOOK_BEGINS;
+	}
+}
+
 static enum drop_reason track(const struct policy *p, const struct policy_packet *q,
 			      uint32_t port_id, bool egress)
 {
-	struct conntrack_request r = request_for(q, port_id);
-	struct conntrack_meta meta = {0};
-	struct edge_case c = case_of_packet(q, port_id, egress);
-	struct ct_rewrite rw;
-	struct conn_node *n;
-	enum drop_reason why;
+	struct edge_case c = case_of_packet(p, q, port_id, egress);
+	struct look l[2], *use = &l[0];
 
 	if (stands_alone(q))
 		return judge_alone(p, q, &c);
 	if (SL_UNLIKELY(q->peek != NULL))
 		return edge_peek_track(p, q, &c);
 	edge_forget(q, port_id, egress);
-	why = conntrack_run(&r, &meta, &rw);
-	if (why != DROP_NONE)
-		return why;
-	if (meta.state & CT_STATE_INV)
-		return count(q,
-			     edge_is_fragment(q) ? POLICY_SLOT_GUARD_FRAGMENT : POLICY_SLOT_INVALID,
-			     false);
-	n = meta.orig ? conntrack_lookup(q->thread_idx, meta.orig) : NULL;
-	if (n) {
-		struct ct_conn *conn = conn_of(n);
-		uint64_t notes = load_label(conn, 1);
-		unsigned dir = meta.state & CT_STATE_RPL ? CONN_REPLY : CONN_ORIG;
-
-		if (is_of_epoch(p, notes, port_id)) {
-			if (dir != expected_dir(notes, egress))
-				return count(q, POLICY_SLOT_INVALID, false);
-			return follow(p, q, conn, &meta);
-		}
-		/* Of somebody who had the port number before. */
-		conntrack_remove(conn);
-		meta.state = CT_STATE_NEW;
+	look(&l[0], q, POLICY_CONTEXT + c.edge, &c);
+	/* The second context knows what passes both ways: an entry there is as good, and what the
+	 * first one knows from the other side begins there. */
+	if (SL_UNLIKELY(l[0].is == LOOK_WRONG ||
+			(l[0].is >= LOOK_BEGINS && edge_has_second(c.edge)))) {
+		look(&l[1], q, POLICY_CONTEXT_2 + c.edge, &c);
+		if (l[1].is == LOOK_FOLLOWS || l[0].is == LOOK_WRONG)
+			use = &l[1];
 	}
-	if (!(meta.state & CT_STATE_NEW) || meta.state & CT_STATE_REL || !meta.orig)
-		return count(q, POLICY_SLOT_INVALID, false);
-	/* A later fragment has the ports of its first one only here. */
-	c.service = service_of(meta.orig);
-	return open_connection(p, q, &r, meta.orig, &c);
+	switch (use->is) {
+	case LOOK_DROP:
+		return use->why;
+	case LOOK_FOLLOWS:
+		return follow(p, q, use->conn);
+	case LOOK_BEGINS:
+		/* A later fragment has the ports of its first one only here. */
+		c.service = service_of(use->meta.orig);
+		return open_connection(p, q, &use->r, use->meta.orig, &c);
+	case LOOK_WRONG:
+	case LOOK_INVALID:
+		break;
+	}
+	return count(q,
+		     edge_is_fragment(q) && use->meta.state & CT_STATE_INV
+			     ? POLICY_SLOT_GUARD_FRAGMENT
+			     : POLICY_SLOT_INVALID,
+		     false);
 }
 
 static enum drop_reason not_ip(const struct policy *p, const struct policy_packet *q,

@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <netinet/in.h>
 
+#include "datapath/conntrack/ct_alg.h"
+#include "datapath/policy/policy_stats.h"
+
 /* ---- selecting ---- */
 static int addr_of(struct attrs a, enum api_attr id, uint8_t to[16], uint8_t *family, struct err *e)
 {
@@ -105,15 +108,21 @@ void ct_attrs_put(struct msg *m, const struct ct_conn *c, uint32_t now_ms)
 	msg_put_u8(m, ATTR_CT_PROTO, o->proto);
 	ct_attrs_put_tuple(m, ATTR_CT_ORIG, o);
 	ct_attrs_put_tuple(m, ATTR_CT_REPLY, &c->node[CONN_REPLY].tuple);
-	if (o->context <= CT_ZONE_MAX)
+	if (o->context <= CT_ZONE_MAX) {
 		msg_put_u16(m, ATTR_CT_ZONE, (uint16_t)o->context);
-	msg_put_u32(m, ATTR_CT_MARK, c->mark);
-	if (c->label[0] | c->label[1])
-		msg_put_bytes(m, ATTR_CT_LABEL, c->label, sizeof c->label);
+		msg_put_u32(m, ATTR_CT_MARK, c->mark);
+		if (c->label[0] | c->label[1])
+			msg_put_bytes(m, ATTR_CT_LABEL, c->label, sizeof c->label);
+	} else { /* mark and label are the policy's */
+		msg_put_str(m, ATTR_NAME,
+			    policy_slot_name(__atomic_load_n(&c->mark, __ATOMIC_RELAXED)));
+	}
 	msg_put_u32(m, ATTR_CT_TIMEOUT_S, left > 0 ? (uint32_t)(left / 1000) : 0);
 	if (o->proto == IPPROTO_TCP) {
 		msg_put_u8(m, ATTR_CT_TCP_ORIG, c->side[CONN_ORIG].tcp);
 		msg_put_u8(m, ATTR_CT_TCP_REPLY, c->side[CONN_REPLY].tcp);
 	}
+	if (c->alg)
+		msg_put_str(m, ATTR_CT_HELPER, c->alg == CT_ALG_FTP ? "ftp" : "tftp");
 	msg_nest_end(m, at);
 }

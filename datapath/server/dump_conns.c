@@ -1,18 +1,35 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* CONNS, CT_INFO. */
+#include <errno.h>
 #include <stdlib.h>
 
 #include "datapath/base/clock.h"
 #include "datapath/exec/fragments.h"
+#include "datapath/policy/policy_live.h"
 #include "datapath/server/ct_attrs.h"
 #include "datapath/server/dump.h"
+#include "datapath/server/registry.h"
 #include "datapath/server/request.h"
 
 struct conn_dump {
 	struct dump d;
 	struct conntrack_filter filter;
+	uint32_t edge; /* of the policy; 0: no edge, but zones */
 	struct conn_cursor at;
 };
+
+/* The edge's contexts are two. */
+static bool is_wanted(struct conn_dump *s, const struct ct_conn *c)
+{
+	uint32_t context = c->node[CONN_ORIG].tuple.context;
+
+	if (s->edge) {
+		if (context != POLICY_CONTEXT + s->edge && context != POLICY_CONTEXT_2 + s->edge)
+			return false;
+		s->filter.context = context;
+	}
+	return conntrack_matches(c, &s->filter);
+}
 
 static bool step(struct dump *d, struct msg *m)
 {
@@ -27,7 +44,7 @@ static bool step(struct dump *d, struct msg *m)
 		if (!conn_table_next(&s->at, c, &n))
 			return false;
 		for (unsigned k = 0; k < n; k++)
-			if (conntrack_matches(c[k], &s->filter) && conn_left_ms(c[k], now_ms) > 0)
+			if (is_wanted(s, c[k]) && conn_left_ms(c[k], now_ms) > 0)
 				ct_attrs_put(m, c[k], now_ms);
 	}
 	return true;
@@ -41,10 +58,16 @@ static void free_conns(struct dump *d)
 void request_CONNS(struct conn *c, struct attrs a)
 {
 	struct conn_dump *s = xzalloc(sizeof *s);
+	const char *name = attrs_str(a, ATTR_PORT, NULL);
+	const struct port_object *port = name ? registry_port(name) : NULL;
 	struct err e = {0};
 
 	s->d = (struct dump){step, free_conns};
-	if (ct_attrs_filter(a, &s->filter, &e)) {
+	if (port)
+		s->edge = policy_now()->port[port->id].edge;
+	if (name && !port)
+		err_set(&e, ENOENT, "port %s: not found", name);
+	if (e.code || ct_attrs_filter(a, &s->filter, &e)) {
 		conn_reply_error(c, &e, NULL, NULL);
 		free(s);
 		return;

@@ -50,7 +50,7 @@ static void put_endpoint(struct msg *m, const struct policy *p, uint32_t i)
 	msg_put_str(m, ATTR_STATE, port_id || ep->flags & POLICY_IS_HOST ? "bound" : "absent");
 	msg_put_u32(m, ATTR_ENDPOINT_FLAGS, ep->flags);
 	msg_put_u8(m, ATTR_ISOLATED, ep->isolated);
-	msg_put_u64(m, ATTR_CONNS, port_id ? policy_edge_conns(port_id) : 0);
+	msg_put_u64(m, ATTR_CONNS, port_id ? policy_edge_conns(p->port[port_id].edge) : 0);
 	policy_attrs_put_limits(m, &ep->limits);
 	msg_nest_end(m, at);
 }

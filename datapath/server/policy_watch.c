@@ -68,7 +68,7 @@ static void mac_limit(uint32_t port_id, uint32_t limit)
 static void port_published(const struct bridge_port *old, const struct bridge_port *new)
 {
 	if (new)
-		policy_port_set(new->c.port_id, new->c.name, new->c.role);
+		policy_port_set(new->c.port_id, new->bridge->id, new->c.name, new->c.role);
 	else
 		policy_port_clear(old->c.port_id);
 }

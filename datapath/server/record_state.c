@@ -346,13 +346,13 @@ static void put_begin(void)
 
 static void put_epochs(void)
 {
-	for (uint32_t id = 1; id < PORT_ID_MAX; id++) {
-		struct recording *r = policy_port_epoch(id) ? record_begin(REC_EPOCH) : NULL;
+	for (uint32_t edge = 1; edge < POLICY_EDGES; edge++) {
+		struct recording *r = policy_edge_epoch[edge] ? record_begin(REC_EPOCH) : NULL;
 
 		if (!r)
 			continue;
-		recording_put(r, id);
-		recording_put(r, policy_port_epoch(id));
+		recording_put(r, edge);
+		recording_put(r, policy_edge_epoch[edge]);
 		record_end();
 	}
 }

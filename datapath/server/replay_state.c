@@ -207,11 +207,11 @@ static int add_conn(struct rec_in *in, struct err *e)
 
 static int set_epoch(struct rec_in *in, struct err *e)
 {
-	uint64_t id = rec_in_u64(in), epoch = rec_in_u64(in);
+	uint64_t edge = rec_in_u64(in), epoch = rec_in_u64(in);
 
-	if (in->bad || !id || id >= PORT_ID_MAX)
+	if (in->bad || !edge || edge >= POLICY_EDGES)
 		return bad(e);
-	policy_replay_epoch((uint32_t)id, (uint16_t)epoch);
+	policy_replay_epoch((uint32_t)edge, (uint16_t)epoch);
 	return 0;
 }
 
