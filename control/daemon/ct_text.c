@@ -121,6 +121,8 @@ void ct_text_put(struct str *out, struct attrs o, unsigned flags)
 		str_printf(out, ",mark=%u", (unsigned)mark);
 	put_label(out, o);
 	put_protoinfo(out, o, flags);
+	if (attrs_has(o, ATTR_CT_HELPER))
+		str_printf(out, ",helper=%s", attrs_str(o, ATTR_CT_HELPER, ""));
 	str_putc(out, '\n');
 }
 

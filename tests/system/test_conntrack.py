@@ -23,7 +23,7 @@ from scapy.all import (ICMP, IP, SCTP, TCP, UDP, Ether, ICMPv6DestUnreach, ICMPv
                        SCTPChunkShutdown, SCTPChunkShutdownAck, SCTPChunkShutdownComplete)
 
 import dpapi  # noqa: E402
-from control_process import Switch  # noqa: E402
+from control_process import SLUICE, Switch  # noqa: E402
 from datapath_process import wait_until  # noqa: E402
 from test_resolve_differential import Ovs, SBIN  # noqa: E402
 
@@ -546,9 +546,13 @@ def texts(pair, *command):
 
 def test_views(pair):
     ours, theirs = pair
-    packets = opened() + [udp(), udp(back=True)] + SCENARIOS["echo"][:1] + SCENARIOS["ipv6"][:1]
+    packets = opened() + [udp(), udp(back=True)] + SCENARIOS["echo"][:1] + SCENARIOS["ipv6"][:1] + \
+        [udp(dport=69, payload=b"\0\1file\0octet\0"), tcp("S", 1, 0, dport=21)]
+    helped = [f"table=1,priority=20,{l3},ct_state=+new-inv,in_port=1,{port},actions={STAMP},"
+              f"ct(commit,zone=1,alg={alg}),output:3" for l3, port, alg in
+              (("tcp", "tp_dst=21", "ftp"), ("udp", "tp_dst=69", "tftp"))]
     for sw in pair:
-        sw.load(rules(""))
+        sw.load(rules("") + helped)
     for p in packets:
         assert ours.send(*p) == theirs.send(*p)
     ours.dp.close()
@@ -572,12 +576,21 @@ def test_views(pair):
             conns = ours.sw.show("ct", "show")
             stats = ours.sw.show("ct", "stats")
     assert {c["proto"] for c in conns} == {"tcp", "icmp", "udp"}
-    assert next(s for s in stats if s["zone"] == "all")["connections"] == 3
+    assert next(s for s in stats if s["zone"] == "all")["connections"] == 5
     ours.sw.sluice("ct", "limit", "default=4294967295")
     ours.sw.sluice("ct", "flush", "zone=1")
-    for bad in (["ct", "show", "x"], ["ct", "limit", "zone=5"], ["ct", "flush", "zone=1", "a=b"]):
-        assert ours.sw.run(os.path.join(os.path.dirname(__import__("control_process").SLUICE),
-                                        "sluice"), *bad, check=False).returncode == 1
+    # What is wrong is said in the command's own words, and before anything is changed.
+    for bad, says in ((["ct", "show", "x"], "port x: not found"), (["ct", "show", "65536"], "a zone is"),
+                       (["ct", "limit", "zone=5"], "zone=5: a limit is"), (["ct", "limit", "max=x"], "max=x: a limit is"),
+                       (["ct", "limit", "max=77", "zone=65536,limit=1"], "zone=65536,limit=1: a limit is"),
+                       (["ct", "flush", "zone=1", "a=b"], "a=b: not known"), (["ct", "flush", "zone=x"], "zone=x: a zone is"),
+                       (["ct", "flush", "ct_nw_src=1"], "ct_nw_src=1: it takes an IPv4 address"),
+                       (["ct", "flush", "mark=x"], "mark=x: a mark is"), (["ct", "flush", "label=/"], "label=/: a label is"),
+                       (["ct", "flush", *["ct_nw_proto=6"] * 3], "two tuples at most")):
+        r = ours.sw.run(SLUICE, *bad, check=False)
+        assert r.returncode == 1 and r.stderr.startswith("error: ") and says in r.stderr, r.stderr
+        assert "vswitchd" not in r.stderr
+    assert texts(pair, "dpctl/ct-get-maxconns") == (["3000000"], ["3000000"])
     theirs.ovs.appctl("dpctl/ct-set-limits", "default=0")
 
 
