@@ -85,6 +85,12 @@ static int refuse(struct reader *r, const struct identity *a, const struct ident
 		second = a->ep;
 	}
 	str_printf(&text, "endpoint \"%s\": ", second->name);
+	if (first != second && !strcmp(first->name, second->name)) {
+		str_printf(&text, "is there twice (line %u)", first->line);
+		rc = fail_at(r, second->line, file_of(r), str_cstr(&text));
+		str_free(&text);
+		return rc;
+	}
 	describe(b, &text);
 	if (first == second)
 		str_puts(&text, " is there twice");

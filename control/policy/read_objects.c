@@ -356,6 +356,8 @@ static int add_mac(struct source *s, struct node item, void *aux)
 		return source_fail(s, item,
 				   "%s: %s is not a MAC address, such as 02:00:00:00:00:01",
 				   f->what, word ? word : "this");
+	if (!memcmp(mac.byte, (uint8_t[6]){0}, 6))
+		return source_fail(s, item, "%s: %s is no address", f->what, word);
 	if (mac.byte[0] & 1)
 		return source_fail(s, item, "%s: %s is a group address, which no endpoint has",
 				   f->what, word);

@@ -348,6 +348,38 @@ static int index_names(struct reader *r)
 	return 0;
 }
 
+static int by_cidr_name(const void *a, const void *b)
+{
+	const struct policy_cidr *x = *(const struct policy_cidr *const *)a;
+	const struct policy_cidr *y = *(const struct policy_cidr *const *)b;
+	int c = strcmp(x->name, y->name);
+	return c ? c : (x->line > y->line) - (x->line < y->line);
+}
+
+/* A name of a cidr means one thing where peers are named. */
+static int check_cidr_names(struct reader *r)
+{
+	VEC(const struct policy_cidr *) all = {0};
+	const char *has = NULL;
+	int rc = 0;
+	VEC_FOR_EACH (c, &r->p->cidrs)
+		vec_push(&all, c);
+	if (all.len)
+		qsort(all.at, all.len, sizeof *all.at, by_cidr_name);
+	for (size_t i = 0; i < all.len && !rc; i++) {
+		const struct policy_cidr *c = all.at[i];
+		has = find_name(r, c->name) >= 0                   ? "an endpoint has that name"
+		      : find_group(r, c->name)                     ? "a group has that name"
+		      : i && !strcmp(c->name, all.at[i - 1]->name) ? "is there twice"
+								   : NULL;
+		if (has)
+			rc = err_set(r->s.e, EINVAL, "%s:%u: cidr \"%s\": %s",
+				     r->s.docs.at[0]->file, c->line, c->name, has);
+	}
+	vec_free(&all);
+	return rc;
+}
+
 int reader_groups(struct reader *r)
 {
 	int rc = index_names(r);
@@ -358,6 +390,7 @@ int reader_groups(struct reader *r)
 		if (!strcmp(r->groups.at[i].name, r->groups.at[i - 1].name))
 			rc = source_fail(&r->s, r->groups.at[i].key, "group \"%s\" is there twice",
 					 r->groups.at[i].name);
+	rc = rc ? rc : check_cidr_names(r);
 	for (size_t i = 0; i < r->groups.len && !rc; i++)
 		rc = resolve_group(r, &r->groups.at[i]);
 	return rc;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* See source.h. libyaml bounds the depth of nesting; the number of anchors is bounded here because
- * each is compared with all before it. */
+/* See source.h. The depth of nesting is bounded here, and the number of anchors because each is
+ * compared with all before it. */
 #include "control/policy/source.h"
 
 #include <errno.h>
@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+#include "control/policy/yaml_depth.h"
 
 enum { ANCHORS_MAX = 10000, DOCS_MAX = 64, WORD_MAX = 128 };
 
@@ -55,6 +57,7 @@ static int load_text(struct source *s, const struct policy_text *t)
 {
 	yaml_parser_t parser;
 	size_t anchors = 0;
+	unsigned line = 0;
 	int rc;
 	if (t->len > POLICY_TEXT_MAX)
 		return err_set(s->e, EFBIG, "%s:1: %.1f MB: a policy has at most %d MB", t->name,
@@ -65,6 +68,10 @@ static int load_text(struct source *s, const struct policy_text *t)
 		anchors += t->text[i] == '&';
 	if (anchors > ANCHORS_MAX)
 		return err_set(s->e, EFBIG, "%s:1: more than %d anchors (&)", t->name, ANCHORS_MAX);
+	if (yaml_nests_too_deep(t->text, t->len, &line))
+		return err_set(s->e, EFBIG,
+			       "%s:%u: more than %d lists and mappings inside each other", t->name,
+			       line, YAML_DEPTH_MAX);
 	if (!yaml_parser_initialize(&parser))
 		return err_set(s->e, ENOMEM, "%s: out of memory", t->name);
 	yaml_parser_set_input_string(&parser, (const unsigned char *)t->text, t->len);

@@ -299,7 +299,7 @@ bool policy_parse_time(const char *word, uint64_t *ms)
 {
 	struct tm tm = {0};
 	const char *rest = strptime(word, "%Y-%m-%dT%H:%M:%S", &tm);
-	int hours, minutes, end = 0;
+	int hours, minutes, day, end = 0;
 	int64_t offset = 0, t;
 	unsigned milli = 0;
 	if (!rest || tm.tm_year < 70 || tm.tm_year > 400)
@@ -313,12 +313,15 @@ bool policy_parse_time(const char *word, uint64_t *ms)
 		if (sscanf(rest + 1, "%2d:%2d%n", &hours, &minutes, &end) != 2 || end != 5 ||
 		    rest[6] || hours < 0 || minutes < 0)
 			return false;
+		if (hours > 23 || minutes > 59)
+			return false;
 		offset = (hours * 60 + minutes) * 60 * (*rest == '-' ? -1 : 1);
 	} else if (strcmp(rest, "Z")) {
 		return false;
 	}
+	day = tm.tm_mday;
 	t = (int64_t)timegm(&tm) - offset;
-	if (t <= 0)
+	if (t <= 0 || tm.tm_mday != day) /* the 30th of February became another day */
 		return false;
 	*ms = (uint64_t)t * 1000 + milli;
 	return true;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <yaml.h>
 
+#include "control/policy/yaml_depth.h"
 #include "control/state/net.h"
 #include "control/state/port_type.h"
 #include "datapath/base/str.h"
@@ -399,12 +400,16 @@ int net_parse(struct net *out, const char *file, const char *text, size_t len, b
 	      struct err *e)
 {
 	struct source s = {.net = out, .e = e, .whole = whole};
+	struct net_where deep = {0, 1};
 	yaml_parser_t parser;
 	int rc;
 
 	out->file = xstrdup(file);
 	if (len > NET_TEXT_MAX)
 		return err_set(e, EFBIG, "%s: more than %d MiB", file, NET_TEXT_MAX >> 20);
+	if (yaml_nests_too_deep(text, len, &deep.line))
+		return net_err(out, deep, e, EFBIG,
+			       "more than %d lists and mappings inside each other", YAML_DEPTH_MAX);
 	if (!yaml_parser_initialize(&parser))
 		return err_set(e, ENOMEM, "%s: out of memory", file);
 	yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);

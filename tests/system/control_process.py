@@ -131,7 +131,7 @@ class Switch:
 
     def write(self, name, text):
         path = os.path.join(self.dir, name)
-        with open(path, "w") as f:
+        with open(path, "w", errors="surrogateescape") as f:
             f.write(text)
         return path
 

@@ -92,7 +92,8 @@ def test_apply_show_check_and_adoption():
     (POLICY + "groups: {a: b, b: a}\n", 'group "a" contains itself'),
     (POLICY.replace("tcp/5432", "tcp/99999"), "tcp/99999 is impossible"),
     (POLICY + "#" * (10 << 20), "10.0 MB: a policy has at most 4 MB"),
-], ids=["unknown endpoint", "overlapping identity", "cyclic groups", "impossible port", "10 MB"])
+    (POLICY + "# caf\udce9\n", "policy.yaml:12: not UTF-8"),
+], ids=["unknown endpoint", "overlapping identity", "cyclic groups", "impossible port", "10 MB", "not UTF-8"])
 def test_bad_input_changes_nothing(bad, reason):
     with Switch() as sw:
         apply(sw, POLICY)

@@ -99,6 +99,23 @@ static void test_errors(void **state)
 		{"endpoints: [a, b]\n",
 		 "policy.yaml:1: endpoints: a mapping (key: value) is wanted here"},
 		{"a: [\n", "policy.yaml:2: did not find expected node content"},
+		{HEAD "---\nendpoints: {web1: {}}\n",
+		 "policy.yaml:7: endpoint \"web1\": is there twice (line 4)"},
+		{HEAD "cidrs: {web1: 10.0.0.0/8}\n",
+		 "policy.yaml:6: cidr \"web1\": an endpoint has that name"},
+		{HEAD "cidrs: {c: 10.0.0.0/8}\ngroups: {c: web1}\n",
+		 "policy.yaml:6: cidr \"c\": a group has that name"},
+		{HEAD "cidrs: {c: 10.0.0.0/8}\n---\ncidrs: {c: 10.0.0.0/8}\n",
+		 "policy.yaml:8: cidr \"c\": is there twice"},
+		{"endpoints:\n  web1: {macs: '00:00:00:00:00:00'}\n",
+		 "policy.yaml:2: endpoint web1: 00:00:00:00:00:00 is no address"},
+		{HEAD "grants:\n  g: {from: host, to: web1, validUntil: '2027-02-29T00:00:00Z'}\n",
+		 "policy.yaml:7: grant g: validUntil: a time such as 2026-11-22T18:00:00Z is "
+		 "wanted here"},
+		{HEAD
+		 "grants:\n  g: {from: host, to: web1, validUntil: '2027-02-28T00:00:00+24:00'}\n",
+		 "policy.yaml:7: grant g: validUntil: a time such as 2026-11-22T18:00:00Z is "
+		 "wanted here"},
 	};
 	for (size_t i = 0; i < SL_ARRAY_SIZE(bad); i++) {
 		struct err e = {0};
@@ -119,6 +136,16 @@ static void test_large(void **state)
 	text[n] = '\0';
 	assert_int_not_equal(policy_read(&p, &t, 1, 0, &e), 0);
 	assert_string_equal(e.text, "policy.yaml:1: 10.0 MB: a policy has at most 4 MB");
+	/* Parsed, these would take longer than anybody waits. */
+	for (unsigned i = 0; i < 3; i++) {
+		t.len = POLICY_TEXT_MAX;
+		for (size_t k = 0; k < t.len; k++)
+			text[k] = "[{- "[i < 2 ? i : 2 + k % 2];
+		err_clear(&e);
+		assert_int_not_equal(policy_read(&p, &t, 1, 0, &e), 0);
+		assert_string_equal(e.text, "policy.yaml:1: more than 64 lists and mappings inside "
+					    "each other");
+	}
 	/* Aliases: 40 bytes a rule become millions of peers. */
 	e = (struct err){0};
 	t.len = (size_t)sprintf(text, "endpoints:\n  a: {}\npolicies:\n  p:\n    endpoints: a\n"
