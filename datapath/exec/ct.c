@@ -340,7 +340,7 @@ void exec_ct_one(struct exec *x, struct exec_ct *c, struct packet *p)
 		return;
 	}
 	if (SL_UNLIKELY(why != DROP_NONE)) {
-		exec_drop(x, p->m, p->s.in_port, why);
+		exec_dropped(x, p, why);
 		return;
 	}
 	p->s.recirc_id = c->recirc_id;

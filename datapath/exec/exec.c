@@ -28,12 +28,6 @@ void exec_created(struct exec *x, const struct packet *p, int64_t n)
 		counter_add(&c->created, (uint64_t)n);
 }
 
-enum exec_next exec_dropped(struct exec *x, struct packet *p, enum drop_reason why)
-{
-	exec_drop(x, p->m, p->s.in_port, why);
-	return EXEC_GONE;
-}
-
 /* A packet of our own with the same state. False: counted as dropped for want of a buffer. */
 bool exec_copy(struct exec *x, const struct packet *p, struct packet *copy)
 {
@@ -51,8 +45,7 @@ bool exec_copy(struct exec *x, const struct packet *p, struct packet *copy)
 		counter_add(&c->drop[DROP_COPY_NO_MBUF], 1);
 	if (record_on())
 		record_drop(p->s.in_port, DROP_COPY_NO_MBUF, 1);
-	if (x->observer)
-		observer_drop(x->observer, p->m, p->s.in_port, DROP_COPY_NO_MBUF, false);
+	exec_tell_drop(x, p->m, p->s.in_port, DROP_COPY_NO_MBUF, x->origin);
 	return false;
 }
 
@@ -232,13 +225,10 @@ enum exec_next exec_CONTROLLER(struct exec *x, struct packet *p, const union pro
 		counter_add(taken ? &ctr->absorbed : &ctr->drop[DROP_CONTROLLER_QUEUE], 1);
 	if (record_on() && !taken)
 		record_drop(p->s.in_port, DROP_CONTROLLER_QUEUE, 1);
-	if (SL_UNLIKELY(x->observer != NULL)) {
-		if (taken)
-			observer_note(x->observer, p->m, p->s.in_port, EVENT_ABSORBED, w->op.b, 0);
-		else
-			observer_drop(x->observer, p->m, p->s.in_port, DROP_CONTROLLER_QUEUE,
-				      false);
-	}
+	if (SL_UNLIKELY(!taken))
+		exec_tell_drop(x, p->m, p->s.in_port, DROP_CONTROLLER_QUEUE, x->origin);
+	else if (SL_UNLIKELY(x->observer != NULL))
+		observer_note(x->observer, p->m, p->s.in_port, EVENT_ABSORBED, w->op.b, 0);
 	if (!last)
 		return EXEC_ON;
 	rte_pktmbuf_free(p->m);

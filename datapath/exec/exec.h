@@ -9,6 +9,7 @@
 #include <rte_mbuf.h>
 
 #include "datapath/core/counters.h"
+#include "datapath/core/origin.h"
 #include "datapath/flow/extract.h"
 #include "datapath/flow/program.h"
 #include "datapath/observe/observer.h"
@@ -52,7 +53,6 @@ struct tx_stage { /* packets on their way to one port */
 	struct packet_cause cause[STAGE_PKTS]; /* while watched */
 };
 
-
 struct exec {
 	unsigned thread_idx;
 	uint16_t n_pending;            /* ports with staged packets */
@@ -70,6 +70,10 @@ struct exec {
 	uint32_t rest;    /* words behind the op in hand */
 	uint32_t trunc;   /* bytes the next output sends at most; 0: all */
 	uint32_t queue;
+	/* For the memory of drops: the rules behind the program that runs, valid while it does, and
+	 * the policy rule that refused the packet, plus 1 (0: none did). */
+	const struct packet_origin *origin;
+	uint32_t policy_slot;
 	uint8_t *whole; /* where datagrams are put together; NULL: not needed yet */
 	/* The poll side's way to the main thread: takes a copy. False: the ring is full. */
 	bool (*packet_in)(struct exec *x, const struct packet *p, uint8_t reason,
@@ -84,6 +88,10 @@ void exec_destroy(struct exec *x); /* staged packets are dropped as tx_port_gone
 /* Runs the whole program; takes p->m. */
 void exec_run(struct exec *x, const struct program *prog, struct packet *p);
 void exec_drop(struct exec *x, struct rte_mbuf *m, uint32_t port_id, enum drop_reason why);
+/* Tells who remembers or watches; counts nothing and keeps the packet. origin: NULL when no rule
+ * had a part in it. */
+void exec_tell_drop(struct exec *x, struct rte_mbuf *m, uint32_t port_id, enum drop_reason why,
+		    const struct packet_origin *origin);
 
 /* The commonest program: one output. */
 static inline void exec_output(struct exec *x, struct rte_mbuf *m, uint32_t out_port);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datapath/core/drop_memory.h"
+#include "datapath/exec/ops.h"
 #include "datapath/observe/observer.h"
 #include "datapath/observe/record.h"
 #include "datapath/offload/offload.h"
@@ -71,7 +73,27 @@ void exec_staged(struct exec *x, struct tx_stage *s)
 		exec_flush_port(x, s);
 }
 
-void exec_drop(struct exec *x, struct rte_mbuf *m, uint32_t port_id, enum drop_reason why)
+void exec_tell_drop(struct exec *x, struct rte_mbuf *m, uint32_t port_id, enum drop_reason why,
+		    const struct packet_origin *origin)
+{
+	bool at_port = drop_infos[why].family == DROP_FAMILY_TX;
+	const struct drop_note n = {
+		.why = why,
+		.port_id = port_id,
+		.from_port = at_port ? m->port : port_id,
+		.policy_slot = x->policy_slot,
+		.origin = origin,
+		.packet = m,
+	};
+
+	x->policy_slot = 0;
+	drop_memory_note(x->thread_idx, &n);
+	if (SL_UNLIKELY(x->observer != NULL))
+		observer_drop(x->observer, m, port_id, why, at_port);
+}
+
+static void lose(struct exec *x, struct rte_mbuf *m, uint32_t port_id, enum drop_reason why,
+		 const struct packet_origin *origin)
 {
 	struct port_counters *c = counters_of(x->thread_idx, port_id);
 
@@ -79,19 +101,28 @@ void exec_drop(struct exec *x, struct rte_mbuf *m, uint32_t port_id, enum drop_r
 		counter_add(&c->drop[why], 1);
 	if (record_on())
 		record_drop(port_id, why, 1);
-	if (SL_UNLIKELY(x->observer != NULL))
-		observer_drop(x->observer, m, port_id, why,
-			      drop_infos[why].family == DROP_FAMILY_TX);
+	exec_tell_drop(x, m, port_id, why, origin);
 	rte_pktmbuf_free(m);
 }
 
-static void watch_refused(struct exec *x, struct rte_mbuf **pkts, unsigned n, uint32_t port_id,
-			  enum drop_reason why)
+void exec_drop(struct exec *x, struct rte_mbuf *m, uint32_t port_id, enum drop_reason why)
+{
+	lose(x, m, port_id, why, NULL);
+}
+
+enum exec_next exec_dropped(struct exec *x, struct packet *p, enum drop_reason why)
+{
+	lose(x, p->m, p->s.in_port, why, x->origin);
+	return EXEC_GONE;
+}
+
+static void tell_refused(struct exec *x, struct rte_mbuf **pkts, unsigned n, uint32_t port_id,
+			 enum drop_reason why)
 {
 	if (record_on())
 		record_drop(port_id, why, n);
-	for (unsigned i = 0; x->observer && i < n; i++)
-		observer_drop(x->observer, pkts[i], port_id, why, true);
+	for (unsigned i = 0; i < n; i++)
+		exec_tell_drop(x, pkts[i], port_id, why, NULL);
 }
 
 struct flush {
@@ -114,7 +145,7 @@ static inline void send(struct flush *f, struct rte_mbuf **pkts, unsigned n, uin
 		for (unsigned i = sent; i < n; i++)
 			bytes -= pkts[i]->pkt_len;
 		counter_add(&f->c->drop[DROP_TX_QUEUE_FULL], n - sent);
-		watch_refused(f->x, pkts + sent, n - sent, f->port->id, DROP_TX_QUEUE_FULL);
+		tell_refused(f->x, pkts + sent, n - sent, f->port->id, DROP_TX_QUEUE_FULL);
 		rte_pktmbuf_free_bulk(pkts + sent, n - sent);
 	}
 	counter_add(&f->c->tx_pkts, sent);
@@ -173,7 +204,7 @@ void exec_flush_port(struct exec *x, struct tx_stage *s)
 	if (SL_UNLIKELY(!port || !f.c)) {
 		if (f.c)
 			counter_add(&f.c->drop[DROP_TX_PORT_GONE], n);
-		watch_refused(x, s->pkt, n, s->port_id, DROP_TX_PORT_GONE);
+		tell_refused(x, s->pkt, n, s->port_id, DROP_TX_PORT_GONE);
 		rte_pktmbuf_free_bulk(s->pkt, n);
 		return;
 	}
@@ -183,7 +214,7 @@ void exec_flush_port(struct exec *x, struct tx_stage *s)
 	uint8_t state = __atomic_load_n(&port->tx_state, __ATOMIC_RELAXED);
 	if (SL_UNLIKELY(state != DROP_NONE)) {
 		counter_add(&f.c->drop[state], n);
-		watch_refused(x, s->pkt, n, s->port_id, (enum drop_reason)state);
+		tell_refused(x, s->pkt, n, s->port_id, (enum drop_reason)state);
 		rte_pktmbuf_free_bulk(s->pkt, n);
 		return;
 	}

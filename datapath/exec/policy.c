@@ -58,8 +58,11 @@ static enum drop_reason judge(struct exec *x, struct packet *p, uint32_t port_id
 	const struct policy_packet q = front_of(x, p, hints);
 	enum drop_reason why = policy_edge(&q, port_id, egress);
 
-	if (SL_UNLIKELY(x->observer != NULL) && why != DROP_NONE)
-		x->observer->policy_slot = policy_edge_decided(x->thread_idx) + 1;
+	if (why == DROP_NONE)
+		return why;
+	x->policy_slot = policy_edge_decided(x->thread_idx) + 1;
+	if (SL_UNLIKELY(x->observer != NULL))
+		x->observer->policy_slot = x->policy_slot;
 	return why;
 }
 
@@ -124,7 +127,6 @@ enum exec_next exec_POLICY_OUT(struct exec *x, struct packet *p, const union pro
 		counter_add(&c->drop[why], 1);
 	if (record_on())
 		record_drop(p->s.in_port, why, 1);
-	if (SL_UNLIKELY(x->observer != NULL))
-		observer_drop(x->observer, p->m, p->s.in_port, why, false);
+	exec_tell_drop(x, p->m, p->s.in_port, why, x->origin);
 	return EXEC_ON;
 }

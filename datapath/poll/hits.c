@@ -144,6 +144,7 @@ static void run_programs(struct programs *g, const struct megaflow *mf, unsigned
 	struct exec *x = g->t->exec;
 	struct packet copy, *p;
 
+	x->origin = &mf->info->origin;
 	if (SL_UNLIKELY(x->observer != NULL))
 		observer_running(x->observer, &mf->info->origin,
 				 g->b->probed >> i & 1 ? LEVEL_MASK : LEVEL_FAST);

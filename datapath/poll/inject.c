@@ -95,6 +95,7 @@ static void run_one(struct poll_thread *t, struct injected *j)
 	struct program *prog = program_scratch(&t->result.prog);
 	if (SL_UNLIKELY(t->observing != NULL))
 		watch_resolved(t, &p, &b->key[0], &t->result, prog, LEVEL_INJECTED);
+	t->exec->origin = &t->result.origin;
 	exec_run(t->exec, prog, &p);
 	free(j);
 	if (t->exec->n_recirc)

@@ -103,6 +103,7 @@ static void resolve_one(struct poll_thread *t, struct port_cache *pc, struct bur
 		counter_add(&mf->bytes, p->m->pkt_len);
 		if (SL_UNLIKELY(t->observing != NULL))
 			watch_settled(t, p, &b->key[i], LEVEL_MISS, mf->info);
+		t->exec->origin = &mf->info->origin;
 		exec_run(t->exec, mf->info->prog, p);
 		return;
 	}
@@ -113,6 +114,7 @@ static void resolve_one(struct poll_thread *t, struct port_cache *pc, struct bur
 	flow_cache_credit_once(t->cache, r, p->m->pkt_len, t->now_ms);
 	if (SL_UNLIKELY(t->observing != NULL))
 		watch_resolved(t, p, &b->key[i], r, prog, LEVEL_UNCACHED);
+	t->exec->origin = &r->origin;
 	exec_run(t->exec, prog, p);
 }
 
@@ -134,6 +136,7 @@ void miss_settle(struct poll_thread *t, struct port_cache *pc, struct burst *b, 
 	mf->used_ms = t->now_ms;
 	if (SL_UNLIKELY(t->observing != NULL))
 		watch_settled(t, p, &b->key[i], LEVEL_MASK, mf->info);
+	t->exec->origin = &mf->info->origin;
 	exec_run(t->exec, mf->info->prog, p);
 }
 

@@ -21,6 +21,7 @@
 #include "datapath/base/log.h"
 #include "datapath/base/str.h"
 #include "datapath/base/vec.h"
+#include "datapath/core/drop_memory.h"
 #include "datapath/core/rcu.h"
 #include "datapath/exec/fragments.h"
 #include "datapath/observe/record.h"
@@ -381,7 +382,8 @@ int poll_start_thread(unsigned idx, uint16_t core, struct err *e)
 	t->resolver = resolver_create(idx);
 	t->rxqs = xzalloc(sizeof *t->rxqs);
 	if (flow_cache_create(idx, FLOWS_PER_THREAD, &t->cache) || !t->exec || !t->resolver ||
-	    !t->inject || !t->commands || counters_thread_create(idx)) {
+	    !t->inject || !t->commands || counters_thread_create(idx) ||
+	    drop_memory_thread_create(idx)) {
 		destroy_thread(t);
 		return err_set(e, ENOMEM, "poll core %u: out of memory", core);
 	}

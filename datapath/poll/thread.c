@@ -17,6 +17,7 @@
 #include <rte_lcore.h>
 
 #include "datapath/base/clock.h"
+#include "datapath/core/drop_memory.h"
 #include "datapath/core/pool.h"
 #include "datapath/core/rcu.h"
 #include "datapath/core/thread.h"
@@ -309,6 +310,7 @@ void poll_every_ms(struct poll_thread *t)
 	t->now_ms = (uint32_t)ms;
 	t->exec->now_ms = ms;
 	flow_cache_sweep(t->cache, t->now_ms);
+	drop_memory_tick(t->idx);
 	audit_sweep(t);
 	if (SL_UNLIKELY(t->n_suspects))
 		audit_suspects(t);

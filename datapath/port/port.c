@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "datapath/base/log.h"
+#include "datapath/core/drop_memory.h"
 #include "datapath/port/port_priv.h"
 
 LOG_MODULE(port);
@@ -213,13 +214,34 @@ void port_set_link(struct port *p, bool up)
 	port_event_post(p, PORT_EVENT_LINK);
 }
 
-void port_rx_drop(struct port *p, enum drop_reason why, uint64_t n, uint64_t bytes)
+static void drop(struct port *p, enum drop_reason why, uint64_t n, uint64_t bytes,
+		 const struct rte_mbuf *m)
 {
 	struct port_counters *c = counters_of(sl_thread_idx, p->id);
+	const struct drop_note note = {
+		.why = why,
+		.port_id = p->id,
+		.from_port = p->id,
+		.packet = m,
+		.count = (uint32_t)n,
+		.pkt_len = (uint32_t)bytes,
+	};
 
 	if (!c)
 		return;
 	counter_add(&c->rx_pkts, n);
 	counter_add(&c->rx_bytes, bytes);
 	counter_add(&c->drop[why], n);
+	drop_memory_note(sl_thread_idx, &note);
+}
+
+void port_rx_drop(struct port *p, enum drop_reason why, uint64_t n, uint64_t bytes)
+{
+	drop(p, why, n, bytes, NULL);
+}
+
+void port_rx_drop_packet(struct port *p, enum drop_reason why, struct rte_mbuf *m, uint32_t bytes)
+{
+	drop(p, why, 1, bytes, m);
+	rte_pktmbuf_free(m);
 }

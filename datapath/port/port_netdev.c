@@ -354,8 +354,7 @@ static uint16_t rx_burst(struct port *p, uint16_t qi, struct rte_mbuf **pkts, ui
 		uint32_t len = h->tp_len;
 		bool ok = vnet_fd_accept(p, m, &hdr, why, len);
 		if (ok && (status & TP_STATUS_VLAN_VALID) && !insert_vlan(m, h, status)) {
-			port_rx_drop(p, DROP_RX_NO_MBUF, 1, len);
-			rte_pktmbuf_free(m);
+			port_rx_drop_packet(p, DROP_RX_NO_MBUF, m, len);
 			ok = false;
 		}
 		__atomic_store_n(&h->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);

@@ -19,3 +19,5 @@ void port_set_link(struct port *p, bool up);
 /* Poll thread: packets dropped inside rx_burst (those it hands out are counted by the caller, see
  * port.h). */
 void port_rx_drop(struct port *p, enum drop_reason why, uint64_t n, uint64_t bytes);
+/* One that is in a buffer; frees it. NULL: there was none. `bytes`: of the whole packet. */
+void port_rx_drop_packet(struct port *p, enum drop_reason why, struct rte_mbuf *m, uint32_t bytes);

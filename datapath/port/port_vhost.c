@@ -218,8 +218,7 @@ static uint16_t rx_packed(struct port *p, struct vhost_dev *d, uint16_t pair,
 			pkts[kept++] = pkts[i];
 			continue;
 		}
-		port_rx_drop(p, why, 1, pkts[i]->pkt_len);
-		rte_pktmbuf_free(pkts[i]);
+		port_rx_drop_packet(p, why, pkts[i], pkts[i]->pkt_len);
 	}
 	return kept;
 }

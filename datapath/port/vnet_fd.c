@@ -29,8 +29,7 @@ bool vnet_fd_accept(struct port *p, struct rte_mbuf *m, const struct virtio_net_
 
 	if (SL_LIKELY(why == DROP_NONE))
 		return true;
-	port_rx_drop(p, why, 1, bytes);
-	rte_pktmbuf_free(m);
+	port_rx_drop_packet(p, why, m, bytes);
 	return false;
 }
 

@@ -8,6 +8,7 @@
 
 #include "datapath/base/clock.h"
 #include "datapath/base/hash.h"
+#include "datapath/core/past_names.h"
 
 static struct hmap bridges, ports; /* by name; ports that wait for their close are in neither */
 static struct port_object *by_id[PORT_ID_MAX];
@@ -266,6 +267,7 @@ struct port_object *registry_stage_port(const char *name, struct err *e)
 		struct port_object *p = xzalloc(sizeof *p);
 		p->id = last_id = id;
 		p->created_ms = clock_mono_ms();
+		past_name_set(PAST_PORT, id, name);
 		by_id[id] = p;
 		o = &p->o;
 		strcpy(o->name, name);

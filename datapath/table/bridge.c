@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "datapath/base/hash.h"
+#include "datapath/core/past_names.h"
 #include "datapath/flow/action.h"
 #include "datapath/table/bridge_priv.h"
 #include "datapath/table/mac_table.h"
@@ -128,6 +129,7 @@ static struct bridge *create(const char *name, uint32_t id, const struct bridge_
 	b->next_config = xmemdup(c, sizeof *c);
 	b->config = b->next_config;
 	b->ports = snapshot(b);
+	past_name_set(PAST_BRIDGE, id, name);
 	b->macs = mac_table_create(id, c->mac_table_size, c->mac_ageing_s);
 	bridge_tables_create(b);
 	return b;

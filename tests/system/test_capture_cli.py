@@ -211,12 +211,12 @@ def test_bad_input_is_one_error_that_says_where(dp, argv, where):
 
 # ---- trace ----
 
-def pcap(path, *packets):
+def pcap(path, *packets, sent=1000):
     import struct
     with open(path, "wb") as f:
         f.write(struct.pack("<IHHiIII", 0xa1b2c3d4, 2, 4, 0, 0, 65535, 1))
         for i, p in enumerate(packets):
-            f.write(struct.pack("<IIII", 1000 + i, 0, len(p), len(p)) + p)
+            f.write(struct.pack("<IIII", int(sent) + i, 0, len(p), len(p)) + p)
     return str(path)
 
 
@@ -321,15 +321,72 @@ def test_why_says_what_became_of_each_packet(dp, tmp_path):
     path = pcap(tmp_path / "lost.pcap", udp(src=5), udp(src=5, ip_dst="0a000002"), udp(src=77))
     text = run(dp.process, "why", path).stdout
     one, two, three = re.split(r"(?m)^(?=packet \d)", text)[1:]
-    assert "from p1 on br0: dropped: no_actions" in one and "cookie 0xbeef" in one and "what to do: " in one
-    assert "4 packets of p1 were dropped for this so far" in one
-    assert "from p1 on br0: sent to p2, sent to p3" in two
-    assert "no port is known" in three and "3 packets, 1 of them would be dropped" in three
+    then, now = one.split("  now, from p1 on br0: ")
+    assert re.search(r"  dropped at [\d:.]{15} on p1: no_actions: .*, by the rule of br0 table 0, cookie 0xbeef\n", then)
+    assert "  what to do: look at the rule" in then and "days earlier: clocks differ" in then
+    assert now.startswith("dropped: no_actions") and "cookie 0xbeef" in now and "what to do: " in now
+    assert "4 packets of p1 were dropped for this so far" in now
+    assert "none of the packets dropped so far looks like it" in two
+    assert "  with the rules of now, from p1 on br0: sent to p2, sent to p3" in two
+    assert "no port is known" in three and "3 packets: 1 were dropped, 0 more would be dropped now" in three
     answers = [json.loads(x) for x in run(dp.process, "why", path, "--json").stdout.splitlines()]
-    assert answers[0]["reason"] == "no_actions" and answers[0]["drops"] == [
+    assert answers[0]["from"] == "memory" and answers[0]["reason"] == "no_actions" and answers[0]["drops"] == [
         {"port": "p1", "reason": "no_actions", "count": 4}]
-    assert answers[1]["outputs"] == ["p2", "p3"] and answers[2]["port"] is None
+    assert answers[0]["was"]["cookie"] == 0xbeef and answers[0]["was"]["match"] == "same"
+    assert answers[0]["now"]["reason"] == "no_actions"
+    assert answers[1]["from"] == "now" and answers[1]["outputs"] == ["p2", "p3"] and answers[2]["port"] is None
     o = json.loads(run(dp.process, "why", pcap(tmp_path / "z.pcap", udp(src=77)), "--port", "p2", "--json").stdout)
-    assert o["port"] == "p2" and o["reason"] == "no_actions"
+    assert o["port"] == "p2" and o["reason"] == "no_actions" and o["from"] == "now"
+
+
+def test_why_remembers_what_the_rules_of_now_would_not_do(dp, tmp_path):
+    """The rule that dropped is gone, one that drops is new; times decide between equal packets."""
+    lost, sent, lost_again = udp(payload=b"first one"), udp(payload=b"second one"), udp(payload=b"third one")
+    drop_rule(dp)
+    before = time.time()
+    send(dp, "p1", lost)
+    send(dp, "p1", lost_again)
+    wait_until(lambda: dp.dump("drops") and dp.dump("drops")[0]["count"] == 2)
+    dp.transaction([("rule_mod", dict(command=3, bridge="br0"))])  # delete all
+    normal_rule(dp)
+    send(dp, "p1", sent)
+    frames(dp, "p2", 1)
+    path = pcap(tmp_path / "all.pcap", lost, sent, lost, sent=before)
+    one, two, three = [json.loads(x) for x in run(dp.process, "why", path, "--port", "p1", "--json").stdout.splitlines()]
+    assert (one["from"], one["reason"], one["was"]["cookie"], one["was"]["bridge"]) == (
+        "memory", "no_actions", 0xbeef, "br0") and one["now"]["outputs"] == ["p2", "p3"]
+    assert abs(one["was"]["later_s"]) < 60 and before - 1 < one["was"]["time_ns"] / 1e9 < time.time() + 1
+    assert two["from"] == "now" and two["outputs"] == ["p2", "p3"]
+    assert three["from"] == "now"  # it was dropped once
+    text = run(dp.process, "why", path, "--port", "p1").stdout
+    assert "  now, from p1 on br0: sent to p2, sent to p3\n" in text and "clocks differ" not in text
+    # The port goes, and so does its number's name; what it lost is still told under its name of then.
+    dp.transaction([("port_del", dict(name="p1"))])
+    wait_until(lambda: "p1" not in [p["name"] for p in dp.dump("ports")])
+    dp.transaction([("port_set", dict(name="other", type="dummy", bridge="br0"))])
+    text = run(dp.process, "why", path).stdout
+    assert "on p1: no_actions" in text and "no port is known" in text
+    lines = run(dp.process, "drops", "--last", "--port", "p1").stdout.splitlines()
+    assert len(lines) == 2 and "second" not in lines[0] and all("br0 table 0 cookie 0xbeef" in x for x in lines)
+
+
+def test_the_last_drops(dp):
+    drop_rule(dp)
+    assert run(dp.process, "drops", "--last").stdout == "no dropped packet is remembered\n"
+    for i in range(30):
+        send(dp, "p1", udp(payload=b"%d" % i))
+    wait_until(lambda: dp.dump("drops") and dp.dump("drops")[0]["count"] == 30)
+    assert len(run(dp.process, "drops", "--last").stdout.splitlines()) in range(16, 21)  # 16 a millisecond
+    lines = run(dp.process, "drops", "--last", "--count", "5", "--port", "p1", "--reason", "no_actions").stdout.splitlines()
+    assert len(lines) == 5 and sorted(lines) == lines
+    assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{9} x p1 10.0.0.9:1234 > 10.0.0.1:5678 udp, 60 bytes \| dropped: no_actions "
+                        r"\(.*\); br0 table 0 cookie 0xbeef", lines[-1]), lines[-1]
+    o = json.loads(run(dp.process, "drops", "--last", "--json").stdout)["dropped"][-1]
+    assert (o["port"], o["reason"], o["cookie"], o["bridge"]) == ("p1", "no_actions", 0xbeef, "br0") and o["remedy"]
+    assert run(dp.process, "drops", "--last", "--port", "p2").stdout == "no dropped packet is remembered\n"
+    for argv, text in ((["--port", "nobody"], "port nobody: not found"), (["--reason", "x"], "reason x: there is none"),
+                       (["--count", "0"], "--count 0: not a number")):
+        assert text in run(dp.process, "drops", "--last", *argv, code=2).stderr
+    assert "--reason needs --last" in run(dp.process, "drops", "--reason", "no_actions", code=2).stderr
 
 

@@ -3,6 +3,7 @@
 reason, and `sluice why` of the same packet names reason and rule."""
 import json
 import os
+import re
 import subprocess
 
 import pytest
@@ -36,15 +37,19 @@ def lost(lab, tmp_path, port, frames, reason, by=None):
     for f in frames:
         lab.receive(port, f)
     lab.settle()
-    rows = json.loads(sluice(lab, "drops", "--json"))
+    rows = json.loads(sluice(lab, "drops", "--json", "--interval", "0.01"))
     rows = rows["drops"] if isinstance(rows, dict) else rows
     assert (port, reason) in {(r.get("port"), r.get("reason")) for r in rows}, rows
     why = json.loads(sluice(lab, "why", pcap(tmp_path / "lost.pcap", bytes(frames[-1])), "--port", port, "--json"))
-    assert (why.get("reason"), why.get("denied_by")) == (reason, by), why
+    assert (why["from"], why.get("reason"), why.get("denied_by")) == ("memory", reason, by), why
+    assert (why["was"]["port"], why["was"]["match"]) == (port, "same")
     text = sluice(lab, "why", str(tmp_path / "lost.pcap"), "--port", port)
-    assert f"dropped: {reason}: " in text and "were dropped for this so far" in text, text
+    assert re.search(rf"dropped at \S+ on {port}: {reason}: ", text), text
+    assert "were dropped for this so far" in text, text
+    last = sluice(lab, "drops", "--last", "--port", port, "--reason", reason).splitlines()[-1]
+    assert f" x {port} " in last and f"dropped: {reason} (" in last
     if by:
-        assert f'by the policy\'s "{by}"' in text
+        assert f'by the policy\'s "{by}"' in text and f") by {by}" in last
 
 
 def ethernet(lab, a, dst, payload, src=None):
@@ -77,8 +82,8 @@ def test_isolated(lab, tmp_path):
 
 IP_OF_1 = IP(src="10.0.0.1", dst="10.0.0.2")
 GUARDS = {
-    "policy_guard_mac": (lambda g: ethernet(g, 1, g.who(2)[1], IP_OF_1 / UDP(), src="02:00:00:00:99:99"), None),
-    "policy_guard_vlan": (lambda g: ethernet(g, 1, g.who(2)[1], Dot1Q(vlan=5) / IP_OF_1 / UDP()), None),
+    "policy_guard_mac": (lambda g: ethernet(g, 1, g.who(2)[1], IP_OF_1 / UDP(), src="02:00:00:00:99:99"), "guard/mac"),
+    "policy_guard_vlan": (lambda g: ethernet(g, 1, g.who(2)[1], Dot1Q(vlan=5) / IP_OF_1 / UDP()), "guard/vlan"),
     "policy_guard_arp": (lambda g: ethernet(g, 1, BROADCAST, ARP(op=2, hwsrc=g.who(1)[1], psrc="10.0.0.3",
                                                                  pdst="10.0.0.2")), "guard/arp"),
     "policy_guard_address": (lambda g: ethernet(g, 1, g.who(2)[1], IP(src="10.0.0.77", dst="10.0.0.2") / UDP()),
@@ -155,7 +160,7 @@ def receive(p, port, frame):
 @pytest.mark.parametrize("reason, begun, last", [
     ("ct_port_quota", [(1, 2, 1000), (1, 2, 1001), (1, 2, 1002)], 1),
     ("ct_full", [(1, 2, 1000), (1, 2, 1001), (2, 1, 1002), (2, 1, 1003)], 3)])
-def test_full_tables(reason, begun, last):
+def test_full_tables(tmp_path, reason, begun, last):
     with DatapathProcess("--no-huge") as process:
         p = process.connect(writer=True)
         p.transaction([("bridge_set", dict(name="br0", open=1))] + [
@@ -169,4 +174,8 @@ def test_full_tables(reason, begun, last):
         t = p.call("trace", dict(bridge="br0", in_port=last, packet=bytes(frame)))
         assert t["part"][-1]["reason"] == reason, t["trace"]
         receive(p, f"p{last}", frame)
-        assert {(d["port"], d["reason"]) for d in p.dump("drops")} == {(f"p{last}", reason)}
+        p.process = process
+        rows = json.loads(sluice(p, "drops", "--json", "--interval", "0.01"))["drops"]
+        assert {(d["port"], d["reason"]) for d in rows} == {(f"p{last}", reason)}
+        why = json.loads(sluice(p, "why", pcap(tmp_path / "lost.pcap", bytes(frame)), "--json"))
+        assert (why["from"], why["reason"], why["was"]["port"]) == ("memory", reason, f"p{last}"), why

@@ -1,22 +1,28 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """More than a hundred different ways to lose a packet: each must be counted under its reason at its
 port, a capture of drops must name reason and rule, and where the tables decide, a trace of the same
-packet must have said so before. Each way has a bridge and three dummy ports of its own.
+packet must have said so before. Then the commands are asked: `sluice drops`, `sluice drops --last`
+and `sluice why` of the lost packet name reason and rule. Each way has a bridge and three dummy ports of its own.
 
 What cannot be brought about with dummy ports: the reasons of vhost, netdev and device ports
 (tests/system/test_port_*.py, tests/unit/port), of memory that runs out, and of moments (port or
 bridge gone, queues that are full): tests/unit/poll/drops_test.c."""
+import json
+import os
 import re
 import struct
+import subprocess
 import time
 
 import pytest
-from datapath_process import DatapathProcess, wait_until
+from datapath_process import BUILD, DatapathProcess, wait_until
 from dpapi import ApiError
 from flowbits import actions, rule
 from scapy.all import (ARP, Dot1Q, Ether, ICMP, ICMPv6EchoRequest, IP, IPv6, Raw, SCTP, TCP, UDP)
 from test_capture import Capture
+from test_capture_cli import pcap
 
+SLUICE = os.path.join(BUILD, "bin", "sluice")
 M1, M2 = "02:00:00:00:00:01", "02:00:00:00:00:02"
 PORT_DOWN, NO_RECV, NO_FLOOD, NO_FWD = 1, 4, 16, 32
 ACCESS, NATIVE_TAGGED, NATIVE_UNTAGGED, TUNNEL = 1, 2, 3, 4
@@ -29,11 +35,12 @@ class Way:
     cookie that must be named. at: the port that counts it."""
 
     def __init__(self, name, reason, frame, rules=(), ports=None, bridge=None, ops=None, at="1",
-                 traced=True, sent_by="1", count=1, packet_out=None):
+                 traced=True, sent_by="1", count=1, packet_out=None, looks_like_it=True):
         self.name, self.reason, self.frame, self.rules = name, reason, frame, rules
         self.ports, self.bridge, self.ops = ports or {}, bridge or {}, ops
         self.at, self.traced, self.sent_by, self.count = at, traced, sent_by, count
         self.packet_out = packet_out  # actions
+        self.looks_like_it = looks_like_it  # when it is dropped; else rules have made another packet of it
         WAYS.append(self)
 
 
@@ -251,7 +258,7 @@ Way("over a meter in bits", "meter_exceeded", [eth(Raw(bytes(1200)))] * 30,
 
 # ---- headers that are not there ----
 Way("MPLS pushed too deep", "mpls_stack", TCP80,
-    ["priority=5,ip actions=" + ",".join(["push_mpls:0x8847"] * 40) + ",output:2"], traced=False)
+    ["priority=5,ip actions=" + ",".join(["push_mpls:0x8847"] * 40) + ",output:2"], traced=False, looks_like_it=False)
 
 CUT_LABEL = eth(Raw(b"\0\0\x01"), type=0x8847, pad=False)
 CUT_ND = eth(IPv6(src="fe80::1", dst="fe80::2", nh=58) / Raw(bytes([135, 0, 0, 0, 0, 0, 0, 0])), pad=False)
@@ -326,11 +333,12 @@ def build(dp, way, bridge, cookie):
 
 @pytest.mark.parametrize("number, way", list(enumerate(WAYS)),
                          ids=[re.sub(r"\W+", "-", w.name) for w in WAYS])
-def test_way(dp, number, way):
+def test_way(dp, tmp_path, number, way):
     bridge, cookie = f"w{number}", 0x1000 + number
     build(dp, way, bridge, cookie)
     try:
         lose(dp, way, bridge, cookie)
+        ask_the_commands(dp, tmp_path, way, bridge, cookie)
     finally:
         dp.transaction([("port_del", dict(name=f"{bridge}-{i}")) for i in (1, 2, 3)]
                        + [("bridge_del", dict(name=bridge))])
@@ -375,6 +383,45 @@ def lose(dp, way, bridge, cookie):
     assert (lost["packet_verdict"], lost["reason"]) == ("dropped", way.reason)
     if names_rule:
         assert (lost["bridge"], lost["cookie"]) == (bridge, cookie)
+
+
+def sluice(dp, *argv):
+    r = subprocess.run([SLUICE, "--rundir", dp.process.rundir, *argv], capture_output=True, text=True, timeout=60)
+    assert r.returncode == 0, r
+    return r.stdout
+
+
+def ask_the_commands(dp, tmp_path, way, bridge, cookie):
+    port, came = f"{bridge}-{way.at}", f"{bridge}-{way.sent_by}"
+    frames = way.frame if isinstance(way.frame, list) else [way.frame]
+    got = json.loads(sluice(dp, "drops", "--json", "--interval", "0.01"))
+    rows = [(d["port"], d["reason"]) for d in got["drops"] if d["port"].startswith(bridge + "-")]
+    assert rows == [(port, way.reason)]
+    if any("@" in r and r.endswith("actions=drop") for r in way.rules):  # the rules that drop, by name
+        assert [(r["bridge"], r["cookie"]) for r in got["rules"]] == [(bridge, hex(cookie))]
+
+    last = sluice(dp, "drops", "--last", "--count", "1", "--port", port, "--reason", way.reason)
+    assert re.fullmatch(rf"\d\d:\d\d:\d\d\.\d{{9}} x {port} .* \| dropped: {way.reason} \(.*\n", last), last
+    if not way.looks_like_it:
+        assert "  none of the packets dropped so far looks like it" in sluice(
+            dp, "why", pcap(tmp_path / "lost.pcap", frames[-1]), "--port", came)
+        return
+
+    # The lost one is the last; of many at once not each is remembered.
+    path = pcap(tmp_path / "lost.pcap", *(frames[-1:] if way.count else frames[-100:]))
+    answers = [json.loads(x) for x in sluice(dp, "why", path, "--port", came, "--json").splitlines()]
+    known = [a for a in answers if a["from"] == "memory"]
+    assert known, answers
+    why = known[-1]
+    assert (why["reason"], why["was"]["port"], why["was"]["from_port"], why["was"]["match"]) == (
+        way.reason, port, came, "same"), why
+    assert why["remedy"] and abs(why["was"]["time_ns"] / 1e9 - time.time()) < 60
+    text = sluice(dp, "why", path, "--port", came)
+    assert re.search(rf"  dropped at \d\d:\d\d:\d\d\.\d{{6}} on {port}(, having come by {came})?: {way.reason}: ", text)
+    assert "  what to do: " in text
+    if any("@" in r for r in way.rules) and not way.reason.startswith("tx_"):
+        assert (why["was"]["bridge"], why["was"]["cookie"]) == (bridge, cookie), why
+        assert f"by the rule of {bridge} table " in text and f"cookie {cookie:#x}" in text and f"cookie {cookie:#x}" in last
 
 
 def test_nobody_can_make_room():

@@ -11,6 +11,7 @@
 
 #include "datapath/base/clock.h"
 #include "datapath/api/drop_text.h"
+#include "tools/ctl/dropped.h"
 #include "tools/ctl/handlers.h"
 #include "tools/ctl/rate.h"
 #include "tools/ctl/rule_text.h"
@@ -380,6 +381,48 @@ static int print_all_reasons(const struct command_call *c)
 	return EXIT_OK;
 }
 
+static json_t *last_json(const struct dropped_list *l)
+{
+	json_t *all = json_array();
+	VEC_FOR_EACH (d, &l->all)
+		json_array_append_new(all, dropped_json(d));
+	return json_pack("{s:o}", "dropped", all);
+}
+
+static int print_last(const struct command_call *c, const char *port)
+{
+	enum { LAST = 20 };
+	const char *count = command_option(c, "count");
+	struct dropped_select s = {.port = port, .reason = command_option(c, "reason")};
+	struct dropped_list l = {0};
+	struct api_client *client;
+	struct str line = STR_INIT;
+	struct err e = {0};
+	uint64_t n = LAST;
+	int rc;
+	if (count && (!parse_u64(count, 10, UINT32_MAX, &n) || !n))
+		return command_usage(c, "--count %s: not a number from 1 to %u", count, UINT32_MAX);
+	s.limit = (uint32_t)n;
+	client = command_datapath(c, false);
+	if (!client)
+		return EXIT_FAILED;
+	rc = dropped_read(client, &s, &l, &e);
+	api_close(client);
+	if (!rc && c->json)
+		print_json(last_json(&l), false);
+	else if (!rc && !l.all.len)
+		puts("no dropped packet is remembered");
+	else if (!rc)
+		VEC_FOR_EACH (d, &l.all) {
+			str_clear(&line);
+			dropped_line(d, &line);
+			puts(str_cstr(&line));
+		}
+	str_free(&line);
+	dropped_free(&l);
+	return rc ? command_fail_input(&e) : EXIT_OK;
+}
+
 static int follow(const struct command_call *c, struct api_client *client, const char *port,
 		  uint64_t interval_us, uint64_t times)
 {
@@ -413,6 +456,10 @@ int cmd_drops(struct command_call *c)
 	int rc;
 	if (command_option(c, "all"))
 		return print_all_reasons(c);
+	if (command_option(c, "last"))
+		return print_last(c, port);
+	if (command_option(c, "reason"))
+		return command_usage(c, "--reason needs --last");
 	rc = rate_options(c, watch ? 1.0 : 0.5, &interval_us, watch ? &times : NULL);
 	if (rc)
 		return rc;
