@@ -356,22 +356,122 @@ static inline bool is_one_flow(const struct burst *b, unsigned n)
 #endif
 }
 
-/* Line 0 of packet i: most are of the plain shape, which needs no call. */
-static inline void extract_l4(struct burst *b, unsigned i, uint32_t in_port)
+#if defined(__AVX512BW__)
+/* hash_64() of a line that is in a register, h = 0. */
+static inline uint64_t hash_line(const uint64_t *k, __m512i line, const uint8_t *mask)
+{
+	__m128i k0 = _mm_loadu_si128((const __m128i *)(const void *)k);
+	__m128i k1 = _mm_loadu_si128((const __m128i *)(const void *)(k + 2));
+	__m512i v = _mm512_and_si512(line, _mm512_load_si512(mask));
+	__m128i a = _mm_xor_si128(_mm512_castsi512_si128(v), k0);
+	__m128i b = _mm_xor_si128(_mm512_extracti32x4_epi32(v, 2), k1);
+
+	a = _mm_aesenc_si128(a, _mm512_extracti32x4_epi32(v, 1));
+	b = _mm_aesenc_si128(b, _mm512_extracti32x4_epi32(v, 3));
+	a = _mm_aesenc_si128(a, b);
+	a = _mm_aesenc_si128(a, k1);
+	a = _mm_aesenc_si128(a, k0);
+	return (uint64_t)_mm_cvtsi128_si64(a);
+}
+
+#define NONE 0x80
+/* Of a frame without tags: which of its 16-bit words each 16 bytes of the key need, then in which
+ * order their bytes go there. */
+static const uint16_t plain_words[32] __attribute__((aligned(64))) = {
+	0,  0,  0,  0,  0,  1,  2,  3,  /* dst, src */
+	4,  5,  6,  11, 7,  0,  0,  0,  /* src, type, TTL and protocol, version and TOS */
+	13, 14, 15, 16, 17, 18, 23, 11, /* addresses, ports, flags, TTL */
+	11, 0,  0,  0,  0,  0,  0,  0,  /* TTL, for its class */
+};
+static const uint8_t plain_bytes[64] __attribute__((aligned(64))) = {
+	NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, /* in_port, recirc_id */
+	8,    9,    10,   11,   12,   13,   14,   15,   /* */
+	0,    1,    2,    3,    4,    5,    7,    9,    /* … type, protocol, TOS */
+	NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, /* tags */
+	0,    1,    2,    3,    4,    5,    6,    7,    /* */
+	8,    9,    10,   11,   12,   13,   14,   NONE, /* … TTL, fragment */
+	NONE, NONE, NONE, 0,    NONE, NONE, NONE, NONE, /* ttl_class among ct_* */
+	NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, /* tun_id */
+};
+#undef NONE
+
+/* parse_plain() of a frame without tags, of at least PLAIN_BYTES_MIN bytes: line 0 from one load of
+ * the packet, from which it is hashed, too. False: not of that shape, nothing is written. */
+static inline bool extract_plain_line(const struct rte_mbuf *m, uint32_t in_port,
+				      const struct flow_cache *c, const uint8_t *mask,
+				      struct flow_key *key, struct flow_offsets *ofs,
+				      uint64_t *hash)
+{
+	enum { L3 = ETH_BYTES, L4 = ETH_BYTES + IPV4_BYTES, READ = L4 + TCP_BYTES };
+	/* type, version and length, no fragment */
+	const __m256i want = _mm256_set_epi64x(0, 0, 0x0045000800000000ll, 0);
+	const __m256i care = _mm256_set_epi64x(0, 0xff3f00000000ll, 0x00ffffff00000000ll, 0);
+	const __m512i not_tcp =
+		_mm512_set_epi64(-1, -1, (long long)0xffff0000ffffffffull, -1, -1, -1, -1, -1);
+	const __m512i tcp =
+		_mm512_set_epi64(-1, -1, (long long)0xffffff0fffffffffull, -1, -1, -1, -1, -1);
+	const __m512i most = _mm512_set_epi64(-1, (long long)0xffffffff0fffffffull, -1, -1, -1, -1,
+					      -1, -1); /* ttl_class */
+	const uint8_t *d = rte_pktmbuf_mtod(m, const uint8_t *);
+	__m512i v = _mm512_maskz_loadu_epi8((UINT64_C(1) << READ) - 1, d);
+	__m256i differs = _mm256_xor_si256(_mm512_castsi512_si256(v), want);
+	uint32_t left = m->pkt_len - L3, total = load_be16(d + L3 + 2);
+	bool is_tcp = d[L3 + 9] == PROTO_TCP;
+	uint32_t l4_bytes = is_tcp ? (d[L4 + 12] >> 4) * 4u : (uint32_t)UDP_BYTES;
+
+	if (!_mm256_testz_si256(differs, care) || !(is_tcp || d[L3 + 9] == PROTO_UDP) ||
+	    total > left || total < IPV4_BYTES + l4_bytes || left - total > UINT16_MAX ||
+	    m->data_len < L4 + l4_bytes || (is_tcp && l4_bytes < TCP_BYTES))
+		return false;
+	v = _mm512_permutexvar_epi16(_mm512_load_si512(plain_words), v);
+	v = _mm512_shuffle_epi8(v, _mm512_load_si512(plain_bytes));
+	v = _mm512_min_epu8(_mm512_and_si512(v, is_tcp ? tcp : not_tcp), most);
+	v = _mm512_or_si512(v, _mm512_zextsi128_si512(_mm_cvtsi32_si128((int)in_port)));
+	_mm512_store_si512(key, v);
+	*hash = hash_line(c->key, v, mask);
+	*ofs = (struct flow_offsets){
+		.l3 = L3,
+		.l4 = L4,
+		.ip_payload = L4,
+		.payload = (uint16_t)(L4 + l4_bytes),
+		.tail_pad = (uint16_t)(left - total),
+		.ip_version = 4,
+		.ip_proto = d[L3 + 9],
+	};
+	return true;
+}
+#endif
+
+/* Line 0 of packet i, and its hash: most are of the plain shape, which needs no call. */
+static inline void extract_l4(const struct flow_cache *c, const struct port_cache *pc,
+			      struct burst *b, unsigned i)
 {
 #if !defined(CLASSIFY_SCALAR)
 	const struct rte_mbuf *m = b->pkt[i];
-	const uint8_t *d = rte_pktmbuf_mtod(m, const uint8_t *);
 
-	if (SL_LIKELY(m->nb_segs == 1 && m->data_len >= PLAIN_BYTES_MIN &&
-		      raw16(d + 12) == cpu_to_be16(ETH_TYPE_IPV4) &&
-		      parse_plain(d, m->data_len, m->pkt_len, ETH_BYTES, in_port, 0, &b->key[i],
-				  &b->ofs[i]))) {
-		b->lines[i] = 1u << FLOW_LINE_BASE;
-		return;
+	if (SL_LIKELY(m->nb_segs == 1 && m->data_len >= PLAIN_BYTES_MIN)) {
+#if defined(__AVX512BW__)
+		if (SL_LIKELY(extract_plain_line(m, pc->port_id, c, pc->relevant.line0, &b->key[i],
+						 &b->ofs[i], &b->hash[i]))) {
+			b->lines[i] = 1u << FLOW_LINE_BASE;
+			return;
+		}
+#else
+		const uint8_t *d = rte_pktmbuf_mtod(m, const uint8_t *);
+
+		if (SL_LIKELY(raw16(d + 12) == cpu_to_be16(ETH_TYPE_IPV4) &&
+			      parse_plain(d, m->data_len, m->pkt_len, ETH_BYTES, pc->port_id, 0,
+					  &b->key[i], &b->ofs[i]))) {
+			b->lines[i] = 1u << FLOW_LINE_BASE;
+			b->hash[i] =
+				hash_64(c->key, (const uint8_t *)&b->key[i], pc->relevant.line0, 0);
+			return;
+		}
+#endif
 	}
 #endif
-	flow_cache_extract(b, i, in_port, EXTRACT_L4);
+	flow_cache_extract(b, i, pc->port_id, EXTRACT_L4);
+	b->hash[i] = hash_64(c->key, (const uint8_t *)&b->key[i], pc->relevant.line0, 0);
 }
 
 static inline const uint8_t *key_of(const struct burst *b, unsigned i, bool l2)
@@ -410,13 +510,11 @@ static void probe_masks(struct flow_cache *c, struct port_cache *pc, struct burs
 	for (unsigned k = 0; k < pc->n_order && n; k++) {
 		unsigned slot = pc->order[k], left = 0;
 		struct mf_mask *m = pc->mask[slot];
-		bool whole = pc->n_masks == 1;
 
 		for (unsigned j = 0; j < n; j++) {
 			unsigned i = todo[j];
-			uint64_t h = whole ? b->hash[i]
-				     : l2  ? hash_32(c->key, b->l2[i], m->line0)
-					   : hash_masked(c, m, &b->key[i]);
+			uint64_t h = l2 ? hash_32(c->key, b->l2[i], m->line0)
+					: hash_masked(c, m, &b->key[i]);
 
 			at[j] = (uint32_t)h & c->head_mask;
 			__builtin_prefetch(&c->head[at[j]]);
@@ -440,12 +538,39 @@ static void probe_masks(struct flow_cache *c, struct port_cache *pc, struct burs
 			}
 			m->hits++;
 			c->table_hits++;
-			if (!whole)
-				flow_cache_remember(c, b->hash[i], idx);
+			flow_cache_remember(c, b->hash[i], idx);
 			settle(c, b, i, &c->flow[idx], version, now_ms);
 		}
 		n = left;
 	}
+}
+
+/* Passes 3 to 5 on a port with one mask, whose chain heads have been asked for already. */
+static inline void look_up_whole(struct flow_cache *c, struct port_cache *pc, struct burst *b,
+				 unsigned n, bool l2, uint32_t version, uint32_t now_ms)
+{
+	const unsigned slot = pc->order[0];
+	uint32_t at[BURST_MAX], found = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		at[i] = c->head[b->hash[i] & c->head_mask];
+		__builtin_prefetch(&c->flow[at[i]]);
+		__builtin_prefetch((uint8_t *)&c->flow[at[i]] + 64);
+	}
+	for (unsigned i = 0; i < n; i++) {
+		const uint8_t *key = key_of(b, i, l2);
+		struct megaflow *mf = &c->flow[at[i]];
+
+		while (mf != c->flow &&
+		       (mf->mask_idx != slot || SL_UNLIKELY(!matches(pc, mf, key, l2))))
+			mf = &c->flow[mf->next];
+		if (SL_UNLIKELY(mf == c->flow))
+			continue;
+		found++;
+		settle(c, b, i, mf, version, now_ms);
+	}
+	pc->mask[slot]->hits += found;
+	c->table_hits += found;
 }
 
 /* Passes 3 to 5 for packets [0, n): keys and hashes are there. */
@@ -457,9 +582,7 @@ static inline void look_up(struct flow_cache *c, struct port_cache *pc, struct b
 	unsigned n_todo = 0;
 
 	if (pc->n_masks == 1) {
-		for (unsigned i = 0; i < n; i++)
-			todo[i] = (uint8_t)i;
-		probe_masks(c, pc, b, l2, todo, n, version, now_ms);
+		look_up_whole(c, pc, b, n, l2, version, now_ms);
 		return;
 	}
 	for (unsigned i = 0; i < n; i++) {
@@ -546,9 +669,7 @@ static void classify_burst(struct flow_cache *c, struct port_cache *pc, struct b
 			flow_cache_extract(b, i, pc->port_id, EXTRACT_FULL);
 			b->hash[i] = hash_relevant(c, &pc->relevant, &b->key[i]);
 		} else {
-			extract_l4(b, i, pc->port_id);
-			b->hash[i] =
-				hash_64(c->key, (const uint8_t *)&b->key[i], pc->relevant.line0, 0);
+			extract_l4(c, pc, b, i);
 		}
 		prefetch_level(c, pc, b->hash[i]);
 	}
