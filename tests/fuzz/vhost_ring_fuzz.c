@@ -64,6 +64,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memset(mem, 0, sizeof mem);
 	memcpy(mem, data + 2, SL_MIN(size - 2, sizeof mem));
 	setup(&r, &gm, data);
+	check(pkts, vhost_ring_rx(&r, pool_get(0), pkts, 3, &drops));
+	memcpy(mem, data + 2, SL_MIN(size - 2, sizeof mem)); /* behind our back */
+	r.avail->idx = (uint16_t)(r.last_avail + (data[1] & 7));
 	check(pkts, vhost_ring_rx(&r, pool_get(0), pkts, BURST_MAX, &drops));
 	vhost_ring_arm(&r);
 	vhost_ring_disarm(&r);
@@ -75,6 +78,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		pkts[i] = rte_pktmbuf_alloc(pool_get(0));
 		memset(rte_pktmbuf_append(pkts[i], (uint16_t)(60 + 600 * i)), (int)i, 60 + 600 * i);
 	}
+	assert(vhost_ring_tx(&r, pkts, 1, &refused) <= 1);
+	memcpy(mem, data + 2, SL_MIN(size - 2, sizeof mem));
+	r.avail->idx = (uint16_t)(r.last_avail + (data[1] >> 3));
 	assert(vhost_ring_tx(&r, pkts, 4, &refused) <= 4);
 	vhost_ring_signal(&r);
 	rte_pktmbuf_free_bulk(pkts, 4);

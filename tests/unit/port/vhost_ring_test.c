@@ -198,6 +198,83 @@ static void test_received_in_order_and_used_once(void **state)
 	assert_int_equal(in_use(), 0);
 }
 
+/* Bursts smaller than what waits, round the ring. */
+static void test_in_portions(void **state)
+{
+	const struct virtio_net_hdr_mrg_rxbuf plain = {0};
+	struct rte_mbuf *pkts[BURST_MAX];
+	struct vhost_rx_drops drops = {0};
+	unsigned sent = 0, got = 0;
+	uint8_t frame[200];
+
+	(void)state;
+	ring_start(12, 0);
+	for (unsigned round = 0; round < 200; round++) {
+		for (; sent - got < SIZE - round % 7; sent++) {
+			memset(frame, (int)sent, sizeof frame);
+			guest.avail.ring[sent % SIZE] = (uint16_t)(sent * 5 % SIZE);
+			send_frame(sent * 5 % SIZE, &plain, frame, 60 + sent % 50);
+		}
+		uint16_t n =
+			vhost_ring_rx(&ring, pool_get(0), pkts, (uint16_t)(1 + round % 13), &drops);
+		assert_int_equal(n, SL_MIN(1 + round % 13, sent - got));
+		for (unsigned i = 0; i < n; i++, got++) {
+			memset(frame, (int)got, sizeof frame);
+			assert_int_equal(pkts[i]->pkt_len, 60 + got % 50);
+			assert_memory_equal(rte_pktmbuf_mtod(pkts[i], void *), frame,
+					    pkts[i]->pkt_len);
+			assert_int_equal(guest.used.ring[got % SIZE].id, got * 5 % SIZE);
+		}
+		rte_pktmbuf_free_bulk(pkts, n);
+		assert_int_equal(guest.used.idx, (uint16_t)got);
+	}
+	assert_int_equal(in_use(), 0);
+}
+
+/* The same to the guest, short packets and some that take several buffers. */
+static void test_sent_in_portions(void **state)
+{
+	static struct packet k[2];
+	struct rte_mbuf *m[2] = {tcp_packet(&k[0], 100, 0), tcp_packet(&k[1], 5000, 0)};
+	unsigned used = 0, burst, seen;
+	uint32_t refused = 0;
+
+	(void)state;
+	ring_start(12, VRING_DESC_F_WRITE);
+	for (unsigned i = 0; i < SIZE; i++)
+		guest.avail.ring[i] = (uint16_t)(i * 3 % SIZE);
+	for (unsigned round = 0; round < 200; round++) {
+		struct rte_mbuf *pkts[4];
+
+		burst = 1 + round % 4;
+		for (unsigned i = 0; i < burst; i++)
+			pkts[i] = m[(round + i) % 5 == 0];
+		if ((int16_t)(used + 12 + round % 5 - guest.avail.idx) > 0)
+			guest.avail.idx = (uint16_t)(used + 12 + round % 5);
+		memset(guest.buffer, FILL, sizeof guest.buffer);
+		assert_int_equal(vhost_ring_tx(&ring, pkts, (uint16_t)burst, &refused), burst);
+		for (unsigned i = 0; i < burst; i++) {
+			const struct packet *p = &k[(round + i) % 5 == 0];
+
+			for (seen = 0; seen < p->len + 12; used++) {
+				unsigned at = used * 3 % SIZE;
+				uint32_t len = guest.used.ring[used % SIZE].len;
+				unsigned hdr = seen ? 0 : 12;
+
+				assert_int_equal(guest.used.ring[used % SIZE].id, at);
+				assert_memory_equal(guest.buffer[at] + hdr,
+						    p->bytes + seen - (seen ? 12 : 0), len - hdr);
+				seen += len;
+			}
+			assert_int_equal(seen, p->len + 12);
+		}
+		assert_int_equal(guest.used.idx, (uint16_t)used);
+	}
+	assert_int_equal(refused, 0);
+	rte_pktmbuf_free_bulk(m, 2);
+	assert_int_equal(in_use(), 0);
+}
+
 static void start_with_five_frames(void)
 {
 	const struct virtio_net_hdr_mrg_rxbuf plain = {0};
@@ -243,6 +320,17 @@ static void test_an_impossible_head_breaks_the_ring_behind_the_good_ones(void **
 	assert_int_equal(vhost_ring_rx(&ring, pool_get(0), pkts + 2, BURST_MAX - 2, &drops), 0);
 	rte_pktmbuf_free_bulk(pkts, 2);
 	assert_int_equal(in_use(), 0);
+
+	start_with_five_frames(); /* it does not count before its turn */
+	guest.avail.ring[4] = SIZE;
+	assert_int_equal(vhost_ring_rx(&ring, pool_get(0), pkts, 2, &drops), 2);
+	assert_int_equal(vhost_ring_rx(&ring, pool_get(0), pkts + 2, 2, &drops), 2);
+	assert_false(ring.broken);
+	assert_int_equal(vhost_ring_rx(&ring, pool_get(0), pkts + 4, 1, &drops), 0);
+	assert_true(ring.broken);
+	assert_int_equal(guest.used.idx, 4);
+	rte_pktmbuf_free_bulk(pkts, 4);
+	assert_int_equal(in_use(), 0);
 }
 
 /* The lines that are asked for in advance may lie behind the guest's memory, the copies may not. */
@@ -275,6 +363,8 @@ int main(void)
 		cmocka_unit_test(test_headers_say_what_the_packet_needs),
 		cmocka_unit_test(test_a_large_frame_is_spread_over_buffers),
 		cmocka_unit_test(test_received_in_order_and_used_once),
+		cmocka_unit_test(test_in_portions),
+		cmocka_unit_test(test_sent_in_portions),
 		cmocka_unit_test(test_a_bad_chain_among_good_ones_is_given_back),
 		cmocka_unit_test(test_an_impossible_head_breaks_the_ring_behind_the_good_ones),
 		cmocka_unit_test(test_a_buffer_at_the_end_of_memory),
