@@ -49,7 +49,7 @@ class Datapath(Switch):
         return None if os.path.exists(self.binary()) else f"{self.binary()}: not built"
 
     def lacks(self, scenario):
-        if any(p.settings for p in scenario.ports):
+        if any(p.settings or p.type == "internal" for p in scenario.ports):
             return "port settings need sluiced"
         if scenario.options.get("control"):
             return "no control daemon here"

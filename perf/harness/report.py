@@ -7,6 +7,7 @@ from . import scenarios, stats
 
 # kind -> (what the figure is called, whether more is better)
 UNITS = {"throughput": ("Mpps", True), "vhost": ("Mpps", True), "vhost-bytes": ("Gbit/s", True),
+         "vhost-host": ("Mpps", True), "vhost-host-bytes": ("Gbit/s", True),
          "vhost-latency": ("µs p50 / p99 / p99.9", False), "idle": ("Mpps", True), "setup": ("Mpps", True),
          "attack": ("with ÷ without", True), "latency": ("µs p50 / p99 / p99.9", False),
          "startup": ("ms", False), "outage": ("ms", False),

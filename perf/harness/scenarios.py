@@ -17,7 +17,8 @@ K, M = 1000, 1000 * 1000
 @dataclass
 class Port:
     """One net_bench port: `args` are device arguments, {flows} is replaced. Or a vhost-user port,
-    whose far end is the generator of vhost.py: `args` are the generator's then."""
+    whose far end is the generator of vhost.py: `args` are the generator's then. Or the host's own
+    interface ("internal"), with the generator's destination for address."""
     name: str
     args: str = ""
     type: str = "bench"
@@ -277,6 +278,13 @@ SCENARIOS = [
              (Port("v1", "gate=0,set=l2,flows={flows},stamp=1", type="vhost"),
               Port("v2", "gate=0,set=l2,reverse=1,flows=1,verify=1", type="vhost")),
              kind="vhost-latency"),
+    Scenario("vh-host", "vhost-user to the host's own interface, 64 bytes", (K,),
+             (Port("v1", "gate=0,set=l2,flows={flows}", type="vhost"), Port("h1", type="internal")),
+             kind="vhost-host", limit=False),
+    Scenario("vh-host-tso", "the same, TCP frames of 64 KiB left unsegmented", (16,),
+             (Port("v1", "gate=0,set=l2,tcp=1,size=65226,mss=8948,csum=1,flows={flows}", type="vhost"),
+              Port("h1", type="internal")), kind="vhost-host-bytes", limit=False,
+             options={"large": True, "mtu": 9000, "tso": True}),
     Scenario("two-cores", "learning bridge, two rx queues, two poll cores", (100 * K,),
              (Port("p1", "gate=0,set=l2,flows={flows},rss=1", queues=2), sink(extra=",rss=1")),
              options={"cores": "0,1"}),
@@ -295,7 +303,8 @@ GROUPS = {
     "misses": ["miss1", "miss5", "miss20", "miss100k"],
     "life": ["startup", "outage", "outage-control", "memory", "memory16", "latency",
              "idle-ports"],
-    "guests": ["vh-l2", "vh-pipe5", "vh-jumbo", "vh-tso", "vh-latency"],
+    "guests": ["vh-l2", "vh-pipe5", "vh-jumbo", "vh-tso", "vh-latency",
+               "vh-host", "vh-host-tso"],
     "all": [s.name for s in SCENARIOS],
 }
 

@@ -16,6 +16,7 @@ from . import machine, process, shm
 from .process import Child, Failed, wait_for
 
 BRIDGE = "br0"
+HOST_MAC = "02:00:00:00:0b:00"  # the destination of the generator's packets
 TOOL_TIMEOUT_S = 90
 
 
@@ -97,6 +98,9 @@ class Switch:
             args = port.args.format(flows=flows)
             if port.type == "vhost":
                 wanted.append((port, self.socket(port.name)))
+                continue
+            if port.type == "internal":
+                wanted.append((port, HOST_MAC))
                 continue
             name = f"{self.tag}.{port.name}"
             self.shm_names[port.name] = name
@@ -245,9 +249,9 @@ class OvsTools(Switch):
             commands += ["--", "add-port", BRIDGE, port.name]
             if port.settings:
                 commands += ["--", "set", "Port", port.name, *port.settings]
-            how = (["type=dpdkvhostuserclient", f"options:vhost-server-path={where}"]
-                   if port.type == "vhost" else
-                   ["type=dpdk", f'options:dpdk-devargs="{where}"'])
+            how = {"vhost": ["type=dpdkvhostuserclient", f"options:vhost-server-path={where}"],
+                   "internal": ["type=internal", f'mac="{where}"'],
+                   "bench": ["type=dpdk", f'options:dpdk-devargs="{where}"']}[port.type]
             commands += ["--", "set", "Interface", port.name, *how, f"ofport_request={number}"]
             if port.queues > 1:
                 commands.append(f"options:n_rxq={port.queues}")
@@ -282,6 +286,10 @@ class OvsTools(Switch):
     def ofctl(self, command, *args):
         return self.tool("ovs-ofctl", "-O", "OpenFlow13", command,
                          f"unix:{self.run_dir}/{BRIDGE}.mgmt", *args)
+
+    def in_host(self, *args):
+        """Runs a command in the network namespace of the switch's own interfaces."""
+        return self.tool("nsenter", "-t", str(self.datapath_pid()), "-n", "--", *args)
 
     def monitor(self):
         """A controller that takes packet-ins and does nothing with them."""

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Generator and sink of the two-core scenarios: testpmd on the main core, which plays the guests.
+With one vhost-user port there is one guest, that only sends.
 
     net_bench0 --io--> virtio_user0 ==vhost-user== [switch] ==vhost-user== virtio_user1 --io--> net_bench1
 
@@ -53,8 +54,9 @@ class Generator:
 
     def __init__(self, settings, scenario, flows):
         self.settings = settings
-        self.args = [p.args.format(flows=flows) for p in scenario.ports]
-        self.port_names = [p.name for p in scenario.ports]
+        guests = [p for p in scenario.ports if p.type == "vhost"]
+        self.args = [p.args.format(flows=flows) for p in guests]
+        self.port_names = [p.name for p in guests]
         self.large = scenario.options.get("large", False)
         self.tso = scenario.options.get("tso", False)
         self.child = None
@@ -64,13 +66,13 @@ class Generator:
         """Before the switch: probing a virtio-user port in server mode waits for its client."""
         s = self.settings
         core = s.main_core
-        self.names = [f"{switch.tag}.gen{i}" for i in (0, 1)]
+        self.names = [f"{switch.tag}.gen{i}" for i in range(len(self.args))]
         self.prefix = switch.tag + "-gen"
         args = ["dpdk-testpmd", "--file-prefix", self.prefix, "--lcores",
                 f"0@{core},1@{core}", "--main-lcore", "0", "--no-pci",
                 "-d", "libsluice_bench.so", "-m", "256"]
         args += ["--single-file-segments"] if s.huge else ["--no-huge"]
-        for i in (0, 1):
+        for i in range(len(self.args)):
             shm.remove(self.names[i])
             args += ["--vdev", f"net_bench{i},{self.args[i]},shm={self.names[i]}",
                      "--vdev", f"net_virtio_user{i},path={switch.socket(self.port_names[i])},"
@@ -86,8 +88,8 @@ class Generator:
 
     def wait_connected(self):
         self.source = shm.Port(self.names[0], wait_s=20)
-        self.sink = shm.Port(self.names[1], wait_s=20)
-        wait_for(lambda: self.sink.rx()["polls"] > 1000, 30, "generator: both ports connected",
+        self.sink = shm.Port(self.names[-1], wait_s=20)
+        wait_for(lambda: self.sink.rx()["polls"] > 1000, 30, "generator: all ports connected",
                  self.child)
 
     def prime(self, scenario):
