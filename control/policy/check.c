@@ -79,8 +79,7 @@ static int end_of_service(const struct policy *p, const char *name, uint8_t fami
 
 static const char *const outside4 = "198.51.100.1", *const outside6 = "2001:db8:ffff::1";
 
-/* An address by itself may be somebody's. */
-static void find_whose(const struct policy *p, struct policy_end *end)
+void policy_end_resolve(const struct policy *p, struct policy_end *end)
 {
 	int i = owner(p, -1, end->family, end->addr);
 	if (is_host_address(p, end->family, end->addr)) {
@@ -114,7 +113,7 @@ static int parse_end(const struct policy *p, const char *word, uint8_t family,
 	VEC_FOR_EACH (c, &p->cidrs)
 		if (!strcmp(c->name, word) &&
 		    take_address(end, c->prefixes.at, c->prefixes.len, family)) {
-			find_whose(p, end);
+			policy_end_resolve(p, end);
 			return 0;
 		}
 	if (!strcmp(word, "outside"))
@@ -122,7 +121,7 @@ static int parse_end(const struct policy *p, const char *word, uint8_t family,
 	if (policy_parse_prefix(word, false, &prefix))
 		return unknown_end(p, word, e);
 	set_addr(end, &prefix);
-	find_whose(p, end);
+	policy_end_resolve(p, end);
 	return 0;
 }
 

@@ -48,6 +48,8 @@ int policy_ask(const struct policy *p, const char *from, const char *to, uint8_t
 /* *out points into p and into itself: it must not be copied. */
 void policy_answer(const struct policy *p, const struct policy_question *q,
 		   struct policy_answer *out);
+/* Who has the end's address: the host, an endpoint, or nobody, which stays outside. */
+void policy_end_resolve(const struct policy *p, struct policy_end *end);
 /* "web1", "host", "198.51.100.1". */
 void policy_end_format(const struct policy *p, const struct policy_end *end, struct str *out);
 
@@ -86,12 +88,14 @@ struct policy_subjects {
 void policy_subjects_fill(const struct policy *p, uint8_t family, struct policy_subjects *out);
 void policy_subjects_free(struct policy_subjects *s);
 
-/* fn for each pair and range of services whose verdict differs; both ends exist in both policies,
- * or `old` and `new` of what is missing count as denied. */
+/* fn for each pair and range of services whose verdict differs (POLICY_PROTO_ANY: all of them). An
+ * endpoint that one of them does not have counts as denied there. */
 typedef void (*policy_diff_fn)(const char *from, const char *to, const struct policy_service *s,
 			       bool allowed_now, void *aux);
 size_t policy_diff(const struct policy *old, const struct policy *new, uint64_t now_ms,
 		   policy_diff_fn fn, void *aux);
+/* "all", "tcp/22", "other protocols" */
+void policy_diff_format(const struct policy_service *s, struct str *out);
 
 /* ---- expectations ---- */
 

@@ -205,15 +205,44 @@ static const struct policy_subject *find(const struct policy_subjects *s, const 
 	return NULL;
 }
 
-/* An end that a policy does not know counts as unreachable there. */
-static bool allows(const struct side *side, const struct policy_subject *from,
-		   const struct policy_subject *to, const struct policy_service *s, uint64_t now_ms)
+struct pair {
+	struct policy_end from, to;
+	bool known;
+};
+
+/* A named cidr or service that a policy does not name is what its address is there; an endpoint
+ * that it does not name does not exist there. */
+static bool take_end(const struct side *side, const struct side *other, const char *name,
+		     struct policy_end *out)
 {
-	struct policy_answer a;
-	struct policy_question q;
-	if (!from || !to)
+	const struct policy_subject *it = find(&side->subjects, name);
+	if (!it)
+		it = find(&other->subjects, name);
+	*out = it->end;
+	if (find(&side->subjects, name) || out->kind == POLICY_END_HOST)
+		return true;
+	if (out->kind == POLICY_END_ENDPOINT)
 		return false;
-	q = (struct policy_question){from->end, to->end, s->proto, s->first, now_ms};
+	policy_end_resolve(side->p, out);
+	return true;
+}
+
+static struct pair pair_of(const struct side *side, const struct side *other, const char *from,
+			   const char *to)
+{
+	struct pair p;
+	p.known = take_end(side, other, from, &p.from);
+	p.known = take_end(side, other, to, &p.to) && p.known;
+	return p;
+}
+
+static bool allows(const struct side *side, const struct pair *pair, const struct policy_service *s,
+		   uint64_t now_ms)
+{
+	struct policy_question q = {pair->from, pair->to, s->proto, s->first, now_ms};
+	struct policy_answer a;
+	if (!pair->known)
+		return false;
 	policy_answer(side->p, &q, &a);
 	return a.allow;
 }
@@ -237,17 +266,35 @@ static void flush_range(struct differ *d, const char *from, const char *to,
 	*open = false;
 }
 
+/* Does the pair's verdict change for everything? Then that is one difference. */
+static bool differs_whole(struct differ *d, const struct pair *old, const struct pair *new,
+			  bool *is)
+{
+	size_t n = 0;
+	VEC_FOR_EACH (s, &d->classes.list) {
+		bool now = allows(&d->new, new, s, d->now_ms);
+		if (now == allows(&d->old, old, s, d->now_ms) || (n && now != *is))
+			return false;
+		*is = now;
+		n++;
+	}
+	return n;
+}
+
 static void diff_pair(struct differ *d, const char *from, const char *to)
 {
-	const struct policy_subject *of = find(&d->old.subjects, from),
-				    *ot = find(&d->old.subjects, to),
-				    *nf = find(&d->new.subjects, from),
-				    *nt = find(&d->new.subjects, to);
-	struct policy_service range = {0};
+	struct pair old = pair_of(&d->old, &d->new, from, to),
+		    new = pair_of(&d->new, &d->old, from, to);
+	struct policy_service range = {.proto = POLICY_PROTO_ANY, .last = UINT16_MAX};
 	bool open = false, state = false;
+	if (differs_whole(d, &old, &new, &state)) {
+		d->fn(from, to, &range, state, d->aux);
+		d->n++;
+		return;
+	}
 	VEC_FOR_EACH (s, &d->classes.list) {
-		bool was = allows(&d->old, of, ot, s, d->now_ms);
-		bool is = allows(&d->new, nf, nt, s, d->now_ms);
+		bool was = allows(&d->old, &old, s, d->now_ms);
+		bool is = allows(&d->new, &new, s, d->now_ms);
 		bool follows = open && state == is && range.proto == s->proto &&
 			       range.last + 1u == s->first;
 		if (was == is || !follows)
@@ -262,6 +309,16 @@ static void diff_pair(struct differ *d, const char *from, const char *to)
 		state = is;
 	}
 	flush_range(d, from, to, &range, &open, state);
+}
+
+void policy_diff_format(const struct policy_service *s, struct str *out)
+{
+	if (s->proto == POLICY_PROTO_ANY)
+		str_puts(out, "all");
+	else if (s->proto == PROTO_OTHER)
+		str_puts(out, "other protocols");
+	else
+		policy_format_service(s, out);
 }
 
 size_t policy_diff(const struct policy *old, const struct policy *new, uint64_t now_ms,

@@ -61,7 +61,8 @@ static void describe_edge(const struct policy *p, const struct policy_edge *e)
 		return;
 	printf("  %s of %-14s %-6s %s", e->direction == POLICY_INGRESS ? "ingress" : "egress ",
 	       p->endpoints.at[e->endpoint].name, e->allow ? "allow" : "deny", e->name);
-	if (e->rule >= 0 && p->rules.at[e->rule].line)
+	/* A grant that a command made is on no line of the file. */
+	if (e->rule >= 0 && p->rules.at[e->rule].line && strncmp(e->name, "grant/", 6))
 		printf("  (line %u)", p->rules.at[e->rule].line);
 	putchar('\n');
 }
@@ -301,7 +302,7 @@ static void put_difference(const char *from, const char *to, const struct policy
 {
 	struct table *t = aux;
 	struct str text = STR_INIT;
-	policy_format_service(s, &text);
+	policy_diff_format(s, &text);
 	table_row(t);
 	table_text(t, allowed_now ? "+ allow" : "- deny");
 	table_text(t, from);

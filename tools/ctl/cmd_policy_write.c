@@ -32,7 +32,7 @@ static void print_difference(const char *from, const char *to, const struct poli
 			     bool allowed_now, void *aux)
 {
 	struct str text = STR_INIT;
-	policy_format_service(s, &text);
+	policy_diff_format(s, &text);
 	printf("%s %s -> %s %s\n", allowed_now ? "+ allow" : "- deny ", from, to, str_cstr(&text));
 	str_free(&text);
 }

@@ -437,7 +437,7 @@ static void count(const char *from, const char *to, const struct policy_service 
 {
 	struct str *out = aux;
 	str_printf(out, "%s%s>%s ", now ? "+" : "-", from, to);
-	policy_format_service(s, out);
+	policy_diff_format(s, out);
 	str_putc(out, '\n');
 }
 
@@ -453,6 +453,20 @@ static void test_diff(void **state)
 	assert_int_equal(policy_diff(a, b, 1, count, &out), 2);
 	assert_string_equal(str_cstr(&out), "-a>b tcp/80\n+a>b tcp/443-444\n");
 	assert_int_equal(policy_diff(a, a, 1, count, &out), 0);
+	policy_free(b);
+	/* A name that only one of them has is no change, nor is everything many. */
+	str_clear(&out);
+	b = read_text("endpoints: {a: {addresses: 10.0.0.2}, b: {addresses: 10.0.0.3}}\n"
+		      "cidrs: {office: 192.0.2.0/24}\nhost: {services: {meta: {addresses: "
+		      "169.254.169.254, "
+		      "ports: tcp/80}}}\npolicies: {p: {endpoints: b, ingress: [{from: a, ports: "
+		      "[tcp/22, tcp/80]}]}, q: {endpoints: a, ingress: [{from: office, ports: "
+		      "tcp/1}]}}\n");
+	assert_int_equal(policy_diff(a, b, 1, count, &out), 9);
+	assert_string_equal(str_cstr(&out), "-b>a all\n-office>a icmp\n-office>a tcp/0\n"
+					    "-office>a tcp/2-65535\n-office>a udp\n-office>a "
+					    "icmpv6\n-office>a sctp\n-office>a other protocols\n"
+					    "-outside>a all\n");
 	str_free(&out);
 	policy_free(a);
 	policy_free(b);
