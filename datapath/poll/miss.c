@@ -153,12 +153,15 @@ static void settle_fresh(struct poll_thread *t, struct port_cache *pc, struct bu
 	miss_settle(t, pc, b, i, &p);
 }
 
-/* The budget of cycles: what a replay cannot know by itself. */
+/* What depends on cycles: a replay cannot know it by itself. */
+static bool decided(bool yes)
+{
+	return record_on() ? record_is_over(yes) : yes;
+}
+
 static bool is_over(uint64_t at, uint64_t until)
 {
-	bool over = at >= until;
-
-	return record_on() ? record_is_over(over) : over;
+	return decided(at >= until);
 }
 
 void miss_handle(struct poll_thread *t, struct port_cache *pc, struct burst *b,
@@ -166,7 +169,7 @@ void miss_handle(struct poll_thread *t, struct port_cache *pc, struct burst *b,
 {
 	struct port_counters *c = counters_of(t->idx, pc->port_id);
 	struct miss_queue *q = t->miss[pc->port_id];
-	uint64_t until = rte_rdtsc() + MISS_BUDGET_TSC;
+	uint64_t since = rte_rdtsc(), until = since + MISS_BUDGET_TSC, at = since;
 	bool wait = q && q->n; /* order: behind those that already wait */
 
 	for (unsigned k = 0; k < n; k++) {
@@ -175,20 +178,38 @@ void miss_handle(struct poll_thread *t, struct port_cache *pc, struct burst *b,
 			continue;
 		}
 		settle_fresh(t, pc, b, which[k], true);
-		wait = is_over(rte_rdtsc(), until);
+		at = rte_rdtsc();
+		wait = is_over(at, until);
 	}
+	t->surcharge_tsc += (at - since) * MISS_SURCHARGE_PCT / 100;
+}
+
+/* The first of the line goes to its end. */
+static void rotate_list(struct poll_thread *t)
+{
+	uint32_t first = t->miss_list[0];
+
+	memmove(t->miss_list, t->miss_list + 1, (t->n_miss_list - 1) * sizeof first);
+	t->miss_list[t->n_miss_list - 1] = first;
 }
 
 void miss_serve_queues(struct poll_thread *t)
 {
 	uint64_t at = rte_rdtsc(), until = at + MISS_BUDGET_TSC / 2;
 	struct burst *b = &t->burst;
+	unsigned in_debt = 0; /* of the list's end */
 
-	while (t->n_miss_list && !is_over(at, until)) {
+	while (in_debt < t->n_miss_list && !is_over(at, until)) {
 		uint32_t port_id = t->miss_list[0];
 		struct miss_queue *q = t->miss[port_id];
 		struct port_cache *pc = flow_cache_port(t->cache, port_id);
 
+		if (decided(poll_is_in_debt(t, port_id))) {
+			rotate_list(t);
+			in_debt++;
+			continue;
+		}
+		in_debt = 0;
 		for (unsigned k = 0; k < 4 && q->n; k++) {
 			struct rte_mbuf *m = q->pkt[q->head];
 
@@ -202,14 +223,11 @@ void miss_serve_queues(struct poll_thread *t)
 			settle_fresh(t, pc, b, 0, false);
 		}
 		uint64_t now = rte_rdtsc();
-		poll_charge(t, q, now - at);
+		t->surcharge_tsc += (now - at) * MISS_SURCHARGE_PCT / 100;
+		poll_charge(t, port_id, now - at);
 		at = now;
-		/* to the end of the line, or out of it */
-		memmove(t->miss_list, t->miss_list + 1,
-			(t->n_miss_list - 1) * sizeof t->miss_list[0]);
-		if (q->n)
-			t->miss_list[t->n_miss_list - 1] = port_id;
-		else {
+		rotate_list(t);
+		if (!q->n) {
 			q->listed = false;
 			t->n_miss_list--;
 		}

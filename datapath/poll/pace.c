@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_cycles.h>
+
 #include "datapath/base/clock.h"
 #include "datapath/core/pool.h"
 #include "datapath/core/rate_limiter.h"
@@ -162,6 +164,7 @@ bool pace_serve(struct poll_thread *t,
 		void (*process)(struct poll_thread *t, uint32_t port_id, unsigned n))
 {
 	uint64_t now_ns = 0;
+	bool waits = false;
 
 	for (unsigned i = 0; i < t->n_paced; i++) {
 		struct pace_queue *q = t->paced[i];
@@ -170,6 +173,10 @@ bool pace_serve(struct poll_thread *t,
 
 		if (!q->n)
 			continue;
+		if (poll_is_in_debt(t, q->port_id)) {
+			waits = true;
+			continue;
+		}
 		if (!now_ns)
 			now_ns = clock_mono_ns();
 		/* Both, or nothing is taken: but for what another thread takes in between. */
@@ -178,10 +185,14 @@ bool pace_serve(struct poll_thread *t,
 			rate_limiter_exceeds(pkts, 1, now_ns);
 			t->burst.pkt[n++] = pop(q);
 		}
-		if (n)
+		if (n) {
+			uint64_t since = rte_rdtsc();
+
 			process(t, q->port_id, n);
+			poll_charge(t, q->port_id, rte_rdtsc() - since);
+		}
 	}
-	return now_ns != 0;
+	return now_ns || waits;
 }
 
 /* Received and lost in one. */

@@ -44,7 +44,8 @@ struct entry { /* a port and its queues */
 	unsigned n;
 	unsigned weight;
 	struct rxq *rxq[QUEUES_MAX];
-	int thread[QUEUES_MAX]; /* -1: nowhere */
+	int thread[QUEUES_MAX];                     /* -1: nowhere */
+	struct port_share *share[POLL_THREADS_MAX]; /* NULL: never had a queue there */
 	uint16_t pin[QUEUES_MAX];
 };
 static struct entry *entries[PORT_ID_MAX];
@@ -141,6 +142,20 @@ static int least_loaded(const unsigned *extra)
 	return best;
 }
 
+/* The queue is nobody's now. */
+static void give(struct entry *en, unsigned q, int t)
+{
+	en->thread[q] = t;
+	if (t < 0)
+		return;
+	if (!en->share[t]) {
+		en->share[t] = xzalloc(sizeof *en->share[t]);
+		en->share[t]->quantum_tsc = en->weight * QUANTUM_OF_WEIGHT_TSC;
+		en->share[t]->n_busy = 1;
+	}
+	en->rxq[q]->share = en->share[t];
+}
+
 /* Gives every queue that has none a thread, and pinned ones theirs. */
 static void place(void)
 {
@@ -173,7 +188,7 @@ static void place(void)
 				continue;
 			int pin = en->pin[q] != UINT16_MAX ? thread_of_core(en->pin[q]) : -1;
 			int t = pin >= 0 ? pin : least_loaded(extra);
-			en->thread[q] = t;
+			give(en, q, t);
 			if (t >= 0)
 				extra[t]++;
 		}
@@ -212,7 +227,6 @@ static void set_queue_count(struct entry *en, unsigned n)
 
 		*r = (struct rxq){.port = en->port, .q = (uint16_t)q, .fd = -1, .dead_fd = -1};
 		r->pinned_core = en->pin[q];
-		r->quantum_tsc = en->weight * QUANTUM_OF_WEIGHT_TSC;
 		r->ready = true; /* look once: something may have come before we listened */
 		en->rxq[q] = r;
 		en->thread[q] = -1;
@@ -268,9 +282,10 @@ void poll_port_set_weight(uint32_t port_id, unsigned weight)
 	if (!en)
 		return;
 	en->weight = weight;
-	for (unsigned q = 0; q < en->n; q++)
-		__atomic_store_n(&en->rxq[q]->quantum_tsc, weight * QUANTUM_OF_WEIGHT_TSC,
-				 __ATOMIC_RELAXED);
+	for (unsigned t = 0; t < POLL_THREADS_MAX; t++)
+		if (en->share[t])
+			__atomic_store_n(&en->share[t]->quantum_tsc, weight * QUANTUM_OF_WEIGHT_TSC,
+					 __ATOMIC_RELAXED);
 }
 
 void poll_port_requeue(struct port *p)
@@ -326,6 +341,8 @@ void poll_port_remove(struct port *p)
 	publish_lists();
 	for (unsigned q = 0; q < n; q++)
 		rcu_free_later(en->rxq[q]);
+	for (unsigned t = 0; t < POLL_THREADS_MAX; t++)
+		rcu_free_later(en->share[t]);
 	entries[p->id] = NULL;
 	free(en);
 	poll_command_all(COMMAND_FORGET_PORT, p->id);
@@ -635,7 +652,7 @@ static void rebalance(uint64_t now_ms)
 	move->thread[move_q] = -1;
 	publish_lists();
 	barrier();
-	move->thread[move_q] = to;
+	give(move, (unsigned)move_q, to);
 	publish_lists();
 }
 

@@ -16,7 +16,7 @@
 enum {
 	MISS_QUEUE_PKTS = 512,    /* per port and thread */
 	MISS_BUDGET_TSC = 260000, /* cycles of resolving per burst before misses wait: 100 us */
-	/* Deficit round robin: cycles a queue of default weight earns per round, two or three
+	/* Deficit round robin: cycles a port of default weight earns per round, two or three
 	 * bursts of a cheap one. It bounds how long a queue that has packets waits for each of the
 	 * others.
 	 */
@@ -27,6 +27,9 @@ enum {
 	 * be 75,000 rounds. */
 	CHARGE_MAX_TSC = 16 * MISS_BUDGET_TSC,
 	DEBT_MAX_TSC = 4 * CHARGE_MAX_TSC,
+	/* What a miss costs others on top of its own time: the lines that it reads and writes push
+	 * theirs out of the caches. docs/decisions/flow-cache.md has the figures. */
+	MISS_SURCHARGE_PCT = 40,
 	SWEEP_EVERY_US = 1000,
 	RCU_EVERY = 64,        /* iterations between quiescent reports */
 	MEASURE_EVERY = 16,    /* iterations between those whose stages are timed */
@@ -37,8 +40,18 @@ enum {
 	COMMANDS_MAX = 64,
 };
 
+/* A port's part of a thread's time, of which its queues there earn equal parts: more queues are no
+ * more time. Lives as long as the port. */
+struct port_share {
+	uint32_t quantum_tsc; /* earned per round  W: main (relaxed) */
+	uint32_t n_busy;      /* queues with packets or debt in the last round; W: thread */
+	uint32_t n_seen;      /* … in this one so far */
+	uint64_t round;       /* iteration of n_seen */
+};
+
 struct rxq { /* one receive queue on one thread; owned by its thread while listed */
 	struct port *port;
+	struct port_share *share; /* W: main, while it is nobody's */
 	uint16_t q;
 	uint16_t pinned_core; /* 0xffff: none */
 	bool ready;           /* poll_on_event: the descriptor said so */
@@ -51,7 +64,6 @@ struct rxq { /* one receive queue on one thread; owned by its thread while liste
 	int fd;               /* in epoll_fd; -1: none */
 	int dead_fd;          /* not listened to any more; -1: none */
 	uint64_t pkts_at_wake;
-	uint32_t quantum_tsc; /* earned per round  W: main (relaxed) */
 	int64_t deficit_tsc;
 	uint64_t last_pkt_tsc;
 	uint64_t cycles, pkts; /* W: thread  R: main, relaxed */
@@ -70,8 +82,6 @@ struct miss_queue { /* packets of one port that wait for their resolution */
 	uint32_t port_id;
 	uint16_t head, n;
 	bool listed;
-	struct rxq *payer;  /* whose share its resolutions are taken from; NULL: no queue here */
-	uint64_t payer_gen; /* list that it was found in */
 	struct rte_mbuf *pkt[MISS_QUEUE_PKTS];
 };
 
@@ -135,6 +145,13 @@ struct poll_thread {
 	unsigned n_miss_list;
 	struct pace_queue *paced[PACED_MAX]; /* pace.h: ports with packets waiting for their rate */
 	unsigned n_paced;
+	/* By port: the queue whose turn was its last, of the list with this number: pays for what
+	 * its port causes outside a turn. */
+	struct rxq *payer[PORT_ID_MAX];
+	uint64_t payer_gen;
+	unsigned n_served;      /* queues that had packets in this iteration */
+	bool contended;         /* several had, or one waits for its share */
+	uint64_t surcharge_tsc; /* of the misses since the last charge */
 	bool measure;
 	uint64_t now_tsc, last_sweep_tsc, last_event_tsc, last_work_tsc;
 	uint32_t now_ms;
@@ -171,7 +188,9 @@ int poll_start_thread(unsigned idx, uint16_t core, struct err *e); /* main; idx 
 /* thread.c */
 void *poll_thread_main(void *arg);
 /* Work outside a queue's turn that its port has caused. */
-void poll_charge(struct poll_thread *t, struct miss_queue *q, uint64_t cycles);
+void poll_charge(struct poll_thread *t, uint32_t port_id, uint64_t cycles);
+/* Others have work and this port has had its share. */
+bool poll_is_in_debt(const struct poll_thread *t, uint32_t port_id);
 void poll_thread_end(struct poll_thread *t);
 void poll_run_commands(struct poll_thread *t);
 void poll_every_ms(struct poll_thread *t);

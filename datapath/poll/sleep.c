@@ -124,10 +124,11 @@ void sleep_check_events(struct poll_thread *t, const struct rxq_list *l, int tim
 		t->has_event_queues = false;
 		for (unsigned i = 0; i < l->n && !t->has_event_queues; i++)
 			t->has_event_queues = l->at[i]->port->poll_on_event;
+		if (t->has_event_queues)
+			follow(t, l);
 	}
 	if (!t->has_event_queues)
 		return;
-	follow(t, l);
 	int n = epoll_wait(t->epoll_fd, ev, EVENTS, timeout_ms);
 	for (int i = 0; i < n; i++) {
 		struct rxq *r = ev[i].data.ptr;

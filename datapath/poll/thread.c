@@ -3,9 +3,10 @@
  * everything staged is sent. One version for all of an iteration; no lock, no log, no blocking call
  * but the sleep at its bottom.
  *
- * Fairness: deficit round robin on cycles. A queue earns a quantum per round and pays what its
- * packets really cost, misses included; in debt it sits out, so that one port's expensive packets
- * do not take another's time. */
+ * Fairness: deficit round robin on cycles. A port's queues earn a quantum per round and pay what
+ * their packets really cost: misses and what these do to the caches, packets that the device threw
+ * away, sending. In debt they sit out, so that one port's expensive packets do not take another's
+ * time. */
 #include "datapath/poll/pace.h"
 #include "datapath/poll/poll_priv.h"
 
@@ -127,17 +128,41 @@ void poll_process(struct poll_thread *t, uint32_t in_port, unsigned n)
 		recirc_run(t);
 }
 
-static inline void charge(struct rxq *r, uint64_t cycles)
+static void charge(struct poll_thread *t, struct rxq *r, uint64_t cycles)
 {
-	cycles = SL_MIN(cycles, (uint64_t)CHARGE_MAX_TSC);
-	counter_add(&r->cycles, cycles);
-	r->deficit_tsc = SL_MAX(r->deficit_tsc - (int64_t)cycles, -(int64_t)DEBT_MAX_TSC);
+	uint64_t due = SL_MIN(cycles + t->surcharge_tsc, (uint64_t)CHARGE_MAX_TSC);
+
+	t->surcharge_tsc = 0;
+	counter_add(&r->cycles, SL_MIN(cycles, (uint64_t)CHARGE_MAX_TSC));
+	r->deficit_tsc = SL_MAX(r->deficit_tsc - (int64_t)due, -(int64_t)DEBT_MAX_TSC);
+}
+
+static void charge_until_now(struct poll_thread *t, struct rxq *r)
+{
+	uint64_t start = t->now_tsc;
+
+	t->now_tsc = rte_rdtsc();
+	charge(t, r, t->now_tsc - start);
+}
+
+/* Nothing came. What the class threw away took time as well: a guest's bad chains, 32 at a look. */
+static void found_nothing(struct poll_thread *t, struct rxq *r)
+{
+	r->ready &= r->port->poll_on_event; /* a kick is answered by one look */
+	if (SL_LIKELY(!__atomic_load_n(&r->port->rx_discarded, __ATOMIC_RELAXED)))
+		return;
+	__atomic_store_n(&r->port->rx_discarded, false, __ATOMIC_RELAXED);
+	r->last_pkt_tsc = t->now_tsc;
+	t->payer[r->port->id] = r;
+	r->share->n_seen++;
+	t->n_served++;
+	charge_until_now(t, r);
 }
 
 /* One queue's turn. Returns packets received. */
 static unsigned poll_queue(struct poll_thread *t, struct rxq *r)
 {
-	uint64_t start = t->now_tsc, since = stamp(t);
+	uint64_t since = stamp(t);
 	unsigned n;
 
 	if (r->port->poll_on_event && !r->ready)
@@ -148,8 +173,7 @@ static unsigned poll_queue(struct poll_thread *t, struct rxq *r)
 	if (r->port->poll_on_event && n < BURST_MAX)
 		r->ready = false;
 	if (!n) {
-		r->deficit_tsc = 0;
-		r->ready &= r->port->poll_on_event; /* a kick is answered by one look */
+		found_nothing(t, r);
 		return 0;
 	}
 	account(t, STAGE_RX, &since);
@@ -157,12 +181,29 @@ static unsigned poll_queue(struct poll_thread *t, struct rxq *r)
 		pace_take(t, r->port->id, n);
 	else
 		poll_process(t, r->port->id, n);
-	t->now_tsc = rte_rdtsc();
+	charge_until_now(t, r);
 	r->last_pkt_tsc = t->now_tsc;
-	uint64_t cost = t->now_tsc - start;
+	t->payer[r->port->id] = r;
 	counter_add(&r->pkts, n);
-	charge(r, cost);
 	return n;
+}
+
+/* Once a round. With n queues of a port at work each earns an n-th. */
+static inline void earn(struct poll_thread *t, struct rxq *r)
+{
+	struct port_share *s = r->share;
+	int64_t quantum;
+
+	if (s->round != t->iterations) {
+		s->round = t->iterations;
+		s->n_busy = SL_MAX(s->n_seen, 1u);
+		s->n_seen = 0;
+	}
+	quantum = __atomic_load_n(&s->quantum_tsc, __ATOMIC_RELAXED);
+	if (SL_UNLIKELY(s->n_busy > 1))
+		quantum /= s->n_busy;
+	if (r->deficit_tsc < quantum)
+		r->deficit_tsc += quantum;
 }
 
 /* True when the queue waits for its share. The others take whole bursts until they have used up
@@ -170,33 +211,43 @@ static unsigned poll_queue(struct poll_thread *t, struct rxq *r)
  * debt, and an iteration's own 160 cycles were a tenth of its time. */
 static inline bool take_turn(struct poll_thread *t, struct rxq *r, unsigned *n)
 {
-	int64_t quantum = __atomic_load_n(&r->quantum_tsc, __ATOMIC_RELAXED);
-	unsigned got;
+	unsigned got, before = *n;
 
-	if (r->deficit_tsc < quantum)
-		r->deficit_tsc += quantum;
-	if (r->deficit_tsc <= 0)
+	earn(t, r);
+	if (r->deficit_tsc <= 0) {
+		r->share->n_seen++;
 		return true;
+	}
 	do {
 		got = poll_queue(t, r);
 		*n += got;
 	} while (got == BURST_MAX && r->deficit_tsc > 0);
+	if (*n != before) {
+		r->share->n_seen++;
+		t->n_served++;
+	}
 	return false;
 }
 
-void poll_charge(struct poll_thread *t, struct miss_queue *q, uint64_t cycles)
+static struct rxq *payer(const struct poll_thread *t, uint32_t port_id)
 {
-	const struct rxq_list *l = __atomic_load_n(&t->rxqs, __ATOMIC_ACQUIRE);
+	return port_id < PORT_ID_MAX ? t->payer[port_id] : NULL;
+}
 
-	if (q->payer_gen != l->gen) {
-		q->payer = NULL;
-		q->payer_gen = l->gen;
-		for (unsigned i = 0; i < l->n && !q->payer; i++)
-			if (l->at[i]->port->id == q->port_id)
-				q->payer = l->at[i];
-	}
-	if (q->payer)
-		charge(q->payer, cycles);
+void poll_charge(struct poll_thread *t, uint32_t port_id, uint64_t cycles)
+{
+	struct rxq *r = payer(t, port_id);
+
+	if (r)
+		charge(t, r, cycles);
+	t->surcharge_tsc = 0;
+}
+
+bool poll_is_in_debt(const struct poll_thread *t, uint32_t port_id)
+{
+	const struct rxq *r = payer(t, port_id);
+
+	return t->contended && r && r->deficit_tsc <= 0;
 }
 
 static void activate(const struct rxq_list *l, struct poll_thread *t, struct rxq *r)
@@ -267,14 +318,38 @@ static bool poll_queues(struct poll_thread *t, const struct rxq_list *l)
 	unsigned n = 0;
 	bool waiting = false;
 
+	if (SL_UNLIKELY(t->payer_gen != l->gen)) { /* queues of the last list may be gone */
+		memset(t->payer, 0, sizeof t->payer);
+		t->payer_gen = l->gen;
+	}
+	t->n_served = 0;
 	if (l->n > FEW_QUEUES)
 		waiting = poll_many(t, l, &n);
 	else
 		for (unsigned i = 0; i < l->n; i++)
 			waiting |= take_turn(t, l->at[i], &n);
+	t->contended = t->n_served + waiting > 1;
 	if (n)
 		counter_add(&t->pkts, n);
 	return n || waiting;
+}
+
+/* Sending costs whose packets it were: of each port's the sender of one by chance pays for all,
+ * which is right on average. Asking all of them would cost more than most ports' sending. */
+static void flush_and_charge(struct poll_thread *t)
+{
+	struct exec *x = t->exec;
+	uint64_t at = rte_rdtsc();
+
+	while (x->n_pending) {
+		struct tx_stage *s = x->stage[x->pending[x->n_pending - 1]];
+		uint32_t port_id = s->pkt[(at >> 4) % s->n]->port;
+
+		exec_flush_port(x, s);
+		uint64_t now = rte_rdtsc();
+		poll_charge(t, port_id, now - at);
+		at = now;
+	}
 }
 
 void poll_run_commands(struct poll_thread *t)
@@ -350,7 +425,10 @@ bool poll_finish_iteration(struct poll_thread *t)
 	}
 	if (t->exec->n_pending) {
 		since = stamp(t);
-		exec_flush(t->exec);
+		if (t->contended)
+			flush_and_charge(t);
+		else
+			exec_flush(t->exec);
 		account(t, STAGE_TX, &since);
 	}
 	if (SL_UNLIKELY(t->observing != NULL))
@@ -383,7 +461,7 @@ static bool iterate(struct poll_thread *t)
 		poll_every_ms(t);
 	if (t->now_tsc - t->last_event_tsc > tsc_of_us(EVENT_POLL_US)) {
 		sleep_check_events(t, l, 0);
-		t->last_event_tsc = t->now_tsc;
+		t->last_event_tsc = t->now_tsc = rte_rdtsc(); /* no queue pays for it */
 	}
 	worked = poll_queues(t, l);
 	if (SL_UNLIKELY(t->n_paced) && pace_serve(t, poll_process))

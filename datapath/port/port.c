@@ -227,6 +227,7 @@ static void drop(struct port *p, enum drop_reason why, uint64_t n, uint64_t byte
 		.pkt_len = (uint32_t)bytes,
 	};
 
+	__atomic_store_n(&p->rx_discarded, true, __ATOMIC_RELAXED);
 	if (!c)
 		return;
 	counter_add(&c->rx_pkts, n);

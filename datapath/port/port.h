@@ -127,6 +127,9 @@ struct port {
 	uint32_t max_frame_bytes; /* L2 bytes without tags and FCS: mtu + 14; up to two tags are
 				     allowed on top */
 	uint32_t tx_offloads;     /* enum offload_tx: what tx_burst takes as it is */
+	/* rx_burst threw packets away since the poll side last looked: an empty burst that cost
+	 * time. W, R: poll threads (relaxed) */
+	bool rx_discarded;
 	uint32_t rxq_epoch; /* bumped when n_rxq changes: the poll side re-reads its placement */
 
 	struct port_status status;

@@ -220,6 +220,9 @@ static uint16_t rx_packed(struct port *p, struct vhost_dev *d, uint16_t pair,
 		}
 		port_rx_drop_packet(p, why, pkts[i], pkts[i]->pkt_len);
 	}
+	/* What rte_vhost itself throws away it does not tell. */
+	if (!got)
+		__atomic_store_n(&p->rx_discarded, true, __ATOMIC_RELAXED);
 	return kept;
 }
 

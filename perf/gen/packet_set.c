@@ -9,7 +9,7 @@
 #include "datapath/base/hash.h"
 #include "perf/gen/packet_build.h"
 
-enum { PROTO_TCP = 6, PROTO_UDP = 17, PROTO_ICMP6 = 58 };
+enum { PROTO_TCP = 6, PROTO_UDP = 17, PROTO_ICMP6 = 58, PROTO_DSTOPTS = 60, EXT6_HEADERS = 8 };
 enum { TYPE_IPV4 = 0x0800, TYPE_ARP = 0x0806, TYPE_IPV6 = 0x86dd };
 enum { VXLAN_OUTER_BYTES = 14 + 20 + 8 + 8 };
 
@@ -160,6 +160,59 @@ static void fill_frag(struct packet_writer *w, const struct packet_set_spec *s, 
 	packet_finish(w);
 }
 
+static void fill_tiny_frag(struct packet_writer *w, const struct packet_set_spec *s, uint32_t i)
+{
+	struct packet_tuple t = tuple_of(s, i / 4);
+	packet_put_eth(w, mac_b, mac_a, s->vlan, TYPE_IPV4);
+	packet_put_ip(w, &t, PROTO_UDP, false);
+	uint8_t *ip = w->data + w->l3;
+	store_be16(ip + 2, 20 + 8); /* what follows is padding of the frame */
+	store_be16(ip + 4, (uint16_t)(i / 4));
+	store_be16(ip + 6, (uint16_t)(0x2000 | i % 4));
+	if (i % 4 == 0)
+		packet_put_l4(w, &t);
+	w->proto = 0;
+	packet_finish(w);
+}
+
+static void fill_ext6(struct packet_writer *w, const struct packet_set_spec *s, uint32_t i)
+{
+	struct packet_tuple t = tuple_of(s, i);
+	packet_put_eth(w, mac_b, mac_a, s->vlan, TYPE_IPV6);
+	packet_put_ip(w, &t, PROTO_DSTOPTS, true);
+	for (unsigned n = 1; n <= EXT6_HEADERS; n++, w->at += 8) {
+		uint8_t *p = w->data + w->at;
+		p[0] = n < EXT6_HEADERS ? PROTO_DSTOPTS : PROTO_UDP;
+		p[2] = 1; /* PadN to the end of the 8 bytes */
+		p[3] = 4;
+	}
+	w->l4 = w->at;
+	w->proto = PROTO_UDP;
+	packet_put_l4(w, &t);
+	packet_finish(w);
+}
+
+static void fill_syn(struct packet_writer *w, const struct packet_set_spec *s, uint32_t i)
+{
+	struct packet_tuple t = tuple_of(s, i);
+	packet_put_eth(w, mac_b, mac_a, s->vlan, TYPE_IPV4);
+	packet_put_ip(w, &t, PROTO_TCP, false);
+	packet_put_l4(w, &t);
+	w->data[w->l4 + 13] = 0x02;
+	store_be32(w->data + w->l4 + 8, 0);
+	packet_finish(w);
+}
+
+static void fill_vlan_storm(struct packet_writer *w, const struct packet_set_spec *s, uint32_t i)
+{
+	struct packet_tuple t = tuple_of(s, i);
+	packet_put_eth(w, 0xffffffffffff, 0x0a0000000000 + ((uint64_t)s->seed << 32) + i,
+		       (uint16_t)(1 + i % 4094), TYPE_IPV4);
+	packet_put_ip(w, &t, PROTO_UDP, false);
+	packet_put_l4(w, &t);
+	packet_finish(w);
+}
+
 static void fill_vxlan(struct packet_writer *w, const struct packet_set_spec *s, uint32_t i)
 {
 	uint64_t h = hash_u64(i + 1);
@@ -232,10 +285,20 @@ static uint16_t needed_bytes(const struct packet_set_spec *s)
 		break;
 	case PACKET_SET_ARP:
 	case PACKET_SET_FRAG:
+	case PACKET_SET_TINY_FRAG:
 		bytes = 14 + tag + 28;
 		break;
 	case PACKET_SET_ND:
 		bytes = 14 + tag + 40 + 24;
+		break;
+	case PACKET_SET_EXT6:
+		bytes = 14 + tag + 40 + EXT6_HEADERS * 8 + 8;
+		break;
+	case PACKET_SET_SYN:
+		bytes = 14 + tag + 20 + 20;
+		break;
+	case PACKET_SET_VLAN_STORM:
+		bytes = 14 + 4 + 20 + 8;
 		break;
 	case PACKET_SET_VXLAN:
 		bytes = VXLAN_OUTER_BYTES + 14 + tag + l3 + l4;

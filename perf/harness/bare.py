@@ -21,18 +21,19 @@ def api():
     return dpapi
 
 
-def policy(n_rules):
+def policy(n_rules, n_ports):
     """POLICY_SET with a guest on each port that is isolated in both directions; the last of the
     rules is the one that allows."""
     def service(proto, first, last):
         return struct.pack("=BBHH", proto, 0, first, last)
-    endpoints = [{"id": i, "name": f"g{i}", "port": f"p{i}", "isolated": 3} for i in (1, 2)]
+    endpoints = [{"id": i, "name": f"g{i}", "port": f"p{i}", "isolated": 3} for i in range(1, n_ports + 1)]
+    ids = struct.pack(f"={n_ports}I", *range(1, n_ports + 1))
     rules = [{"id": i + 1, "name": f"rule{i}", "direction": i % 2, "tier": 1, "verdict": 0,
-              "endpoint_ids": struct.pack("=2I", 1, 2), "services": service(132, i, i)}
+              "endpoint_ids": ids, "services": service(132, i, i)}
              for i in range(n_rules - 1)]
     for direction in (0, 1):
         rules.append({"id": len(rules) + 1, "name": "all", "direction": direction, "tier": 1,
-                      "verdict": 0, "endpoint_ids": struct.pack("=2I", 1, 2),
+                      "verdict": 0, "endpoint_ids": ids,
                       "services": service(17, 0, 65535) + service(6, 0, 65535)})
     return "policy_set", {"policy_hash": bytes(32), "policy_endpoint": endpoints,
                           "policy_rule": rules}
@@ -77,7 +78,7 @@ class Datapath(Switch):
                 "ofport": 1000 + i, "option": [{"key": "vhost-server-path",
                                                 "value": f"{self.run_dir}/idle{i}.sock"}]}))
         if n_rules:
-            self.operations.append(policy(n_rules))
+            self.operations.append(policy(n_rules, len(ports)))
         self.relaunch_datapath()
 
     def relaunch_datapath(self):

@@ -14,6 +14,7 @@ from . import vhost as vhost_generator
 from .process import Failed
 
 VICTIM, ATTACK = 1, 2  # marks
+PAUSE_S = 0.3  # between windows with and without an attack
 
 
 class Options:
@@ -131,7 +132,8 @@ def throughput(switch, scenario, flows, options):
 
 
 def attack(switch, scenario, flows, options):
-    """The victim's speed with the attack over its speed without, in one start of the switch."""
+    """The victim's speed with the attack over its speed without, in one start of the switch: the
+    median of windows that have a pause of the attack beside them."""
     begin(switch, scenario, flows)
     if scenario.options.get("monitor"):
         switch.monitor()
@@ -153,13 +155,30 @@ def attack(switch, scenario, flows, options):
             churn.stop()
 
 
+def attackers(switch):
+    return [switch.ports[name] for name in ("p3", "p4") if name in switch.ports]
+
+
 def start_packets(switch, scenario):
-    attacker = switch.ports.get("p3")
-    if attacker:
+    for attacker in attackers(switch):
         attacker.set_rate(scenario.options.get("rate", 0))
         attacker.open_gate(limit=0)
-    elif "every" in scenario.options:
+    if "every" in scenario.options:
         switch.ports["p1"].set_attack_every(scenario.options["every"])
+
+
+def pause_packets(switch):
+    for attacker in attackers(switch):
+        attacker.close_gate()
+    switch.ports["p1"].set_attack_every(0)
+
+
+def ran_window(switch, options):
+    """One window; None when other programs had the core all the time, which says nothing."""
+    w = Window(switch)
+    time.sleep(options.window_s)
+    window = w.end()
+    return window if window["ran"] or window["pps"] else None
 
 
 def observe_attack(switch, scenario, options, alone, series, started):
@@ -170,22 +189,34 @@ def observe_attack(switch, scenario, options, alone, series, started):
         w = Window(switch)
         time.sleep(0.25)
         series.append((time.monotonic() - started, w.end()["pps"]))
-    under = []
+    # The machine's speed changes within seconds, so each window of the attack has one of a pause
+    # beside it. What the attack leaves behind does not pause: "lasting" says what that costs.
+    can_pause = "churn" not in scenario.options
+    pairs = []
     for _ in range(10 * options.windows):
-        w = Window(switch)
-        time.sleep(options.window_s)
-        window = w.end()
-        if not window["ran"] and not window["pps"]:
-            continue  # other programs had the core all the time: says nothing about the attack
-        under.append(window)
+        window = ran_window(switch, options)
+        if not window:
+            continue
         series.append((time.monotonic() - started, window["pps"]))
-        if len(under) == options.windows:
+        pause = alone
+        if can_pause:
+            pause_packets(switch)
+            time.sleep(PAUSE_S)
+            pause = ran_window(switch, options)
+            start_packets(switch, scenario)
+            time.sleep(PAUSE_S)
+        if pause and pause["pps"]:
+            pairs.append((window["pps"] / pause["pps"], window, pause["pps"]))
+        if len(pairs) == options.windows:
             break
-    if not under:
+    if not pairs:
         raise Failed(f"{switch.name}: other programs had the core all the time")
-    middle_one = sorted(under, key=lambda w: w["pps"])[len(under) // 2]
-    return dict(middle_one, value=middle_one["pps"] / alone["pps"], unit="ratio",
-                alone_pps=alone["pps"], under_attack_pps=middle_one["pps"],
+    pairs.sort(key=lambda p: p[0])
+    ratio, middle_one, pause_pps = pairs[len(pairs) // 2]
+    return dict(middle_one, value=ratio, unit="ratio",
+                alone_pps=pause_pps, under_attack_pps=middle_one["pps"],
+                first_alone_pps=alone["pps"],
+                lasting=sorted(p[2] for p in pairs)[len(pairs) // 2] / alone["pps"],
                 cycles=cycles(switch, middle_one["pps"]), series=series,
                 megaflows=switch.megaflows())
 

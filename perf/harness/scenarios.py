@@ -135,6 +135,15 @@ CT_RULES = (
     "table=1,priority=0,actions=drop",
 )
 
+# The victim's connections are established; the attacker's commit as fast as they come.
+CT_TENANTS = (
+    "table=0,priority=100,ip,ct_state=-trk,actions=ct(table=1)",
+    "table=0,priority=0,actions=drop",
+    "table=1,priority=100,ip,ct_state=+trk+new,actions=ct(commit),output:2",
+    "table=1,priority=90,ip,ct_state=+trk+est,actions=output:2",
+    "table=1,priority=0,actions=drop",
+)
+
 OPENFLOW = frozenset({"openflow"})
 CONNTRACK = frozenset({"openflow", "conntrack"})
 POLICY = frozenset({"policy"})
@@ -237,6 +246,57 @@ SCENARIOS = [
               "priority=100,in_port=3,actions=CONTROLLER:128", "priority=0,actions=drop"),
              kind="attack", needs=OPENFLOW, limit=False,
              options={"attack_warm_s": 3, "monitor": True}),
+    # Not in the list: what else a tenant can send.
+    Scenario("odd-vlans", "broadcasts in all VLANs from ever new senders on a trunk", (K,),
+             pair("set=l2,flows={flows}") + (attack_from("set=vlanstorm"),), kind="attack",
+             limit=False, options={"attack_warm_s": 3}),
+    Scenario("odd-ext6", "IPv6 with eight extension headers, every packet another source", (K,),
+             pair("set=l2,flows={flows}") + (attack_from("set=ext6"),),
+             (EXACT_RULES[0],
+              "table=0,priority=100,in_port=3,ipv6,actions=move:NXM_NX_IPV6_SRC[]->NXM_NX_XXREG0[],"
+              "output:2", EXACT_RULES[1]),
+             kind="attack", needs=OPENFLOW, limit=False, options={"attack_warm_s": 3}),
+    Scenario("odd-tables", "every packet a miss through 20 tables", (K,),
+             pair("set=l2,flows={flows}") + (attack_from("set=l2,roll=1,seed=7"),),
+             (EXACT_RULES[0],
+              EXACT_RULES[0].replace("in_port=1", "in_port=3").replace("output:2", "goto_table:1"),
+              *miss_rules(20)[1:]),
+             kind="attack", needs=OPENFLOW, limit=False, options={"attack_warm_s": 3}),
+    Scenario("odd-resubmits", "every packet a miss through 20 tables that look three times each", (K,),
+             pair("set=l2,flows={flows}") + (attack_from("set=l2,roll=1,seed=7"),),
+             (EXACT_RULES[0],
+              EXACT_RULES[0].replace("in_port=1", "in_port=3").replace("output:2", "resubmit(,1)"),
+              *(f"table={t},priority=1,actions=resubmit(,100),resubmit(,101),"
+                + (f"resubmit(,{t + 1})" if t < 20 else "output:2") for t in range(1, 21)),
+              "table=100,priority=9,tcp,actions=drop", "table=101,priority=9,tcp,actions=drop",
+              EXACT_RULES[1]),
+             kind="attack", needs=OPENFLOW, limit=False, options={"attack_warm_s": 3}),
+    Scenario("odd-packetin", "every packet a packet-in behind 20 tables, a controller reads them", (K,),
+             pair("set=l2,flows={flows}") + (attack_from("set=l2,roll=1,seed=7"),),
+             (EXACT_RULES[0],
+              EXACT_RULES[0].replace("in_port=1", "in_port=3").replace("output:2", "goto_table:1"),
+              *(r.replace("output:2", "CONTROLLER:128") for r in miss_rules(20)[1:])),
+             kind="attack", needs=OPENFLOW, limit=False,
+             options={"attack_warm_s": 3, "monitor": True}),
+    Scenario("odd-two", "tuple-space explosion from two other ports at line rate: a third is fair",
+             (K,), pair("set=tse-victim,flows={flows}") +
+             (attack_from("set=tse"), attack_from("set=tse,seed=9", "p4")), TSE_RULES,
+             kind="attack", needs=OPENFLOW, limit=False, options={"attack_warm_s": 12}),
+    Scenario("odd-jumbo", "frames of 9,014 bytes from another port at line rate", (K,),
+             pair("set=l2,flows={flows}") +
+             (attack_from("set=l2,flows=1000,size=9014,seed=7"),), kind="attack",
+             limit=False, options={"attack_warm_s": 3, "mtu": 9000}),
+    Scenario("odd-frags", "8-byte fragments that are never whole, in the victim's conntrack zone", (K,),
+             pair("set=l2,flows={flows}") + (attack_from("set=tinyfrag"),), CT_TENANTS,
+             kind="attack", needs=CONNTRACK, prime=False, limit=False,
+             options={"attack_warm_s": 3}),
+    Scenario("odd-ct", "a new connection with every packet, in the victim's conntrack zone", (K,),
+             pair("set=l2,flows={flows}") + (attack_from("set=l2,roll=1,seed=7"),), CT_TENANTS,
+             kind="attack", needs=CONNTRACK, prime=False, limit=False,
+             options={"attack_warm_s": 3}),
+    Scenario("odd-syn", "SYNs of ever new connections between policed ports", (K,),
+             pair("set=l2,flows={flows}") + (attack_from("set=syn"),), kind="attack",
+             needs=POLICY, limit=False, options={"attack_warm_s": 3, "policy_rules": 1}),
     Scenario("churn", "10,000 rule changes per second that match nothing", (K,),
              pair("set=pipe5,flows={flows}"), pipe5_rules(), kind="attack", needs=OPENFLOW,
              limit=False, options={"attack_warm_s": 3, "churn": 10000}),
@@ -300,6 +360,8 @@ GROUPS = {
     "policies": ["policy-off", "policy", "policy-1k", "policy-tcp"],
     "attacks": ["newflows", "tse", "tse-10k", "tse-port", "tse-port-line", "flood-flows",
                 "flood-macs", "flood-arp", "flood-nd", "flood-frags", "flood-packetin", "churn"],
+    "odd": ["odd-vlans", "odd-ext6", "odd-tables", "odd-resubmits", "odd-packetin", "odd-two",
+            "odd-jumbo", "odd-frags", "odd-ct", "odd-syn"],
     "misses": ["miss1", "miss5", "miss20", "miss100k"],
     "life": ["startup", "outage", "outage-control", "memory", "memory16", "latency",
              "idle-ports"],

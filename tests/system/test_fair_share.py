@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Poll time is shared by cycles: beside a port whose every packet is a miss, one with cheap packets
-keeps half of the thread, or as much as its weight says, as `sluice poll show` tells it."""
+keeps half of the thread or somewhat more (a miss is charged for what it does to the caches, too), or as much as its weight
+says, as `sluice poll show` tells it."""
 import os
 import sys
 import time
@@ -56,10 +57,10 @@ def test_a_flood_of_misses_takes_half_of_the_time():
         share = share_of_victim(dp, 4e9)
         seen = stats(dp, "flood")
         print(f"flood: {seen['misses']} misses, {seen['miss_queued']} waited, {seen['over_quota']} over the quota")
-        assert 0.47 < share < 0.6
+        assert 0.5 < share < 0.68
         # three times the weight, three times the time; live, and told again by a dump
         dp.transaction([("port_set", dict(name="in", poll_weight=30))])
-        assert 0.65 < share_of_victim(dp, 2e9) < 0.85
+        assert 0.7 < share_of_victim(dp, 2e9) < 0.92
         assert next(p for p in dp.dump("ports") if p["name"] == "in")["poll_weight"] == 30
         with pytest.raises(dpapi.ApiError):
             dp.transaction([("port_set", dict(name="in", poll_weight=0))])
