@@ -15,7 +15,14 @@ struct fill {
 	endpoint_set set;
 	struct peers_read *out;
 	struct peers_pieces *pieces;
+	VEC(size_t) blocks; /* where the prefixes of each peer begin in out->peers */
 };
+
+/* The prefixes of another peer follow. */
+static void begin_block(struct fill *f)
+{
+	vec_push(&f->blocks, f->out->peers.prefixes.len);
+}
 
 /* ---- prefixes ---- */
 
@@ -112,8 +119,10 @@ static int add_service(struct fill *f, const char *name, struct node at)
 	/* Its ports are those one connects to: in `from` only its addresses count. */
 	if (f->dir == POLICY_EGRESS && p->services.at[i].services.len)
 		vec_push(&f->pieces->at, (struct peers_piece){i});
-	else
+	else {
+		begin_block(f);
 		reader_service_peers(f->r, i, &f->out->peers);
+	}
 	return 0;
 }
 
@@ -144,10 +153,59 @@ static void put_prefixes(struct fill *f, const struct policy_prefix *list, size_
 	vec_append(&f->out->peers.prefixes, list, n);
 }
 
+/* Is all of x among these? */
+static bool holds(const struct policy_prefix *list, size_t n, const struct policy_prefix *x)
+{
+	bool in = false;
+	for (size_t i = 0; i < n; i++)
+		if (list[i].len <= x->len && policy_prefix_covers(&list[i], x->family, x->addr)) {
+			if (list[i].except)
+				return false;
+			in = true;
+		}
+	return in;
+}
+
+/* Peers add up: what one takes out of itself, another may bring. In the one list that they become
+ * the longest prefix decides, so that an exception must go which another peer holds whole; what it
+ * holds in part is longer than the exception, or an exception of its own. */
+static int unite(struct fill *f, struct node at)
+{
+	struct policy_peers *p = &f->out->peers;
+	size_t n = 0, excepts = 0, all = p->prefixes.len, block = 0;
+	bool *drop;
+	int rc;
+	VEC_FOR_EACH (x, &p->prefixes)
+		excepts += x->except;
+	if (f->blocks.len < 2 || !excepts)
+		return 0;
+	rc = reader_work(f->r, at, excepts * all);
+	if (rc)
+		return rc;
+	drop = xcalloc(all, sizeof *drop);
+	for (size_t i = 0; i < all; i++) {
+		while (block + 1 < f->blocks.len && f->blocks.at[block + 1] <= i)
+			block++;
+		for (size_t b = 0; b < f->blocks.len && p->prefixes.at[i].except; b++) {
+			size_t from = f->blocks.at[b];
+			size_t to = b + 1 < f->blocks.len ? f->blocks.at[b + 1] : all;
+			drop[i] |= b != block &&
+				   holds(p->prefixes.at + from, to - from, &p->prefixes.at[i]);
+		}
+	}
+	for (size_t i = 0; i < all; i++)
+		if (!drop[i])
+			p->prefixes.at[n++] = p->prefixes.at[i];
+	p->prefixes.len = n;
+	free(drop);
+	return 0;
+}
+
 /* Every address but those that are known: of endpoints, and the host's. */
 static void add_outside(struct fill *f)
 {
 	static const struct policy_prefix everything[] = {{.family = 4}, {.family = 6}};
+	begin_block(f);
 	put_prefixes(f, everything, 2);
 	VEC_FOR_EACH (ep, &f->r->p->endpoints)
 		VEC_FOR_EACH (a, &ep->prefixes) {
@@ -195,6 +253,7 @@ static int add_word(struct fill *f, const char *word, struct node at)
 		return rc < 0 ? rc : 0;
 	c = find_cidr(f->r->p, word);
 	if (c) {
+		begin_block(f);
 		put_prefixes(f, c->prefixes.at, c->prefixes.len);
 		return reader_spend(f->r, at, c->prefixes.len * sizeof *c->prefixes.at);
 	}
@@ -202,6 +261,7 @@ static int add_word(struct fill *f, const char *word, struct node at)
 		const char *why = policy_parse_prefix(word, true, &prefix);
 		if (why)
 			return source_fail(&f->r->s, at, "%s: %s", word, why);
+		begin_block(f);
 		put_prefixes(f, &prefix, 1);
 		return reader_spend(f->r, at, sizeof prefix);
 	}
@@ -220,6 +280,7 @@ static int add_ip_block(struct fill *f, struct node value)
 {
 	struct policy_prefixes list = {0};
 	int rc = reader_ip_block(f->r, value, &list);
+	begin_block(f);
 	put_prefixes(f, list.list.at, list.list.len);
 	vec_free(&list.list);
 	return rc;
@@ -262,12 +323,15 @@ static int add_peer(struct source *s, struct node item, void *aux)
 int reader_peers(struct reader *r, struct node n, enum policy_direction dir, struct peers_read *out,
 		 struct peers_pieces *pieces)
 {
-	struct fill f = {r, dir, reader_set_create(r), out, pieces};
+	struct fill f = {
+		.r = r, .dir = dir, .set = reader_set_create(r), .out = out, .pieces = pieces};
 	int rc;
 	out->anybody =
 		node_is_null(n) ||
 		(node_is_list(n) && n.n->data.sequence.items.top == n.n->data.sequence.items.start);
 	rc = node_each_item(&r->s, n, add_peer, &f);
+	rc = rc ? rc : unite(&f, n);
+	vec_free(&f.blocks);
 	for (size_t i = 0; i < r->p->endpoints.len; i++)
 		if (f.set[i] && r->p->endpoints.at[i].flags & POLICY_IS_HOST)
 			out->peers.flags |= POLICY_PEER_HOST;

@@ -407,6 +407,45 @@ static void test_host_and_services(void **state)
 	policy_free(p);
 }
 
+/* Whatever one ipBlock leaves out, another may bring: a rule's peers are the union of all. */
+static void test_blocks_add_up(void **state)
+{
+	enum { MIXTURES = 200, BLOCKS = 3, SPACE = 64 };
+	unsigned dice = 7;
+	for (unsigned round = 0; round < MIXTURES; round++) {
+		bool wanted[SPACE] = {0};
+		struct str text = STR_INIT;
+		struct policy *p;
+		str_puts(&text,
+			 "endpoints: {a: {}}\npolicies: {p: {endpoints: a, ingress: [{from: [");
+		for (unsigned b = 0; b < BLOCKS; b++) {
+			unsigned bits = (unsigned)rand_r(&dice) % 4, more = bits, n = 64u >> bits;
+			unsigned at = (unsigned)rand_r(&dice) % SPACE / n * n, out = SPACE, m = 0;
+			str_printf(&text, "%s{ipBlock: {cidr: 192.0.2.%u/%u", b ? ", " : "", at,
+				   26 + bits);
+			if (rand_r(&dice) % 3) {
+				more += (unsigned)rand_r(&dice) % 3;
+				m = 64u >> more;
+				out = at + (unsigned)rand_r(&dice) % n / m * m;
+				str_printf(&text, ", except: [192.0.2.%u/%u]", out, 26 + more);
+			}
+			str_puts(&text, "}}");
+			for (unsigned i = at; i < at + n; i++)
+				wanted[i] |= i < out || i >= out + m;
+		}
+		str_puts(&text, "]}]}}\n");
+		p = read_text(str_cstr(&text));
+		for (unsigned i = 0; i < SPACE; i++) {
+			char *from = xasprintf("192.0.2.%u", i);
+			expect(p, from, "a", "tcp/1", wanted[i],
+			       wanted[i] ? "p/ingress[0]" : "default/isolated");
+			free(from);
+		}
+		policy_free(p);
+		str_free(&text);
+	}
+}
+
 static void test_order_within_one_policy(void **state)
 {
 	struct policy *p =
@@ -480,6 +519,7 @@ int main(void)
 		cmocka_unit_test(test_order_within_one_policy),
 		cmocka_unit_test(test_undeclared_addresses),
 		cmocka_unit_test(test_diff),
+		cmocka_unit_test(test_blocks_add_up),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
