@@ -2,6 +2,8 @@
 #include "datapath/port/vnet_fd.h"
 
 #include <errno.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "datapath/offload/vnet.h"
 #include "datapath/port/port_priv.h"
@@ -46,18 +48,37 @@ static int iov_of(const struct rte_mbuf *m, struct virtio_net_hdr *hdr, struct i
 	return n;
 }
 
+/* As write(): bytes, or -1 with errno. *unsendable: the chain is too long for one call. */
+static ssize_t send_one(int fd, struct rte_mbuf *m, bool *unsendable)
+{
+	struct virtio_net_hdr hdr;
+	struct iovec iov[TX_IOV_MAX];
+	int n;
+
+	vnet_from_mbuf(m, &hdr);
+	/* In front of the packet, where nobody else looks: of two pieces the kernel makes 350
+	 * cycles more. */
+	if (m->nb_segs == 1 && RTE_MBUF_DIRECT(m) && rte_mbuf_refcnt_read(m) == 1 &&
+	    rte_pktmbuf_headroom(m) >= sizeof hdr) {
+		uint8_t *from = rte_pktmbuf_mtod(m, uint8_t *) - sizeof hdr;
+
+		memcpy(from, &hdr, sizeof hdr);
+		return write(fd, from, sizeof hdr + m->data_len);
+	}
+	n = iov_of(m, &hdr, iov);
+	*unsendable = n < 0;
+	return n < 0 ? -1 : writev(fd, iov, n);
+}
+
 uint16_t vnet_fd_send(int fd, struct rte_mbuf **pkts, uint16_t n, uint64_t *errors)
 {
 	uint16_t i;
 
 	for (i = 0; i < n; i++) {
-		struct virtio_net_hdr hdr;
-		struct iovec iov[TX_IOV_MAX];
+		bool unsendable = false;
 
-		vnet_from_mbuf(pkts[i], &hdr);
-		int n_iov = iov_of(pkts[i], &hdr, iov);
-		if (n_iov < 0 || writev(fd, iov, n_iov) < 0) {
-			if (n_iov >= 0 && (errno == EAGAIN || errno == ENOBUFS))
+		if (send_one(fd, pkts[i], &unsendable) < 0) {
+			if (!unsendable && (errno == EAGAIN || errno == ENOBUFS))
 				break; /* no room now */
 			__atomic_add_fetch(errors, 1, __ATOMIC_RELAXED);
 		}
