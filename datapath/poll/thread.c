@@ -440,10 +440,11 @@ bool poll_finish_iteration(struct poll_thread *t)
 static bool iterate(struct poll_thread *t)
 {
 	const struct rxq_list *l;
-	uint64_t start = rte_rdtsc();
+	/* The end of the one before: reading the clock three times an iteration was 11 % of the
+	 * time at half load (the generator's part included). */
+	const uint64_t start = t->now_tsc;
 	bool worked, in_slot = false;
 
-	t->now_tsc = start;
 	t->version = version_burst_begin(t->idx);
 	/* Behind it: who begins a recording waits for those that have begun before. */
 	if (record_on()) {
@@ -517,8 +518,10 @@ void *poll_thread_main(void *arg)
 			continue;
 		uint32_t max_us = __atomic_load_n(&poll_sleep_us_shared, __ATOMIC_RELAXED);
 
-		if (max_us && t->now_tsc - t->last_work_tsc > tsc_of_us(SLEEP_AFTER_US))
-			sleep_until_work(t, __atomic_load_n(&t->rxqs, __ATOMIC_ACQUIRE));
+		if (!max_us || t->now_tsc - t->last_work_tsc <= tsc_of_us(SLEEP_AFTER_US))
+			continue;
+		sleep_until_work(t, __atomic_load_n(&t->rxqs, __ATOMIC_ACQUIRE));
+		t->now_tsc = rte_rdtsc();
 	}
 	poll_thread_end(t);
 	conntrack_thread_leave();
