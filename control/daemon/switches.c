@@ -381,6 +381,8 @@ void switches_put_rules(struct switches *s, const char *bridge, struct msg *tran
 void switches_bridge_made(struct switches *s, const char *bridge)
 {
 	struct sw *sw = find(s, bridge);
+	if (sw)
+		ofswitch_made(sw->of);
 	if (sw && sw->wants_defaults)
 		ofswitch_add_default_rules(sw->of, NULL, NULL);
 }

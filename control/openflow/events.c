@@ -65,12 +65,6 @@ static void rule_added(struct ofswitch *sw, struct attrs event, struct attrs rul
 	table_states_rule_changed(sw, (uint8_t)attrs_u64(rule, ATTR_TABLE, 0));
 }
 
-static void read_again(struct ofswitch *sw)
-{
-	shadow_clear(sw->shadow);
-	shadow_load(sw);
-}
-
 static void tell_removed(struct ofswitch *sw, struct attrs event, struct attrs rule)
 {
 	struct flow_stats fs;
@@ -92,7 +86,7 @@ static void rule_removed(struct ofswitch *sw, struct attrs event, struct attrs r
 					       attrs_u64(event, ATTR_ADDED_VERSION, 0));
 	tell_removed(sw, event, rule);
 	if (a == SHADOW_UNSURE)
-		read_again(sw);
+		shadow_load(sw);
 	table_states_rule_changed(sw, (uint8_t)attrs_u64(rule, ATTR_TABLE, 0));
 }
 
@@ -125,6 +119,50 @@ void shadow_apply(struct ofswitch *sw, struct shadow_plan *plan, uint64_t versio
 	}
 }
 
+/* ---- what is told later ---- */
+
+static void on_asked(struct ofrequest *r, struct attrs a, bool more, const struct err *err)
+{
+	(void)more;
+	if (!err)
+		shadow_answered(r->sw, (struct attrs){0}, a);
+}
+
+/* The answer to a transaction without operations says whether all news of those before have come.
+ */
+static void ask_whether_told(evutil_socket_t fd, short what, void *aux)
+{
+	struct ofswitch *sw = aux;
+	(void)fd;
+	(void)what;
+	if (!sw->client || !shadow_has_pending(sw->shadow))
+		return;
+	struct ofrequest *r = xzalloc(sizeof *r);
+	struct msg m;
+	r->on_reply = on_asked;
+	msg_init(&m, API_TRANSACTION, 0);
+	ofrequest_send(r, sw, NULL, NULL, &m, false);
+}
+
+void shadow_answered(struct ofswitch *sw, struct attrs transaction, struct attrs answer)
+{
+	struct timeval soon = {.tv_usec = 200000};
+	if (sw->replaying)
+		return; /* what is pending was done to another datapath */
+	if (!attrs_has(answer, ATTR_UNTOLD)) {
+		shadow_told(sw->shadow);
+		return;
+	}
+	if (transaction.len)
+		shadow_pend(sw->shadow, transaction, attrs_u64(answer, ATTR_VERSION, 0));
+	if (!shadow_has_pending(sw->shadow))
+		return;
+	if (!sw->ask)
+		sw->ask = event_new(sw->base, -1, 0, ask_whether_told, sw);
+	if (!event_pending(sw->ask, EV_TIMEOUT, NULL))
+		event_add(sw->ask, &soon);
+}
+
 void ofswitch_event(struct ofswitch *sw, struct attrs event)
 {
 	const struct attr *nest = attrs_find(event, ATTR_RULE);
@@ -135,7 +173,7 @@ void ofswitch_event(struct ofswitch *sw, struct attrs event)
 		 * back is read anew. */
 		LOG_LIMIT(log_info, 5, "%s: changes went by too fast: reading the tables again",
 			  sw->bridge);
-		read_again(sw);
+		shadow_load(sw);
 		return;
 	}
 	if (strcmp(bridge, sw->bridge))
@@ -160,12 +198,18 @@ void ofswitch_event(struct ofswitch *sw, struct attrs event)
 struct load {
 	struct ofrequest r;
 	enum api_op op;
+	uint64_t reading;       /* rules */
+	struct shadow *objects; /* groups and meters, taken when all are there */
 };
+
+static void release_load(struct ofrequest *r)
+{
+	shadow_destroy(SL_CONTAINER_OF(r, struct load, r)->objects);
+}
 
 static void on_load(struct ofrequest *r, struct attrs a, bool more, const struct err *err)
 {
 	struct load *l = SL_CONTAINER_OF(r, struct load, r);
-	(void)more;
 	if (err) {
 		LOG_LIMIT(log_dbg, 5, "%s: reading the datapath's tables: %s", r->sw->bridge,
 			  err->text);
@@ -176,13 +220,36 @@ static void on_load(struct ofrequest *r, struct attrs a, bool more, const struct
 			continue;
 		if (l->op == API_OP_RULE_MOD) {
 			struct attrs rule = attr_nest(o);
-			shadow_put_rule(r->sw->shadow, rule,
+			shadow_read_put(r->sw->shadow, l->reading, rule,
 					attrs_u64(rule, ATTR_ADDED_VERSION, 0));
 			fail_open_saw(r->sw, attr_nest(o));
 		} else {
-			shadow_put_object(r->sw->shadow, l->op, attr_nest(o));
+			shadow_put_object(l->objects, l->op, attr_nest(o));
 		}
 	}
+	if (!more && l->op == API_OP_RULE_MOD)
+		shadow_read_end(r->sw->shadow, l->reading);
+	else if (!more)
+		shadow_take_objects(r->sw->shadow, l->op, l->objects);
+}
+
+static void on_version(struct ofrequest *r, struct attrs a, bool more, const struct err *err)
+{
+	struct load *l = SL_CONTAINER_OF(r, struct load, r);
+	(void)more;
+	if (!err)
+		shadow_read_at(r->sw->shadow, l->reading, attrs_u64(a, ATTR_VERSION, 0));
+}
+
+static uint64_t begin_reading(struct ofswitch *sw)
+{
+	struct load *l = xzalloc(sizeof *l);
+	struct msg m;
+	uint64_t reading = l->reading = shadow_read_begin(sw->shadow);
+	l->r.on_reply = on_version;
+	msg_init(&m, API_STATUS, 0);
+	ofrequest_send(&l->r, sw, NULL, NULL, &m, false);
+	return reading;
 }
 
 static void load(struct ofswitch *sw, enum api_message message, enum api_op op)
@@ -190,7 +257,12 @@ static void load(struct ofswitch *sw, enum api_message message, enum api_op op)
 	struct load *l = xzalloc(sizeof *l);
 	struct msg m;
 	l->r.on_reply = on_load;
+	l->r.release = release_load;
 	l->op = op;
+	if (op == API_OP_RULE_MOD)
+		l->reading = begin_reading(sw);
+	else
+		l->objects = shadow_create();
 	msg_init(&m, message, 0);
 	msg_put_str(&m, ATTR_BRIDGE, sw->bridge);
 	if (op == API_OP_RULE_MOD) {
@@ -202,8 +274,6 @@ static void load(struct ofswitch *sw, enum api_message message, enum api_op op)
 
 static void load_objects(struct ofswitch *sw)
 {
-	shadow_begin_objects(sw->shadow, API_OP_GROUP_MOD);
-	shadow_begin_objects(sw->shadow, API_OP_METER_MOD);
 	load(sw, API_GROUPS, API_OP_GROUP_MOD);
 	load(sw, API_METERS, API_OP_METER_MOD);
 }

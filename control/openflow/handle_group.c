@@ -482,3 +482,53 @@ enum ofp_err handle_group_features(struct ofconn *c, const struct ofmsg *m)
 	ofconn_send_free(c, &mp.b);
 	return OFPERR_OK;
 }
+
+/* ---- the same mod in another version's words ---- */
+
+static bool has_words(uint8_t version, uint16_t command)
+{
+	return version >= OFP15 ||
+	       (command != OFPGC15_INSERT_BUCKET && command != OFPGC15_REMOVE_BUCKET);
+}
+
+static void put_mod(struct ofbuf *b, uint8_t version, const struct group_mod *g, struct attrs op)
+{
+	bool layout15 = version >= OFP15;
+	ofbuf_u16(b, g->command);
+	ofbuf_u8(b, g->type);
+	ofbuf_u8(b, 0);
+	ofbuf_u32(b, g->group_id);
+	size_t len_at = b->len;
+	if (layout15) {
+		ofbuf_u32(b, 0);
+		ofbuf_u32(b, g->command_bucket);
+	}
+	size_t buckets = b->len;
+	ATTR_FOR_EACH (a, op)
+		if (a->id == ATTR_BUCKET && layout15)
+			put_bucket15(b, version, g->type, attr_nest(a));
+		else if (a->id == ATTR_BUCKET)
+			put_bucket11(b, version, attr_nest(a));
+	if (layout15) {
+		ofbuf_set_u16(b, len_at, (uint16_t)(b->len - buckets));
+		put_selection_prop(b, version, op);
+	}
+}
+
+bool group_mod_translate(const struct ofmsg *m, uint8_t version, struct ofbuf *out)
+{
+	struct group_mod g;
+	struct msg api;
+	bool ok = !get_mod(m, m->version >= OFP15 || m->kind == OFMSG_NX, &g) &&
+		  has_words(version, g.command);
+	if (ok) {
+		msg_init(&api, API_TRANSACTION, 0);
+		size_t start = api.len, at = ofbuf_begin(out, version, OFPT11_GROUP_MOD, m->xid);
+		group_mod_to_op("", &g, &api);
+		put_mod(out, version, &g, attr_nest((const void *)(api.data + start)));
+		ofbuf_end(out, at);
+		msg_free(&api);
+	}
+	group_mod_free(&g);
+	return ok;
+}

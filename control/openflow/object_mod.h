@@ -8,6 +8,7 @@
 #include "datapath/base/vec.h"
 
 struct ofswitch;
+struct ofmsg;
 
 enum { BUCKETS_MAX = 1024, METER_BANDS_MAX = 8 };
 
@@ -46,5 +47,8 @@ enum ofp_err flow_mod_to_op(struct ofswitch *sw, struct flow_mod *fm, uint8_t ve
 enum ofp_err group_mod_check(const struct group_mod *g);
 void group_mod_to_op(const char *bridge, const struct group_mod *g, struct msg *out);
 void group_mod_free(struct group_mod *g);
+/* Appends the group mod of message `m` as `version` says it. False, and nothing appended: it has no
+ * words for it (1.4: buckets put into a group or taken out), or m is not understood. */
+bool group_mod_translate(const struct ofmsg *m, uint8_t version, struct ofbuf *out);
 enum ofp_err meter_mod_check(const struct meter_mod *mm);
 void meter_mod_to_op(const char *bridge, const struct meter_mod *mm, struct msg *out);

@@ -129,6 +129,8 @@ void ofswitch_destroy(struct ofswitch *sw)
 	misses_stop(sw);
 	if (sw->refresh)
 		event_free(sw->refresh);
+	if (sw->ask)
+		event_free(sw->ask);
 	SSL_CTX_free(sw->tls);
 	vec_free(&sw->tlv);
 	free(sw->tls_key);
@@ -245,10 +247,18 @@ void ofswitch_set_client(struct ofswitch *sw, struct api_client *client)
 	sw->boot_id = boot_id;
 	if (other) {
 		shadow_forget_versions(sw->shadow);
+		sw->replaying = true;
 		return;
 	}
-	shadow_clear(sw->shadow);
 	shadow_load(sw);
+}
+
+void ofswitch_made(struct ofswitch *sw)
+{
+	bool replayed = sw->replaying;
+	sw->replaying = false;
+	if (replayed && sw->client && shadow_has_pending(sw->shadow))
+		shadow_load(sw); /* what came of it */
 }
 
 void ofswitch_reconnect(struct ofswitch *sw)

@@ -116,6 +116,8 @@ void ofswitch_add_default_rules(struct ofswitch *sw,
  * `transaction` as operations, for a datapath that has lost them. Returns how many operations were
  * added; 0 means that there was nothing, and the caller should use ofswitch_add_default_rules(). */
 size_t ofswitch_replay(struct ofswitch *sw, struct msg *transaction);
+/* The datapath has made the bridge, with what was replayed. */
+void ofswitch_made(struct ofswitch *sw);
 
 /* Every event of the api client goes to every switch; those of other bridges are ignored. Subscribe
  * to OFSWITCH_EVENTS. */
@@ -148,8 +150,9 @@ void ofswitch_dump_flows(struct ofswitch *sw, bool with_hidden,
 			 void (*done)(const char *text, const struct err *error, void *aux),
 			 void *aux);
 /* Changes in text, all or nothing: lines of "[flow|group|meter|tlv] [COMMAND] SPEC" in the syntax
- * of ovs-ofctl; `command` is that of lines without one; "restore" adds after removing all that is there. The first makes operations of them, for a
- * transaction of the caller's; the second sends one. Errors say line and column. */
+ * of ovs-ofctl; `command` is that of lines without one; "restore" adds after removing all that is
+ * there. The first makes operations of them, for a transaction of the caller's; the second sends
+ * one. Errors say line and column. */
 int ofswitch_put_text(struct ofswitch *sw, const char *text, const char *command,
 		      struct msg *transaction, struct err *e);
 void ofswitch_apply_text(struct ofswitch *sw, const char *text, const char *command,

@@ -181,6 +181,8 @@ struct ofswitch {
 	struct event *refresh;       /* groups and meters changed: ask again soon */
 	struct table_states *tables; /* table_state.c; NULL until configured */
 	struct shadow *shadow;       /* what the datapath holds, for replay and monitors */
+	struct event *ask;           /* whether all was told that is pending in the shadow */
+	bool replaying;              /* the shadow is of a datapath that is no more */
 };
 
 /* ---- ofconn.c ---- */
@@ -322,6 +324,9 @@ void bundles_free(struct ofconn *c);
 /* Fills the shadow from the datapath: when it (re)appears, and groups and meters after a change. */
 void shadow_load(struct ofswitch *sw);
 void shadow_refresh_soon(struct ofswitch *sw);
+/* A transaction was committed: its operations if only the datapath knows their effect, and what it
+ * answered. */
+void shadow_answered(struct ofswitch *sw, struct attrs transaction, struct attrs answer);
 /* Our own transaction was committed. */
 void shadow_apply(struct ofswitch *sw, struct shadow_plan *plan, uint64_t version);
 /* A rule as it is in an api message; false when it is not complete. */

@@ -135,29 +135,36 @@ static void refused(struct batch_request *b, struct attrs a, const struct err *e
 
 enum { REASON_GROUP_MOD, REASON_METER_MOD };
 
-/* Group mods have other buckets from 1.5 on; meter mods never changed. */
-static bool same_form(unsigned reason, uint8_t from, uint8_t to)
+/* The request as `version` says it; meter mods never changed. */
+static bool put_forwarded(struct ofbuf *b, uint8_t version, const struct ofmsg *m)
 {
-	return reason == REASON_METER_MOD || (from < OFP15) == (to < OFP15);
+	if (m->kind != OFMSG_OF || (m->number == OFPT11_GROUP_MOD && m->version != version))
+		return group_mod_translate(m, version, b);
+	ofbuf_u8(b, version);
+	ofbuf_put(b, m->data + 1, m->len - 1);
+	return true;
 }
 
 /* §7.4.6: group and meter mods that worked are told to the other controllers that asked for it. */
 static void forward(struct ofconn *from, const struct quoted_request *q)
 {
-	unsigned reason = q->bytes[1] == OFPT13_METER_MOD ? REASON_METER_MOD : REASON_GROUP_MOD;
-	if (q->bytes[1] != OFPT11_GROUP_MOD && q->bytes[1] != OFPT13_METER_MOD)
+	struct ofmsg m;
+	if (ofmsg_parse(q->bytes, q->n, &m) || !is_object(&m))
 		return;
+	bool meter = m.kind == OFMSG_OF && m.number == OFPT13_METER_MOD;
+	unsigned reason = meter ? REASON_METER_MOD : REASON_GROUP_MOD;
 	LIST_FOR_EACH (c, struct ofconn, node, &from->sw->conns) {
 		if (c == from || c->version < OFP14 ||
-		    !same_form(reason, q->bytes[0], c->version) ||
 		    !ofconn_wants(c, ASYNC_REQUESTFORWARD, reason))
 			continue;
 		struct ofbuf b = {0};
 		size_t at = ofbuf_begin(&b, c->version, OFPT14_REQUESTFORWARD, 0);
-		ofbuf_u8(&b, c->version);
-		ofbuf_put(&b, q->bytes + 1, q->n - 1);
+		bool has_words = put_forwarded(&b, c->version, &m);
 		ofbuf_end(&b, at);
-		ofconn_send_free(c, &b);
+		if (has_words)
+			ofconn_send_free(c, &b);
+		else
+			ofbuf_free(&b);
 	}
 }
 
@@ -173,13 +180,30 @@ static void on_objects_changed(struct batch_request *b, const struct err *err)
 			forward(b->r.conn, q);
 }
 
+static void remember(const struct batch_request *b, struct attrs answer)
+{
+	const struct op_batch *batch = &b->batch;
+	const struct msg *t = &batch->transaction;
+	struct attrs ops = {0};
+	if (b->plan) {
+		shadow_apply(b->r.sw, b->plan, attrs_u64(answer, ATTR_VERSION, 0));
+	} else if (b->singly) {
+		const struct quoted_request *q = &batch->requests.at[b->next];
+		ops = (struct attrs){t->data + q->op_start, q->op_end - q->op_start};
+	} else {
+		ops = (struct attrs){t->data + sizeof(struct msg_header),
+				     t->len - sizeof(struct msg_header)};
+	}
+	shadow_answered(b->r.sw, ops, answer);
+}
+
 static void on_batch_reply(struct ofrequest *r, struct attrs a, bool more, const struct err *err)
 {
 	struct batch_request *b = SL_CONTAINER_OF(r, struct batch_request, r);
 	if (more)
 		return;
-	if (!err && b->plan)
-		shadow_apply(r->sw, b->plan, attrs_u64(a, ATTR_VERSION, 0));
+	if (!err)
+		remember(b, a);
 	if (err)
 		refused(b, a, err);
 	else if (b->done)
@@ -228,10 +252,10 @@ static void start(struct ofconn *c, const struct ofmsg *m, struct op_batch *batc
 			shadow_plan_add(&b->plan, op_attrs(&b->batch, q->op_start));
 		msg_put_flag(&b->batch.transaction, ATTR_QUIET);
 	}
-	if (done || b->batch.requests.len == 1) { /* never split */
+	if (b->plan && (done || b->batch.requests.len == 1)) { /* never split */
 		copy = b->batch.transaction;
 		b->batch.transaction = (struct msg){0};
-	} else { /* the batch keeps its bytes for sending them again */
+	} else { /* the batch keeps its bytes: for sending them again, or until all is told */
 		copy.data = xmemdup(b->batch.transaction.data, b->batch.transaction.len);
 		copy.len = copy.cap = b->batch.transaction.len;
 	}

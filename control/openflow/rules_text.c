@@ -282,6 +282,7 @@ int ofswitch_put_text(struct ofswitch *sw, const char *text, const char *command
 struct text_request {
 	struct ofrequest r;
 	struct line_numbers lines;
+	struct msg sent; /* a copy, until it is answered */
 	void (*done)(const struct err *error, void *aux);
 	void *aux;
 };
@@ -294,6 +295,11 @@ static void on_reply(struct ofrequest *r, struct attrs a, bool more, const struc
 	if (more)
 		return;
 	shadow_refresh_soon(r->sw);
+	if (!err)
+		shadow_answered(r->sw,
+				(struct attrs){t->sent.data + sizeof(struct msg_header),
+					       t->sent.len - sizeof(struct msg_header)},
+				a);
 	if (err)
 		tlv_map_load(r->sw); /* lines may have changed it */
 	if (err) {
@@ -311,7 +317,9 @@ static void on_reply(struct ofrequest *r, struct attrs a, bool more, const struc
 
 static void release(struct ofrequest *r)
 {
-	vec_free(&SL_CONTAINER_OF(r, struct text_request, r)->lines.of_op);
+	struct text_request *t = SL_CONTAINER_OF(r, struct text_request, r);
+	vec_free(&t->lines.of_op);
+	msg_free(&t->sent);
 }
 
 void ofswitch_apply_text(struct ofswitch *sw, const char *text, const char *command,
@@ -330,7 +338,11 @@ void ofswitch_apply_text(struct ofswitch *sw, const char *text, const char *comm
 		release(&t->r);
 		free(t);
 		done(&e, aux);
-	} else if (!ofrequest_send(&t->r, sw, NULL, NULL, &m, false)) {
+		return;
+	}
+	t->sent.data = xmemdup(m.data, m.len);
+	t->sent.len = t->sent.cap = m.len;
+	if (!ofrequest_send(&t->r, sw, NULL, NULL, &m, false)) {
 		err_set(&e, ENOTCONN, "bridge %s: no datapath", sw->bridge);
 		done(&e, aux);
 	}

@@ -15,6 +15,7 @@ struct copy {
 	struct hmap_node node;         /* rules */
 	uint64_t added_at, changed_at; /* shadow_time() */
 	uint64_t version;              /* of the datapath, that made it so; 0: not known */
+	uint32_t phase; /* pending[0, phase) came before it; set by shadow_forget_versions() */
 	uint32_t n;
 	uint32_t match_at, match_len; /* of a rule, in data */
 	uint32_t flags;
@@ -29,9 +30,27 @@ struct table {
 	uint64_t emptied; /* version in which we emptied it: older news say nothing */
 };
 
+/* A transaction that is not wholly told: its effect is less than its operations. */
+struct pending {
+	uint64_t version;
+	struct msg ops;  /* operations behind a header; without: a table was emptied */
+	uint8_t emptied; /* which one; 255: all of them */
+};
+enum { PENDING_BYTES_MAX = 256 << 20 };
+
 struct shadow {
 	struct table tables[256];
 	uint64_t now; /* counts the rules that were put */
+	/* The datapath's tables are being read: what they are as far as known; gets all news, too.
+	 */
+	struct shadow *reading;
+	uint64_t floor; /* what it was read from had this version: news of older ones say nothing */
+	uint64_t n_readings;
+	/* What is pending was done to a datapath that has died, and is done again to the next one:
+	 * its news of that only count in a reading. */
+	bool frozen;
+	VEC(struct pending) pending; /* oldest first */
+	size_t pending_bytes;
 	VEC(struct copy *) groups, meters;
 };
 
@@ -55,35 +74,46 @@ static void free_rules(struct shadow *s)
 	}
 }
 
-void shadow_begin_objects(struct shadow *s, enum api_op op)
+static void free_objects(struct shadow *s, enum api_op op)
 {
 	if (op == API_OP_GROUP_MOD) {
 		VEC_FOR_EACH (c, &s->groups)
 			free(*c);
-		vec_clear(&s->groups);
+		vec_free(&s->groups);
 	} else {
 		VEC_FOR_EACH (c, &s->meters)
 			free(*c);
-		vec_clear(&s->meters);
+		vec_free(&s->meters);
 	}
+}
+
+void shadow_told(struct shadow *s)
+{
+	if (s->frozen)
+		return;
+	VEC_FOR_EACH (p, &s->pending)
+		msg_free(&p->ops);
+	vec_free(&s->pending);
+	s->pending_bytes = 0;
 }
 
 void shadow_clear(struct shadow *s)
 {
 	free_rules(s);
-	shadow_begin_objects(s, API_OP_GROUP_MOD);
-	shadow_begin_objects(s, API_OP_METER_MOD);
+	free_objects(s, API_OP_GROUP_MOD);
+	free_objects(s, API_OP_METER_MOD);
+	s->frozen = false;
+	shadow_told(s);
 }
 
 void shadow_destroy(struct shadow *s)
 {
 	if (!s)
 		return;
+	shadow_destroy(s->reading);
 	shadow_clear(s);
 	for (unsigned i = 0; i < SL_ARRAY_SIZE(s->tables); i++)
 		hmap_destroy(&s->tables[i].rules);
-	vec_free(&s->groups);
-	vec_free(&s->meters);
 	free(s);
 }
 
@@ -204,7 +234,9 @@ enum shadow_answer shadow_del_rule(struct shadow *s, struct attrs rule, uint64_t
 {
 	struct key k = key_in(rule);
 	struct copy *c = find(s, &k, hash_of(&k));
-	if (!c || (version && version < c->version))
+	if (s->reading)
+		shadow_del_rule(s->reading, rule, version, added);
+	if (!c || s->frozen || (version && version < c->version))
 		return SHADOW_KEPT;
 	if (version && version == c->version && added != version)
 		return SHADOW_KEPT; /* the transaction put another one in its place */
@@ -232,20 +264,107 @@ static void put_copy(struct shadow *s, struct copy *c)
 	hmap_insert(&t->rules, &c->node, hash);
 }
 
+/* Takes c. */
+static void put_news(struct shadow *s, struct copy *c)
+{
+	if (s->reading)
+		put_news(s->reading, xmemdup(c, sizeof *c + c->n));
+	if (c->version && c->version <= s->floor)
+		free(c);
+	else
+		put_copy(s, c);
+}
+
 void shadow_put_rule(struct shadow *s, struct attrs rule, uint64_t version)
 {
+	if (s->frozen) {
+		if (s->reading)
+			shadow_put_rule(s->reading, rule, version);
+		return;
+	}
 	struct copy *c = copy_config(rule);
 	c->version = version;
-	put_copy(s, c);
+	put_news(s, c);
+}
+
+/* How many of the pending transactions were done before the version. */
+static uint32_t phase_of(const struct shadow *s, uint64_t version)
+{
+	uint32_t n = 0;
+	while (n < s->pending.len && s->pending.at[n].version < version)
+		n++;
+	return n;
+}
+
+/* Of a rule that has no version any more: as it was when it had one. */
+static uint32_t phase_now(const struct shadow *s, const struct copy *c)
+{
+	return c->version ? phase_of(s, c->version) : SL_MIN(c->phase, (uint32_t)s->pending.len);
 }
 
 void shadow_forget_versions(struct shadow *s)
 {
+	shadow_destroy(s->reading);
+	s->reading = NULL;
+	s->floor = 0;
+	s->frozen = s->pending.len;
 	for (unsigned i = 0; i < SL_ARRAY_SIZE(s->tables); i++) {
 		s->tables[i].emptied = 0;
-		HMAP_FOR_EACH (c, struct copy, node, &s->tables[i].rules)
+		HMAP_FOR_EACH (c, struct copy, node, &s->tables[i].rules) {
+			c->phase = phase_now(s, c);
 			c->version = 0;
+		}
 	}
+	VEC_FOR_EACH (p, &s->pending)
+		p->version = 0;
+}
+
+uint64_t shadow_read_begin(struct shadow *s)
+{
+	shadow_destroy(s->reading);
+	s->reading = shadow_create();
+	return ++s->n_readings;
+}
+
+void shadow_read_put(struct shadow *s, uint64_t reading, struct attrs rule, uint64_t version)
+{
+	if (!s->reading || reading != s->n_readings)
+		return;
+	struct copy *c = copy_config(rule);
+	c->version = version;
+	put_copy(s->reading, c);
+}
+
+void shadow_read_at(struct shadow *s, uint64_t reading, uint64_t version)
+{
+	if (!s->reading || reading != s->n_readings)
+		return;
+	s->reading->floor = version;
+	for (unsigned i = 0; i < SL_ARRAY_SIZE(s->tables); i++) {
+		struct table *t = &s->reading->tables[i];
+		HMAP_FOR_EACH_SAFE (c, struct copy, node, &t->rules)
+			if (c->version <= version) /* news that came meanwhile */
+				remove_rule(t, c);
+	}
+}
+
+void shadow_read_end(struct shadow *s, uint64_t reading)
+{
+	struct shadow *from = s->reading;
+	if (!from || reading != s->n_readings)
+		return;
+	s->reading = NULL;
+	s->floor = from->floor;
+	s->frozen = false;
+	shadow_told(s);
+	for (unsigned i = 0; i < SL_ARRAY_SIZE(s->tables); i++) {
+		struct table old = s->tables[i];
+		s->tables[i] = from->tables[i];
+		from->tables[i] = old;
+		HMAP_FOR_EACH (c, struct copy, node, &s->tables[i].rules)
+			c->added_at = c->changed_at = ++s->now;
+	}
+	shadow_destroy(from);
 }
 
 uint64_t shadow_time(const struct shadow *s)
@@ -342,13 +461,18 @@ void shadow_plan_do(struct shadow *s, struct shadow_plan *plan, size_t i, uint64
 	struct change *c = &plan->changes.at[i];
 	if (c->added) {
 		c->added->version = version;
-		put_copy(s, c->added);
+		put_news(s, c->added);
 		c->added = NULL;
 		return;
 	}
 	for (unsigned t = 0; t < SL_ARRAY_SIZE(s->tables); t++)
-		if (c->table == 255 || c->table == t)
+		if (c->table == 255 || c->table == t) {
 			empty(&s->tables[t], version, keep_flags);
+			if (s->reading)
+				empty(&s->reading->tables[t], version, keep_flags);
+		}
+	if (s->pending.len) /* which may have added rules */
+		vec_push(&s->pending, (struct pending){.version = version, .emptied = c->table});
 }
 
 void shadow_for_each_in(const struct shadow *s, uint8_t table,
@@ -370,6 +494,43 @@ void shadow_plan_free(struct shadow_plan *plan)
 	free(plan);
 }
 
+/* ---- what is told later ---- */
+
+/* The operation for doing it again: whose it was does not matter, nor does a check that it has
+ * passed. */
+static void pend_op(struct msg *to, struct attrs op)
+{
+	enum { CHECK_OVERLAP = 2 }; /* OFPFF_CHECK_OVERLAP */
+	size_t at = msg_nest_begin(to, ATTR_OP);
+	ATTR_FOR_EACH (a, op) {
+		unsigned id = a->id & ~(unsigned)ATTR_CRITICAL;
+		if (id == ATTR_RULE_FLAGS)
+			msg_put_u32(to, ATTR_RULE_FLAGS, (uint32_t)attr_u64(a) & ~CHECK_OVERLAP);
+		else if (id != ATTR_ORIGIN)
+			msg_put_bytes(to, (enum api_attr)a->id, a->value, a->len);
+	}
+	msg_nest_end(to, at);
+}
+
+void shadow_pend(struct shadow *s, struct attrs transaction, uint64_t version)
+{
+	struct pending p = {.version = version};
+	if (s->pending_bytes > PENDING_BYTES_MAX)
+		return; /* the datapath is far behind with its news */
+	msg_init(&p.ops, API_TRANSACTION, 0);
+	ATTR_FOR_EACH (a, transaction)
+		if ((a->id & ~(unsigned)ATTR_CRITICAL) == ATTR_OP &&
+		    attrs_u64(attr_nest(a), ATTR_OP_TYPE, API_OP_N) == API_OP_RULE_MOD)
+			pend_op(&p.ops, attr_nest(a));
+	s->pending_bytes += p.ops.len;
+	vec_push(&s->pending, p);
+}
+
+bool shadow_has_pending(const struct shadow *s)
+{
+	return s->pending.len;
+}
+
 /* ---- groups and meters ---- */
 
 void shadow_put_object(struct shadow *s, enum api_op op, struct attrs object)
@@ -379,6 +540,18 @@ void shadow_put_object(struct shadow *s, enum api_op op, struct attrs object)
 		vec_push(&s->groups, c);
 	else
 		vec_push(&s->meters, c);
+}
+
+void shadow_take_objects(struct shadow *s, enum api_op op, struct shadow *from)
+{
+	free_objects(s, op);
+	if (op == API_OP_GROUP_MOD) {
+		vec_append(&s->groups, from->groups.at, from->groups.len);
+		vec_clear(&from->groups);
+	} else {
+		vec_append(&s->meters, from->meters.at, from->meters.len);
+		vec_clear(&from->meters);
+	}
 }
 
 static void put_op(struct msg *m, enum api_op op, const char *bridge, const struct copy *c)
@@ -391,14 +564,64 @@ static void put_op(struct msg *m, enum api_op op, const char *bridge, const stru
 	msg_nest_end(m, at);
 }
 
+static void put_pending(struct msg *m, const char *bridge, const struct pending *p)
+{
+	if (p->ops.data) {
+		struct attrs ops = {p->ops.data + sizeof(struct msg_header),
+				    p->ops.len - sizeof(struct msg_header)};
+		ATTR_FOR_EACH (a, ops)
+			msg_put_bytes(m, ATTR_OP, a->value, a->len);
+		return;
+	}
+	size_t at = msg_op_begin(m, API_OP_RULE_MOD);
+	msg_put_str(m, ATTR_BRIDGE, bridge);
+	msg_put_u8(m, ATTR_COMMAND, API_MOD_DELETE);
+	msg_put_u8(m, ATTR_TABLE, p->emptied);
+	msg_nest_end(m, at);
+}
+
+struct placed {
+	uint32_t phase;
+	const struct copy *c;
+};
+
+static int by_phase(const void *a, const void *b)
+{
+	const struct placed *x = a, *y = b;
+	return (x->phase > y->phase) - (x->phase < y->phase);
+}
+
+/* Each pending transaction behind the rules that were there before it, before those that came
+ * later. */
+static void replay_in_order(const struct shadow *s, const char *bridge, struct msg *m)
+{
+	VEC(struct placed) all = {0};
+	size_t at = 0;
+	for (unsigned i = 0; i < SL_ARRAY_SIZE(s->tables); i++)
+		HMAP_FOR_EACH (c, struct copy, node, &s->tables[i].rules)
+			vec_push(&all, (struct placed){phase_now(s, c), c});
+	if (all.len)
+		qsort(all.at, all.len, sizeof all.at[0], by_phase);
+	for (size_t phase = 0; phase <= s->pending.len; phase++) {
+		while (at < all.len && all.at[at].phase == phase)
+			put_op(m, API_OP_RULE_MOD, bridge, all.at[at++].c);
+		if (phase < s->pending.len)
+			put_pending(m, bridge, &s->pending.at[phase]);
+	}
+	vec_free(&all);
+}
+
 size_t shadow_replay(const struct shadow *s, const char *bridge, struct msg *m)
 {
 	for (size_t i = 0; i < s->meters.len; i++)
 		put_op(m, API_OP_METER_MOD, bridge, s->meters.at[i]);
 	for (size_t i = 0; i < s->groups.len; i++)
 		put_op(m, API_OP_GROUP_MOD, bridge, s->groups.at[i]);
-	for (unsigned i = 0; i < SL_ARRAY_SIZE(s->tables); i++)
-		HMAP_FOR_EACH (c, struct copy, node, &s->tables[i].rules)
-			put_op(m, API_OP_RULE_MOD, bridge, c);
-	return s->meters.len + s->groups.len + shadow_rules(s);
+	if (s->pending.len)
+		replay_in_order(s, bridge, m);
+	else
+		for (unsigned i = 0; i < SL_ARRAY_SIZE(s->tables); i++)
+			HMAP_FOR_EACH (c, struct copy, node, &s->tables[i].rules)
+				put_op(m, API_OP_RULE_MOD, bridge, c);
+	return s->meters.len + s->groups.len + shadow_rules(s) + s->pending.len;
 }

@@ -17,6 +17,13 @@ void shadow_clear(struct shadow *s);
 void shadow_put_rule(struct shadow *s, struct attrs rule, uint64_t version);
 /* The datapath is another one: its versions begin anew. */
 void shadow_forget_versions(struct shadow *s);
+/* Reading all rules anew: what we knew stays until the end, so that a datapath that dies meanwhile
+ * gets that back. A reading that begins ends the one before it, whose number then means nothing. */
+uint64_t shadow_read_begin(struct shadow *s);
+/* The datapath had this version before the first rule was read: older news say nothing. */
+void shadow_read_at(struct shadow *s, uint64_t reading, uint64_t version);
+void shadow_read_put(struct shadow *s, uint64_t reading, struct attrs rule, uint64_t version);
+void shadow_read_end(struct shadow *s, uint64_t reading);
 /* The rule that has its table, priority and match; borrowed until the next change. */
 bool shadow_find_rule(const struct shadow *s, struct attrs rule, struct attrs *out);
 /* How many rules were put so far; those put after that moment, with what they are now. */
@@ -48,10 +55,18 @@ bool shadow_plan_adds(const struct shadow_plan *plan, size_t i, uint8_t *table, 
 void shadow_plan_do(struct shadow *s, struct shadow_plan *plan, size_t i, uint64_t version,
 		    uint32_t keep_flags);
 
-/* Groups and meters: replaced as a whole. `op` is API_OP_GROUP_MOD or API_OP_METER_MOD, `objects`
- * the OBJECT nests of the dump. */
-void shadow_begin_objects(struct shadow *s, enum api_op op);
+/* The operations on rules of a transaction that was committed in `version`, of whose effect the
+ * events are still to come: until then they are replayed behind the rules that they were done to.
+ * Copies. */
+void shadow_pend(struct shadow *s, struct attrs transaction, uint64_t version);
+bool shadow_has_pending(const struct shadow *s);
+/* All events of the transactions that were answered so far have come. */
+void shadow_told(struct shadow *s);
+
+/* Groups and meters: `op` is API_OP_GROUP_MOD or API_OP_METER_MOD, `object` an OBJECT nest of the
+ * dump. All that `from` has of them come in place of ours. */
 void shadow_put_object(struct shadow *s, enum api_op op, struct attrs object);
+void shadow_take_objects(struct shadow *s, enum api_op op, struct shadow *from);
 size_t shadow_rules(const struct shadow *s);
 uint32_t shadow_rules_in(const struct shadow *s, uint8_t table);
 /* Appends operations that recreate everything: meters, groups, rules. Returns how many. */

@@ -214,6 +214,12 @@ static void put_events(struct conn *c, bool with_answer)
 		c->events_put = 0; /* nothing waits */
 }
 
+bool conn_tell_all(struct conn *c)
+{
+	put_events(c, true);
+	return !c->event_mask || c->event_next >= events_next_seq();
+}
+
 static void begin_message(struct conn *c, uint16_t flags)
 {
 	msg_init(&reply, c->type | flags, c->seq);

@@ -56,6 +56,9 @@ uint32_t conn_seq(const struct conn *c); /* of the request in work */
 void conn_await_part(struct conn *c);
 
 /* ---- events ---- */
+/* Puts out what there are of events before the answer. False: not all of them, because it is too
+ * much; the rest comes behind it. */
+bool conn_tell_all(struct conn *c);
 /* Events in the mask from number `from` on (0: from now on). Returns the first that will come. */
 uint64_t conn_subscribe(struct conn *c, uint64_t mask, uint64_t from);
 /* Sends an unnumbered event to all that subscribed to its kind and keep up. Frees m. How many. */

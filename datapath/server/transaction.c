@@ -37,7 +37,8 @@ struct transaction {
 	size_t bytes;
 	VEC(struct op) ops;
 	struct op_effects fx;
-	bool quiet; /* QUIET */
+	bool quiet;  /* QUIET */
+	bool untold; /* not all of what was done to rules is an event yet */
 	uint32_t failed_op;
 	struct err err;
 	struct err *replay_err; /* replay: where what it was refused for goes, as long as it runs */
@@ -96,6 +97,16 @@ static void put_failure(struct msg *m, const void *aux)
 		msg_put_u32(m, ATTR_ERROR_OFP, t->fx.ofp_error);
 }
 
+static void put_success(struct transaction *t, uint64_t version)
+{
+	bool told = conn_tell_all(t->conn) && !t->untold;
+	struct msg *m = conn_reply_begin(t->conn);
+
+	msg_put_u64(m, ATTR_VERSION, version);
+	if (!told)
+		msg_put_flag(m, ATTR_UNTOLD);
+}
+
 /* Answers, frees, and starts the next one. */
 static void finish(struct transaction *t, uint64_t version)
 {
@@ -109,7 +120,7 @@ static void finish(struct transaction *t, uint64_t version)
 		if (t->err.code) {
 			conn_reply_error(c, &t->err, put_failure, t);
 		} else {
-			msg_put_u64(conn_reply_begin(c), ATTR_VERSION, version);
+			put_success(t, version);
 			conn_reply_end(c);
 		}
 	}
@@ -189,7 +200,7 @@ static void commit(struct transaction *t)
 		poll_cache_flush();
 	if (t->fx.config_changed)
 		announce(t, version);
-	upkeep_tell();
+	t->untold = !upkeep_tell();
 	finish(t, version);
 }
 

@@ -173,10 +173,10 @@ static void every_10_ms(uint64_t now_ms)
 	fragments_expire((uint32_t)now_ms);
 }
 
-void upkeep_tell(void)
+bool upkeep_tell(void)
 {
 	collected = false;
-	tables_tell(CONN_EVENTS_WITH_ANSWER);
+	return tables_tell(CONN_EVENTS_WITH_ANSWER);
 }
 
 static bool each_iteration(uint64_t now_ms)

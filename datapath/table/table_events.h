@@ -59,7 +59,7 @@ void table_event_limit(uint32_t bridge_id, uint32_t port_id, const char *detail,
 /* Main thread, every loop iteration: learn requests, expiry (at most every 100 ms), events,
  * reclamation. Returns true when more is waiting. */
 bool tables_run(uint64_t now_ms);
-/* Main thread: delivers what is queued, if that is at most `max` events. */
-void tables_tell(size_t max);
+/* Main thread: delivers what is queued, if that is at most `max` events. False: it was more. */
+bool tables_tell(size_t max);
 /* A recording begins: its next run looks for what has expired, whenever the last one did. */
 void tables_restart(void);

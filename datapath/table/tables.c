@@ -146,13 +146,14 @@ uint64_t table_events_deliver(void)
 	return n_delivered;
 }
 
-void tables_tell(size_t max)
+bool tables_tell(size_t max)
 {
 	version_lock();
 	size_t n = queue.len - delivered;
 	if (n <= max)
 		deliver_queued(n);
 	version_unlock();
+	return n <= max;
 }
 
 struct expiry {

@@ -217,6 +217,41 @@ def test_group_and_meter_mods_are_forwarded(three):
     assert one.sync() == []  # not what it did itself
 
 
+def test_group_mods_are_forwarded_in_the_words_of_the_listener(three):
+    host, one, two, old = three
+    old.want(forward=1)
+    two.want(forward=1)
+    output = struct.pack(">HHIH6x", 0, 16, 3, 0)
+
+    def bucket14(weight, actions=output):
+        return struct.pack(">HHII4x", 16 + len(actions), weight, 0xFFFFFFFF, 0xFFFFFFFF) + actions
+
+    def bucket15(number, weight, actions=output):
+        return struct.pack(">HHI", 16 + len(actions), len(actions), number) + actions + \
+            struct.pack(">HHH2x", 0, 8, weight)
+
+    def forwarded(peer, xid, body):
+        (kind, m), = peer.sync()
+        assert kind == 32 and m[8:].hex() == (struct.pack(">BBHI", peer.version, 15, 8 + len(body), xid) + body).hex()
+
+    buckets14, buckets15 = bucket14(5) + bucket14(7), bucket15(0, 5) + bucket15(1, 7)
+    select14 = struct.pack(">HBxI", 0, 1, 8) + buckets14
+    select15 = struct.pack(">HBxIH2xI", 0, 1, 8, len(buckets15), 0xFFFFFFFF) + buckets15
+    assert old.ask(15, select14, 0x15) == []
+    forwarded(two, 0x15, select15)
+    assert one.ask(15, struct.pack(">HBxIH2xI", 2, 0, 8, 0, 0xFFFFFFFF), 0x16) == []
+    forwarded(old, 0x16, struct.pack(">HBxI", 2, 0, 8))
+    forwarded(two, 0x16, struct.pack(">HBxIH2xI", 2, 0, 8, 0, 0xFFFFFFFF))
+    assert one.ask(15, select15, 0x17) == []
+    forwarded(old, 0x17, select14)
+    forwarded(two, 0x17, select15)
+    inserted = bucket15(9, 1)
+    insert = struct.pack(">HBxIH2xI", 3, 1, 8, len(inserted), 0xFFFFFFFE) + inserted
+    assert one.ask(15, insert, 0x18) == []
+    forwarded(two, 0x18, insert)
+    assert old.sync() == []  # 1.4 cannot say that
+
+
 def status(entry):
     length, short_id, role, reason, down = struct.unpack(">HHIBB6x", entry[:16])
     kind, n = struct.unpack(">HH", entry[16:20])

@@ -137,12 +137,127 @@ static void what_is_foreseen(void **state)
 	}
 }
 
+/* What a replay says, a letter for each operation: A rule added, with the last digit of its
+ * address, D deletion. */
+static void replayed(const struct shadow *s, const char *expected)
+{
+	char got[64];
+	size_t n = 0;
+	struct msg m;
+
+	msg_init(&m, API_TRANSACTION, 0);
+	shadow_replay(s, "br0", &m);
+	msg_finish(&m);
+	ATTR_FOR_EACH (a, msg_attrs(m.data)) {
+		struct match match;
+
+		assert_true(n + 2 < sizeof got && api_get_match(attr_nest(a), ATTR_MATCH, &match));
+		got[n++] = attrs_u64(attr_nest(a), ATTR_COMMAND, 9) == API_MOD_ADD ? 'A' : 'D';
+		got[n++] = (char)('0' + be32_to_cpu(match.value.key.ip_dst) % 10);
+	}
+	got[n] = '\0';
+	assert_string_equal(got, expected);
+	msg_free(&m);
+}
+
+static void pend(struct shadow *s, int command, uint32_t dst, uint64_t version)
+{
+	struct msg m = rule(command, 1, dst, 0);
+
+	shadow_pend(s, msg_attrs(m.data), version);
+	msg_free(&m);
+}
+
+static void read(struct shadow *s, uint64_t reading, uint32_t dst, uint64_t version)
+{
+	struct msg m = rule(-1, 1, dst, 0);
+
+	shadow_read_put(s, reading, op_of(&m), version);
+	msg_free(&m);
+}
+
+static void what_is_pending_is_replayed_in_its_place(void **state)
+{
+	struct shadow *s = shadow_create();
+
+	put(s, 1, 11, 0, 5);
+	pend(s, API_MOD_DELETE, 18, 6);
+	put(s, 1, 12, 0, 7);
+	replayed(s, "A1D8A2");
+	commit(s, API_MOD_DELETE, 1, 0, 8); /* of a table, also of what is pending */
+	replayed(s, "D8D0");
+	commit(s, API_MOD_ADD, 1, 13, 9);
+	replayed(s, "D8D0A3");
+	shadow_forget_versions(s); /* the datapath has died; the next one's news */
+	replayed(s, "D8D0A3");
+	put(s, 1, 14, 0, 2); /* is part of that */
+	assert_int_equal(removed(s, 1, 13, 2, 2), SHADOW_KEPT);
+	shadow_told(s);
+	commit(s, API_MOD_ADD, 1, 15, 3); /* is not */
+	assert_int_equal(shadow_rules(s), 2);
+	uint64_t reading = shadow_read_begin(s);
+	put(s, 1, 17, 0, 2);
+	shadow_read_at(s, reading, 3);
+	put(s, 1, 14, 0, 2);
+	read(s, reading, 13, 2);
+	read(s, reading, 15, 3);
+	shadow_read_end(s, reading);
+	assert_int_equal(shadow_rules(s), 2);
+	assert_false(shadow_has_pending(s));
+	shadow_destroy(s);
+}
+
+static void what_was_told_is_no_longer_pending(void **state)
+{
+	struct shadow *s = shadow_create();
+
+	put(s, 1, 11, 0, 5);
+	pend(s, API_MOD_DELETE, 18, 6);
+	assert_true(shadow_has_pending(s));
+	shadow_told(s);
+	assert_false(shadow_has_pending(s));
+	assert_int_equal(shadow_rules(s), 1);
+	shadow_destroy(s);
+}
+
+static void a_reading_replaces_at_its_end(void **state)
+{
+	struct shadow *s = shadow_create();
+
+	put(s, 1, 11, 0, 5);
+	pend(s, API_MOD_DELETE, 11, 6);
+	uint64_t stale = shadow_read_begin(s), now = shadow_read_begin(s);
+	shadow_read_at(s, now, 4);
+	read(s, stale, 17, 3);
+	read(s, now, 12, 4);
+	read(s, now, 13, 4);
+	put(s, 1, 14, 0, 7);
+	commit(s, API_MOD_ADD, 1, 15, 8);
+	assert_int_equal(removed(s, 1, 12, 4, 9), SHADOW_KEPT); /* of what we knew */
+	assert_int_equal(shadow_rules(s), 3);
+	shadow_read_end(s, stale);
+	assert_int_equal(shadow_rules(s), 3);
+	shadow_read_end(s, now);
+	assert_int_equal(shadow_rules(s), 3);
+	assert_false(shadow_has_pending(s));
+	assert_int_equal(removed(s, 1, 13, 4, 9), SHADOW_CHANGED);
+	assert_int_equal(removed(s, 1, 14, 7, 9), SHADOW_CHANGED);
+	assert_int_equal(removed(s, 1, 15, 8, 9), SHADOW_CHANGED);
+	put(s, 1, 16, 0, 3);     /* older than what was read */
+	shadow_read_end(s, now); /* once */
+	assert_int_equal(shadow_rules(s), 0);
+	shadow_destroy(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(own_changes_and_older_news),
 		cmocka_unit_test(own_deletions),
 		cmocka_unit_test(what_is_foreseen),
+		cmocka_unit_test(what_is_pending_is_replayed_in_its_place),
+		cmocka_unit_test(what_was_told_is_no_longer_pending),
+		cmocka_unit_test(a_reading_replaces_at_its_end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
