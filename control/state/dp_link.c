@@ -14,9 +14,12 @@
 #include <unistd.h>
 
 #include "datapath/base/clock.h"
+#include "datapath/base/in_step.h"
 #include "datapath/base/log.h"
 
 LOG_MODULE(dp_link);
+
+enum { ANSWER_US = 60 };
 
 struct dp_link {
 	struct event_base *base;
@@ -32,6 +35,9 @@ struct dp_link {
 	bool up;
 	bool lost; /* close the client as soon as no callback of it is running */
 	char error[ERR_TEXT_BYTES];
+	struct in_step answers;
+	uint64_t asked_us; /* the answer is waited for since; 0: not measured */
+	int rc;            /* of look() */
 };
 
 static void connect_again(struct dp_link *l)
@@ -62,10 +68,42 @@ static void drop(struct dp_link *l)
 	connect_again(l);
 }
 
+static bool look(void *aux)
+{
+	struct dp_link *l = aux;
+	return (l->rc = api_client_run(l->client)) || !api_waits_for(l->client);
+}
+
+/* Sends, and takes the answer when it comes at once. */
+static int ask(struct dp_link *l)
+{
+	bool one = api_waits_for(l->client) == 1; /* else others' answers come, too */
+	int rc = api_client_write(l->client);
+	uint64_t began_us = in_step_now_us();
+	if (rc || !one)
+		return rc;
+	if (!in_step_spin(&l->answers, look, l)) {
+		l->asked_us = began_us;
+		return 0;
+	}
+	in_step_waited(&l->answers, began_us);
+	return l->rc;
+}
+
 static void run(evutil_socket_t fd, short what, void *aux)
 {
 	struct dp_link *l = aux;
-	if ((what == EV_WRITE ? api_client_write : api_client_run)(l->client) || l->lost)
+	int rc;
+	if (what == EV_WRITE) {
+		rc = ask(l);
+	} else {
+		rc = api_client_run(l->client);
+		if (l->asked_us && !api_waits_for(l->client)) {
+			in_step_waited(&l->answers, l->asked_us);
+			l->asked_us = 0;
+		}
+	}
+	if (rc || l->lost)
 		drop(l);
 	else if (api_wants_write(l->client))
 		event_add(l->writable, NULL);
@@ -159,6 +197,7 @@ struct dp_link *dp_link_create(struct event_base *base, const char *socket_path,
 	l->event_mask = event_mask;
 	l->ops = ops;
 	l->aux = aux;
+	l->answers.limit_us = ANSWER_US;
 	snprintf(l->error, sizeof l->error, "not connected yet");
 	l->away_ms = clock_mono_ms();
 	l->retry = evtimer_new(base, try_connect, l);

@@ -38,6 +38,7 @@ struct api_client {
 	int dead; /* 0, or the positive errno that ended the connection */
 	uint32_t last_seq;
 	struct list waiting;  /* struct request */
+	unsigned n_waiting;   /* of them */
 	struct list outgoing; /* struct outgoing */
 
 	uint8_t *in; /* malloc-aligned; messages are multiples of 8 bytes */
@@ -74,6 +75,7 @@ static void fail_waiting(struct api_client *c, int code)
 	while (!list_is_empty(&c->waiting)) {
 		struct request *r = LIST_ITEM(list_pop_front(&c->waiting), struct request, link);
 
+		c->n_waiting--;
 		if (r->done)
 			r->done((struct attrs){0}, false, &e, r->aux);
 		free(r);
@@ -177,6 +179,7 @@ void api_send(struct api_client *c, struct msg *req, api_done_fn done, void *aux
 	r->done = done;
 	r->aux = aux;
 	list_push_back(&c->waiting, &r->link);
+	c->n_waiting++;
 	if (c->dead) {
 		msg_free(req);
 		fail_waiting(c, ECONNRESET);
@@ -249,8 +252,10 @@ static int handle_message(struct api_client *c, const void *data, size_t len)
 			attrs_str(a, ATTR_ERROR_TEXT, "datapath: refused"));
 	else if (type == API_HELLO)
 		note_hello(c, a);
-	if (!more)
+	if (!more) {
 		list_remove(&r->link);
+		c->n_waiting--;
+	}
 	if (r->done)
 		r->done(a, more, failed ? &e : NULL, r->aux);
 	if (!more)
@@ -326,6 +331,11 @@ int api_client_run(struct api_client *c)
 bool api_wants_write(const struct api_client *c)
 {
 	return !c->dead && !list_is_empty(&c->outgoing);
+}
+
+unsigned api_waits_for(const struct api_client *c)
+{
+	return c->n_waiting;
 }
 
 int api_client_fd(const struct api_client *c)

@@ -43,6 +43,8 @@ void api_on_event(struct api_client *c, void (*fn)(struct attrs a, void *aux), v
 void api_on_note(struct api_client *c, void (*fn)(unsigned type, struct attrs a, void *aux),
 		 void *aux);
 bool api_wants_write(const struct api_client *c);
+/* Requests whose answer is not complete. */
+unsigned api_waits_for(const struct api_client *c);
 /* fn is called when something was queued while nothing was: the loop then waits for writability. */
 void api_on_output(struct api_client *c, void (*fn)(void *aux), void *aux);
 /* Called when the descriptor is readable or writable. -errno: the connection is lost; close it. */

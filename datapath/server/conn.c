@@ -293,6 +293,8 @@ void conn_reply_end(struct conn *c)
 {
 	put_events(c, true); /* what the request caused is told before its answer */
 	end_message(c);
+	if (c == writer)
+		loop_expect();
 	finish_request(c);
 }
 

@@ -9,10 +9,11 @@
 
 #include "datapath/base/clock.h"
 #include "datapath/base/err.h"
+#include "datapath/base/in_step.h"
 #include "datapath/core/rcu.h"
 #include "datapath/observe/record.h"
 
-enum { BATCH = 64, HURRY_MS = 1, WAIT_MAX_MS = 10 };
+enum { BATCH = 64, HURRY_MS = 1, WAIT_MAX_MS = 10, EXPECT_US = 150 };
 enum {
 	RCU_CALLS = 8,
 	RCU_IDLE_US = 50,    /* between two looks at the descriptors, while they are silent */
@@ -205,11 +206,40 @@ void loop_replay_each(void)
 	each(clock_mono_ms());
 }
 
+static struct in_step asker = {.limit_us = EXPECT_US};
+static bool expects;
+
+void loop_expect(void)
+{
+	expects = true;
+}
+
+static bool look(void *n)
+{
+	*(int *)n = epoll_wait(epoll_fd, batch, BATCH, 0);
+	return *(int *)n;
+}
+
+static int sleep_for_events(void)
+{
+	int timeout = next_timeout_ms(), n = 0;
+	uint64_t began_us;
+
+	if (!expects || !timeout)
+		return epoll_wait(epoll_fd, batch, BATCH, timeout);
+	expects = false;
+	began_us = in_step_now_us();
+	if (!in_step_spin(&asker, look, &n))
+		n = epoll_wait(epoll_fd, batch, BATCH, timeout);
+	in_step_waited(&asker, began_us);
+	return n;
+}
+
 void loop_run(void)
 {
 	running = true;
 	while (running) {
-		batch_len = epoll_wait(epoll_fd, batch, BATCH, next_timeout_ms());
+		batch_len = sleep_for_events();
 		bool idle = !batch_len;
 		record_main_begin();
 		rcu_main_enter();

@@ -52,6 +52,10 @@ void loop_at_end(void (*fn)(void));
 bool loop_replay_timer(uint64_t number);
 void loop_replay_each(void);
 
+/* Whoever was just answered may ask again at once: then the loop looks for that a little before it
+ * sleeps. */
+void loop_expect(void);
+
 /* While held, the loop wakes every millisecond, because somebody waits for a grace period. */
 void loop_hurry_begin(void);
 void loop_hurry_end(void);
