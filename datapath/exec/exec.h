@@ -99,6 +99,8 @@ static inline void exec_output_burst(struct exec *x, struct rte_mbuf *const *m, 
 				     uint32_t out_port);
 void exec_flush_port(struct exec *x, struct tx_stage *s);
 void exec_staged(struct exec *x, struct tx_stage *s); /* exec_output()'s long way */
+/* Packets of one cause to a port that somebody watches. */
+void exec_stage_watched(struct exec *x, struct tx_stage *s, struct rte_mbuf *const *m, unsigned n);
 /* x->observer is another, or wants something else: which ports are watched? */
 void exec_watch(struct exec *x);
 void exec_flush(struct exec *x); /* everything staged; end of an iteration */
@@ -130,9 +132,8 @@ static inline void exec_output_burst(struct exec *x, struct rte_mbuf *const *m, 
 			exec_drop(x, m[i], out_port, DROP_TX_PORT_GONE);
 		return;
 	}
-	if (SL_UNLIKELY(s->plain == 1)) { /* each with its cause */
-		for (unsigned i = 0; i < n; i++)
-			exec_output(x, m[i], out_port);
+	if (SL_UNLIKELY(s->plain == 1)) {
+		exec_stage_watched(x, s, m, n);
 		return;
 	}
 	while (n) {

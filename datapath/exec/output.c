@@ -73,6 +73,28 @@ void exec_staged(struct exec *x, struct tx_stage *s)
 		exec_flush_port(x, s);
 }
 
+/* One by one through exec_output() they cost 11 cycles each. */
+void exec_stage_watched(struct exec *x, struct tx_stage *s, struct rte_mbuf *const *m, unsigned n)
+{
+	const struct packet_cause cause = x->observer->cause;
+
+	while (n) {
+		unsigned k = SL_MIN(n, (unsigned)STAGE_PKTS - s->n);
+
+		if (!s->n)
+			x->pending[x->n_pending++] = s->port_id;
+		for (unsigned i = 0; i < k; i++) {
+			s->pkt[s->n + i] = m[i];
+			s->cause[s->n + i] = cause;
+		}
+		s->n = (uint16_t)(s->n + k);
+		if (s->n == STAGE_PKTS)
+			exec_flush_port(x, s);
+		m += k;
+		n -= k;
+	}
+}
+
 void exec_tell_drop(struct exec *x, struct rte_mbuf *m, uint32_t port_id, enum drop_reason why,
 		    const struct packet_origin *origin)
 {

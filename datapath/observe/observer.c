@@ -235,17 +235,27 @@ static const struct bpf_filter *only_filter(const struct observer *o, uint32_t o
 	return of && !(of & (of - 1)) ? o->set->probe[__builtin_ctz(of)]->filter : NULL;
 }
 
+/* Bit by bit: which packets of a burst the candidates may want. One filter, the common case, is run
+ * over all of them at once: most packets do not match. */
+static uint64_t fitting(const struct bpf_filter *only, uint32_t of, struct rte_mbuf *const *pkts,
+			unsigned n)
+{
+	_Static_assert((int)BURST_MAX <= (int)BPF_FILTER_BURST_MAX && (int)BURST_MAX < 64,
+		       "a burst at once");
+	if (!of)
+		return 0;
+	return only ? bpf_filter_burst(only, pkts, n) : (1ull << n) - 1;
+}
+
 void observer_rx(struct observer *o, struct rte_mbuf **pkts, unsigned n, uint32_t port_id,
 		 uint64_t tsc)
 {
 	uint32_t of = skip_whole(o, candidates(o, port_id, OBSERVE_IN | OBSERVE_TRACE), n);
 
 	o->cause = (struct packet_cause){.rx_tsc = tsc};
-	/* One filter, the common case, is run from here: most packets do not match. */
 	const struct bpf_filter *only = only_filter(o, of);
-	for (unsigned i = 0; of && i < n; i++)
-		if (!only || bpf_filter_matches(only, pkts[i]))
-			take_rx(o, pkts[i], port_id, tsc, of, only != NULL);
+	for (uint64_t fits = fitting(only, of, pkts, n); fits; fits &= fits - 1)
+		take_rx(o, pkts[__builtin_ctzll(fits)], port_id, tsc, of, only != NULL);
 }
 
 const struct packet_origin *observer_keep(struct observer *o, const struct packet_origin *origin)
@@ -305,10 +315,10 @@ static void mark_with(struct rte_mbuf *m, const struct packet_cause *cause)
 }
 
 static void take_out(struct observer *o, struct rte_mbuf *m, const struct packet_cause *cause,
-		     uint32_t port_id, uint32_t of)
+		     uint32_t port_id, uint32_t of, bool filtered)
 {
 	struct packet_mark *mark = packet_mark_of(m);
-	uint32_t snap = 0, slots = of ? choose(o, m, of, false, &snap) : 0;
+	uint32_t snap = 0, slots = of ? choose(o, m, of, filtered, &snap) : 0;
 	uint32_t len = slots ? SL_MIN(m->pkt_len, snap) : 0;
 
 	if (!packet_is_marked(m)) {
@@ -346,9 +356,17 @@ void observer_out(struct observer *o, struct rte_mbuf **pkts, const struct packe
 	o->n_sending = observer_wants_out(o, port_id) ? n : 0;
 	if (!of && !o->followed)
 		return;
-	for (unsigned i = 0; i < n; i++)
-		if (of || packet_is_marked(pkts[i]))
-			take_out(o, pkts[i], &cause[i], port_id, of);
+	const struct bpf_filter *only = only_filter(o, of);
+	uint64_t fits = fitting(only, of, pkts, n), marked = 0;
+	/* Who is followed from his arrival on is told that he leaves. */
+	bool follows = o->set->any_wants & (OBSERVE_IN | OBSERVE_TRACE);
+	for (unsigned i = 0; follows && i < n; i++)
+		marked |= (uint64_t)packet_is_marked(pkts[i]) << i;
+	for (uint64_t rest = fits | marked; rest; rest &= rest - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(rest);
+
+		take_out(o, pkts[i], &cause[i], port_id, fits >> i & 1 ? of : 0, only != NULL);
+	}
 }
 
 /* Segments of a large packet are in buffers that carry the mark of whoever had them before. */
@@ -377,11 +395,17 @@ static struct packet_mark mark_at_drop(const struct observer *o, struct rte_mbuf
 void observer_drop(struct observer *o, struct rte_mbuf *m, uint32_t port_id, enum drop_reason why,
 		   bool at_port)
 {
-	struct packet_mark mark = mark_at_drop(o, m, at_port);
+	uint32_t of = candidates(o, port_id, OBSERVE_DROP);
+	const struct bpf_filter *only = only_filter(o, of);
+	bool fits = of && (!only || bpf_filter_matches(only, m));
 	uint32_t snap = 0, slots = 0, len, policy_slot = o->policy_slot;
 
 	o->policy_slot = 0;
-	slots = choose(o, m, candidates(o, port_id, OBSERVE_DROP), false, &snap);
+	if (!fits && !packet_is_marked(m))
+		return;
+	struct packet_mark mark = mark_at_drop(o, m, at_port);
+	if (fits)
+		slots = choose(o, m, of, only != NULL, &snap);
 	if (!slots && !mark.token)
 		return;
 	len = slots ? SL_MIN(m->pkt_len, snap) : 0;

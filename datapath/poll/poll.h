@@ -103,6 +103,8 @@ void poll_observe_counts(unsigned slot, uint32_t probe_id, uint64_t *seen, uint6
 
 /* ---- the cache audit ---- */
 void poll_audit_set(uint32_t every); /* one of so many hits; 0: none */
+/* Whether stages are timed; they are from the start. What it costs is measured by turning it off. */
+void poll_account_set(bool on);
 enum audit_fault { FAULT_PROGRAM, FAULT_OUT_PORT, FAULT_MASK, FAULT_KEY, FAULT_N };
 /* For tests of the audit: flips a bit of the first cached entry. False: there is none. */
 bool poll_audit_fault(enum audit_fault what, unsigned bit);

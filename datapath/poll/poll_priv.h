@@ -32,7 +32,7 @@ enum {
 	MISS_SURCHARGE_PCT = 40,
 	SWEEP_EVERY_US = 1000,
 	RCU_EVERY = 64,        /* iterations between quiescent reports */
-	MEASURE_EVERY = 16,    /* iterations between those whose stages are timed */
+	MEASURE_EVERY = 16,    /* iterations between those whose stages are timed; a power of 2 */
 	FEW_QUEUES = 8,        /* so many are polled every time, silent or not */
 	IDLE_QUEUE_US = 10000, /* a queue silent for so long is polled in rotation */
 	EVENT_POLL_US = 20,    /* how often descriptors are asked while other queues are busy */

@@ -30,6 +30,13 @@ const char *const poll_stage_names[STAGE_N] = {
 	[STAGE_IDLE] = "idle",
 };
 
+static uint64_t measure_mask = MEASURE_EVERY - 1; /* W: main  R: threads; no order needed */
+
+void poll_account_set(bool on)
+{
+	__atomic_store_n(&measure_mask, on ? MEASURE_EVERY - 1 : UINT64_MAX, __ATOMIC_RELAXED);
+}
+
 static inline uint64_t stamp(const struct poll_thread *t)
 {
 	return t->measure ? rte_rdtsc() : 0;
@@ -454,7 +461,7 @@ static bool iterate(struct poll_thread *t)
 		t->version = version_burst_begin(t->idx);
 	}
 	t->exec->version = t->version;
-	t->measure = t->iterations % MEASURE_EVERY == 0;
+	t->measure = !(t->iterations & __atomic_load_n(&measure_mask, __ATOMIC_RELAXED));
 	l = __atomic_load_n(&t->rxqs, __ATOMIC_ACQUIRE);
 	if (!rte_ring_empty(t->commands))
 		poll_run_commands(t);

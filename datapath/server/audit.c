@@ -3,6 +3,7 @@
  * thread. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "datapath/base/log.h"
 #include "datapath/base/str.h"
@@ -49,6 +50,8 @@ void request_AUDIT(struct conn *c, struct attrs a)
 	uint64_t sample, checked, different;
 	uint32_t every;
 
+	if (attrs_has(a, ATTR_STATE))
+		poll_account_set(strcmp(attrs_str(a, ATTR_STATE, ""), "off"));
 	if (attrs_get_u64(a, ATTR_AUDIT_SAMPLE, &sample))
 		poll_audit_set((uint32_t)SL_MIN(sample, (uint64_t)INT32_MAX));
 	if (attrs_get_u64(a, ATTR_FAULT, &sample)) {
