@@ -9,6 +9,8 @@
 #include "control/daemon/metrics.h"
 #include "control/daemon/sluiced.h"
 #include "control/daemon/start_args.h"
+#include "control/daemon/switches.h"
+#include "control/openflow/ofswitch.h"
 #include "control/state/policy_store.h"
 #include "ovsdb-lite/client.h"
 #include "ovsdb-lite/unixctl.h"
@@ -57,14 +59,38 @@ static json_t *notes_json(const struct sluiced *d)
 	return list;
 }
 
+/* Those that we are to connect to. */
+static void add_controllers(struct ofswitch *of, void *list)
+{
+	struct ofswitch_status st;
+
+	for (size_t i = 0; ofswitch_controller_status(of, i, &st); i++)
+		if (st.role[0])
+			json_array_append_new(list,
+					      json_pack("{s:s, s:s, s:b, s:s, s:i}", "bridge",
+							ofswitch_bridge(of), "target", st.target,
+							"connected", st.is_connected, "error",
+							st.last_error, "disconnected_s",
+							st.sec_since_disconnect));
+}
+
+static json_t *controllers_json(const struct sluiced *d)
+{
+	json_t *list = json_array();
+
+	if (d->switches)
+		switches_for_each(d->switches, add_controllers, list);
+	return list;
+}
+
 static void status(struct unixctl_call *call, int argc, const char *argv[], void *aux)
 {
 	struct sluiced *d = aux;
 	const struct engine_counts *n = engine_counts(d->engine);
 	const struct ovsdb_row *root = ovsdb_client_singleton(d->db, "Open_vSwitch");
 	json_t *o = json_pack(
-		"{s:i, s:s, s:b, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:o}", "pid",
-		(int)getpid(), "version", SLUICE_VERSION, "database",
+		"{s:i, s:s, s:b, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:o, s:o}",
+		"pid", (int)getpid(), "version", SLUICE_VERSION, "database",
 		ovsdb_client_is_connected(d->db), "datapath", engine_client(d->engine) != NULL,
 		"datapath_error", engine_datapath_error(d->engine), "next_cfg",
 		(json_int_t)(root ? ovsdb_row_int(root, "next_cfg", 0) : 0), "cur_cfg",
@@ -72,7 +98,8 @@ static void status(struct unixctl_call *call, int argc, const char *argv[], void
 		(json_int_t)n->transactions, "operations", (json_int_t)n->operations, "replays",
 		(json_int_t)n->replays, "failures", (json_int_t)n->failures, "bridges",
 		(int)engine_desired(d->engine)->bridges.len, "ports",
-		(int)engine_desired(d->engine)->ports.len, "notes", notes_json(d));
+		(int)engine_desired(d->engine)->ports.len, "notes", notes_json(d), "controllers",
+		controllers_json(d));
 	char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
 	if (text)
 		unixctl_reply(call, text);

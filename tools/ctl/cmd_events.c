@@ -42,7 +42,8 @@ static void print_words(json_t *o)
 		    !strcmp(key, "time_ms"))
 			continue;
 		if (json_is_string(v)) {
-			printf(" %s=%s", key, json_string_value(v));
+			if (json_string_length(v))
+				printf(" %s=%s", key, json_string_value(v));
 			continue;
 		}
 		text = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);

@@ -10,6 +10,26 @@ struct note { /* of sluiced/status */
 	const char *kind, *column, *key; /* "" when it is not about a column */
 };
 
+/* A port's text names the option that it could not use, when it was one. */
+static char *interface_remedy(const struct note *n)
+{
+	const char *option = strstr(n->text, "options:");
+	if (option) {
+		option += strlen("options:");
+		int len = (int)strcspn(option, ": =,");
+		return xasprintf("ovs-vsctl set Interface %s options:%.*s=…%s, or ovs-vsctl "
+				 "del-port %s",
+				 n->name, len, option,
+				 !strncmp(option, "dpdk-devargs", (size_t)len)
+					 ? " (dpdk-devbind.py --status lists devices)"
+					 : "",
+				 n->name);
+	}
+	return xasprintf("correct what it names (it is tried again by itself), or ovs-vsctl "
+			 "del-port %s",
+			 n->name);
+}
+
 /* The command that takes back what a note complains about. Caller frees. */
 static char *remedy_of(const struct note *n)
 {
@@ -25,8 +45,7 @@ static char *remedy_of(const struct note *n)
 	if (n->column[0] && strcmp(n->kind, "unsupported"))
 		return xasprintf("ovs-vsctl clear %s %s %s", n->table, record, n->column);
 	if (!strcmp(n->table, "Interface"))
-		return xasprintf("ovs-vsctl list Interface %s; its error column says the same",
-				 n->name);
+		return interface_remedy(n);
 	if (!strcmp(n->table, "datapath"))
 		return xstrdup("see the datapath's log; sluiced tries again by itself");
 	return xasprintf("ovs-vsctl list %s %s", n->table, record);

@@ -69,6 +69,33 @@ void check_links(struct doctor *d)
 	}
 }
 
+void check_controllers(struct doctor *d)
+{
+	size_t i;
+	json_t *o;
+	json_array_foreach(json_object_get(d->now.sluiced, "controllers"), i, o)
+	{
+		const char *bridge = "", *target = "", *error = "";
+		int connected = 0;
+		bool secure = false;
+		json_unpack(o, "{s:s, s:s, s:b, s:s}", "bridge", &bridge, "target", &target,
+			    "connected", &connected, "error", &error);
+		if (connected)
+			continue;
+		VEC_FOR_EACH (b, &d->now.bridges)
+			secure |= !strcmp(b->name, bridge) && b->fail_secure;
+		char *remedy = xasprintf("start the controller, or ovs-vsctl set-controller %s "
+					 "with its right address",
+					 bridge);
+		doctor_find(d, secure ? DOCTOR_ERROR : DOCTOR_WARNING, bridge, remedy,
+			    "no connection to its controller %s%s%s: %s", target,
+			    error[0] ? ": " : "", error,
+			    secure ? "it goes on with the rules it has (fail-mode secure)"
+				   : "without any it switches by addresses (fail-mode standalone)");
+		free(remedy);
+	}
+}
+
 static const struct fact_thread *thread_on(const struct doctor *d, int core)
 {
 	VEC_FOR_EACH (t, &d->now.threads)
@@ -202,6 +229,10 @@ static void report_drop(struct doctor *d, const char *port, const char *reason, 
 			    "device)",
 			    "the guest does not drain its receive queue: %s packets/s are dropped "
 			    "(tx_queue_full)",
+			    text);
+	else if (p && !p->link_up && !strcmp(reason, "tx_queue_full"))
+		doctor_find(d, DOCTOR_WARNING, port, "ip link set up, at both of its ends",
+			    "its link is down: %s packets/s to it are dropped (tx_queue_full)",
 			    text);
 	else
 		doctor_find(d, DOCTOR_WARNING, port, why->remedy, "drops %s packets/s (%s): %s",

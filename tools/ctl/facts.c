@@ -3,6 +3,7 @@
  * as their times say. */
 #include "tools/ctl/facts.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -194,6 +195,48 @@ static void take_audit(struct attrs a, void *aux)
 	f->audit_different = attrs_u64(a, ATTR_AUDIT_DIFFERENT, 0);
 }
 
+/* ---- the kernel's view of poll threads ---- */
+
+/* How long the thread was ready to run while others had its core. */
+static void take_wait(struct facts *f, const char *tid)
+{
+	char path[64], comm[32] = "", core[16];
+	unsigned long long ran, waited = 0;
+	unsigned number;
+	FILE *file;
+
+	snprintf(path, sizeof path, "/proc/%u/task/%.16s/comm", f->pid, tid);
+	file = fopen(path, "re");
+	if (!file)
+		return;
+	bool polls = fgets(comm, sizeof comm, file) && sscanf(comm, "poll-c%u", &number) == 1;
+	fclose(file);
+	snprintf(path, sizeof path, "/proc/%u/task/%.16s/schedstat", f->pid, tid);
+	file = polls ? fopen(path, "re") : NULL;
+	if (!file)
+		return;
+	if (fscanf(file, "%llu %llu", &ran, &waited) == 2) {
+		snprintf(core, sizeof core, "%u", number);
+		sample_add(&f->counts, facts_key("wait_ns", core), waited);
+	}
+	fclose(file);
+}
+
+static void take_waits(struct facts *f)
+{
+	char path[32];
+	DIR *dir;
+	struct dirent *e;
+
+	snprintf(path, sizeof path, "/proc/%u/task", f->pid);
+	dir = opendir(path);
+	while (dir && (e = readdir(dir)))
+		if (e->d_name[0] != '.')
+			take_wait(f, e->d_name);
+	if (dir)
+		closedir(dir);
+}
+
 /* ---- reading ---- */
 
 struct api_client *facts_connect(const struct command_call *c, struct err *e)
@@ -234,6 +277,8 @@ static void read_datapath(struct api_client *client, struct facts *f)
 	f->datapath = !api_call(client, &m, take_status, f, &e);
 	if (!f->datapath)
 		memcpy(f->datapath_error, e.text, sizeof e.text);
+	else
+		take_waits(f);
 }
 
 void facts_read(const struct command_call *c, struct api_client *client, bool with_sluiced,
