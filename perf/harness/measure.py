@@ -363,14 +363,14 @@ def vhost(switch, scenario, flows, options):
     """Generator and sink on the other core, behind two vhost-user ports. Only windows with one
     distance between the cores before and after count; near and far are two machines."""
     window = vhost_window(switch, scenario, flows, options)
-    return dict(window, value=window["pps"] / 1e6, unit="Mpps", cycles=None)
+    return dict(window, value=window["pps"] / 1e6, unit="Mpps")
 
 
 def vhost_bytes(switch, scenario, flows, options):
     """The same for long frames, in bits."""
     window = vhost_window(switch, scenario, flows, options)
     bits = 8 * scenario.options["frame_bytes"]
-    return dict(window, value=window["pps"] * bits / 1e9, unit="Gbit/s", cycles=None)
+    return dict(window, value=window["pps"] * bits / 1e9, unit="Gbit/s")
 
 
 def vhost_latency(switch, scenario, flows, options):
@@ -389,9 +389,18 @@ def vhost_latency(switch, scenario, flows, options):
     return dict(window, value=p50, unit="us", p50_us=p50, p99_us=p99, p999_us=p999, cycles=None)
 
 
+def busy_cycles(before, after):
+    """TSC cycles a packet between two of Switch.work(); None when there is nothing to say."""
+    if not before or not after or after[1] <= before[1]:
+        return None
+    return (after[0] - before[0]) / (after[1] - before[1])
+
+
 def vhost_window(switch, scenario, flows, options, then=None):
-    """The middle one of the windows of the commoner distance. then(generator, window) may change
-    the load and returns latency counters, whose growth in one more window is "classes"."""
+    """The middle one of the windows of the commoner distance, with the switch's own count of busy
+    cycles a packet over all of them: throughput is bounded by the guests' core, too.
+    then(generator, window) may change the load and returns latency counters, whose growth in one
+    more window is "classes"."""
     generator = vhost_generator.Generator(switch.settings, scenario, flows)
     try:
         switch.start(scenario, flows, before=generator.start)
@@ -400,6 +409,7 @@ def vhost_window(switch, scenario, flows, options, then=None):
         generator.source.open_gate(limit=0)
         time.sleep(options.warm_s)
         by_distance = {}
+        work = switch.work()
         for _ in range(0 if then else 4 * options.windows):
             window = generator.window(switch, options.window_s)
             by_distance.setdefault(window["distance"], []).append(window)
@@ -410,6 +420,7 @@ def vhost_window(switch, scenario, flows, options, then=None):
             window["classes"] = [a - b for a, b in zip(generator.sink.latency(), before)]
             by_distance = {window["distance"]: [dict(window, full_pps=full["pps"],
                                                      tsc_hz=generator.sink.tsc_hz)]}
+        busy = busy_cycles(work, switch.work())
     finally:
         generator.stop()
     distance = max(by_distance, key=lambda d: (d != "mixed", len(by_distance[d])))
@@ -419,7 +430,7 @@ def vhost_window(switch, scenario, flows, options, then=None):
         switch.check_alive()
         raise Failed(f"{switch.name}: forwarded nothing")
     return dict(window, windows={d: [w["pps"] for w in ws] for d, ws in by_distance.items()},
-                megaflows=switch.megaflows())
+                cycles=busy, megaflows=switch.megaflows())
 
 
 # Sent by the host's interface, so that a learning bridge knows where its address is.

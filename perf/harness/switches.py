@@ -72,6 +72,11 @@ class Switch:
     def megaflows(self):
         return None
 
+    def work(self):
+        """(TSC cycles in which the poll threads had packets, packets) since the start, as the
+        switch itself counts them; None when it does not say."""
+        return None
+
     def details(self):
         """What the switch itself says about where its time goes, as text; kept in the JSON."""
         return None
@@ -375,6 +380,12 @@ class Ovs(OvsTools):
     def appctl(self, *args):
         return self.tool("ovs-appctl", "-t", f"{self.run_dir}/vswitchd.ctl", *args)
 
+    def work(self):
+        text = self.details()
+        pkts, busy = (sum(int(n) for n in re.findall(p, text))
+                      for p in (r"packets received: (\d+)", r"processing cycles: (\d+)"))
+        return busy, pkts
+
     def details(self):
         return self.appctl("dpif-netdev/pmd-stats-show")
 
@@ -445,12 +456,21 @@ class Sluice(OvsTools):
         except Failed:
             return None
 
-    def megaflows(self):
+    def poll_show(self):
         try:
-            done = self.tool(self.binary("sluice"), "poll", "show", "--json", timeout_s=10)
-            return sum_key(json.loads(done), "megaflows")
+            return json.loads(self.tool(self.binary("sluice"), "poll", "show", "--json",
+                                        timeout_s=10))
         except (Failed, ValueError):
             return None
+
+    def work(self):
+        shown = self.poll_show()
+        threads = [t for t in shown["threads"] if t["packets"]] if shown else []
+        return (sum(t["packets"] * t["cycles_per_packet"] for t in threads),
+                sum(t["packets"] for t in threads))
+
+    def megaflows(self):
+        return sum_key(self.poll_show(), "megaflows")
 
 
 def sum_key(value, key):
