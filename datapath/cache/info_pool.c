@@ -21,8 +21,10 @@ struct block {
 struct info_pool {
 	/* W: owner */
 	struct info_piece *free[UNITS_MAX + 1];
-	uint8_t *at, *end;    /* of the block that is being cut */
+	uint8_t *at, *end;    /* of the block that is being cut; at: R: main (relaxed) */
 	struct block *blocks; /* all that were taken into use */
+	uint8_t *middle;      /* of the first block; NULL: there is none; R: main (acquire) */
+	bool many;            /* blocks; R: main (relaxed) */
 	/* W: any thread pushes, the owner takes all (atomic) */
 	struct info_piece *returned SL_CACHE_ALIGNED;
 	struct block_stock stock SL_CACHE_ALIGNED; /* main fills it, the owner empties it */
@@ -39,22 +41,32 @@ int info_pool_create(struct info_pool **out)
 	return 0;
 }
 
+/* A small switch has the pages that it needs of one block and none ahead: 4 MB less. */
 void info_pool_prepare(struct info_pool *p)
 {
-	block_stock_prepare(&p->stock);
+	const uint8_t *middle = __atomic_load_n(&p->middle, __ATOMIC_ACQUIRE);
+
+	if (__atomic_load_n(&p->many, __ATOMIC_RELAXED) ||
+	    (middle && __atomic_load_n(&p->at, __ATOMIC_RELAXED) > middle))
+		block_stock_prepare(&p->stock);
 }
 
 static bool next_block(struct info_pool *p)
 {
-	struct block *b = block_stock_take(&p->stock);
+	bool first = !p->blocks;
+	struct block *b = first ? aligned_alloc(BLOCK_STOCK_BYTES, BLOCK_STOCK_BYTES)
+				: block_stock_take(&p->stock);
 
 	_Static_assert(sizeof *b == BLOCK_STOCK_BYTES, "as the stock has them");
 	if (!b)
 		return false;
 	b->next = p->blocks;
 	p->blocks = b;
-	p->at = b->space;
+	__atomic_store_n(&p->many, !first, __ATOMIC_RELAXED);
+	__atomic_store_n(&p->at, b->space, __ATOMIC_RELAXED);
 	p->end = b->space + sizeof b->space;
+	if (first)
+		__atomic_store_n(&p->middle, b->space + sizeof b->space / 2, __ATOMIC_RELEASE);
 	return true;
 }
 
@@ -91,7 +103,7 @@ void *info_pool_get(struct info_pool *p, size_t n_bytes)
 	if ((size_t)(p->end - p->at) < units * UNIT && !next_block(p))
 		return NULL;
 	x = (void *)p->at;
-	p->at += units * UNIT;
+	__atomic_store_n(&p->at, p->at + units * UNIT, __ATOMIC_RELAXED);
 	x->units = (uint32_t)units;
 	return x;
 }

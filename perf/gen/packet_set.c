@@ -334,15 +334,20 @@ static int check_spec(struct packet_set_spec *s, struct err *e)
 }
 
 /* Zeroed pages from the kernel, huge ones if it has them to spare: a million 64-byte slots on small
- * pages would measure the TLB. */
+ * pages would measure the TLB. A small set has small ones: it counts as the switch's memory. */
 static int map_slots(struct packet_set *set, uint32_t count, uint32_t stride, struct err *e)
 {
-	size_t bytes = SL_ALIGN_UP((size_t)count * stride, (size_t)2 << 20);
+	enum { SMALL_PAGE = 4096, HUGE_PAGE = 2 << 20 };
+	size_t bytes = (size_t)count * stride;
+	bool huge = bytes > HUGE_PAGE / 32;
+
+	bytes = SL_ALIGN_UP(bytes, (size_t)(huge ? HUGE_PAGE : SMALL_PAGE));
 	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
 		return err_set(e, ENOMEM, "packet set: no memory for %u packets of %u bytes", count,
 			       stride);
-	(void)madvise(p, bytes, MADV_HUGEPAGE);
+	if (huge)
+		(void)madvise(p, bytes, MADV_HUGEPAGE);
 	*set = (struct packet_set){
 		.slots = p, .map_bytes = bytes, .stride_bytes = stride, .count = count};
 	return 0;
