@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the sluice command shows of a running switch: drops, events, status, doctor, top; and that it
 refuses bad input with one line that says where."""
+import fcntl
 import json
 import os
+import pty
+import struct
 import subprocess
+import termios
 import threading
 import time
 
@@ -261,6 +265,32 @@ def test_status_names_a_controller_that_is_away():
         sw.vsctl("set", "Interface", "p1", "type=dpdk", "options:dpdk-devargs=0000:99:00.0", check=False)
         row = wait_until(lambda: [r for r in sw.show("status") if r["what"] == "Interface p1"])[0]
         assert "options:dpdk-devargs=" in row["remedy"] and "del-port p1" in row["remedy"]
+
+
+def on_terminal(columns, argv, env):
+    """What a command prints on a terminal so wide."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with subprocess.Popen(argv, stdout=its, env=env) as p:
+        os.close(its)
+        got = b""
+        try:
+            while data := os.read(ours, 65536):
+                got += data
+        except OSError:  # EIO: all is read
+            pass
+        p.wait(timeout=60)
+    os.close(ours)
+    return got.decode().replace("\r\n", "\n")
+
+
+def test_sentences_are_broken_on_a_narrow_terminal_only(tmp_path):
+    env = dict(os.environ, SLUICE_RUNDIR=str(tmp_path))
+    narrow = on_terminal(100, [SLUICE, "drops", "--all"], env)
+    wide = subprocess.run([SLUICE, "drops", "--all"], env=env, capture_output=True, text=True).stdout
+    assert max(map(len, narrow.splitlines())) <= 100 < max(map(len, wide.splitlines()))
+    assert len(wide.splitlines()) < len(narrow.splitlines())
+    assert sorted(narrow.split()) == sorted(wide.split())  # not a word is lost
 
 
 def test_doctor_lists_its_checks_and_finds_a_dead_datapath(tmp_path):

@@ -232,10 +232,10 @@ static void rate(struct look *before, struct look *now)
 /* ---- output ---- */
 
 static const struct table_column drop_columns[] = {
-	{"PORT", "port", TABLE_TEXT},         {"BRIDGE", "bridge", TABLE_TEXT},
-	{"REASON", "reason", TABLE_TEXT},     {"PACKETS", "count", TABLE_NUMBER},
-	{"PER SECOND", "rate", TABLE_TEXT},   {"WHAT HAPPENED", "help", TABLE_TEXT},
-	{"WHAT TO DO", "remedy", TABLE_TEXT}, {NULL, NULL, TABLE_TEXT},
+	{"PORT", "port", TABLE_TEXT},          {"BRIDGE", "bridge", TABLE_TEXT},
+	{"REASON", "reason", TABLE_TEXT},      {"PACKETS", "count", TABLE_NUMBER},
+	{"PER SECOND", "rate", TABLE_FIGURE},  {"WHAT HAPPENED", "help", TABLE_PROSE},
+	{"WHAT TO DO", "remedy", TABLE_PROSE}, {NULL, NULL, TABLE_TEXT},
 };
 
 static void print_drops(const struct look *l)
@@ -258,10 +258,10 @@ static void print_drops(const struct look *l)
 }
 
 static const struct table_column rule_columns[] = {
-	{"BRIDGE", "bridge", TABLE_TEXT},     {"TABLE", "table", TABLE_NUMBER},
-	{"PRIORITY", "priority", TABLE_TEXT}, {"COOKIE", "cookie", TABLE_TEXT},
-	{"PACKETS", "count", TABLE_NUMBER},   {"PER SECOND", "rate", TABLE_TEXT},
-	{"MATCH", "match", TABLE_TEXT},       {NULL, NULL, TABLE_TEXT},
+	{"BRIDGE", "bridge", TABLE_TEXT},       {"TABLE", "table", TABLE_NUMBER},
+	{"PRIORITY", "priority", TABLE_FIGURE}, {"COOKIE", "cookie", TABLE_TEXT},
+	{"PACKETS", "count", TABLE_NUMBER},     {"PER SECOND", "rate", TABLE_FIGURE},
+	{"MATCH", "match", TABLE_TEXT},         {NULL, NULL, TABLE_TEXT},
 };
 
 static void print_rules(const struct look *l)
@@ -290,7 +290,7 @@ static void print_rules(const struct look *l)
 static const struct table_column policy_columns[] = {
 	{"RULE", "rule", TABLE_TEXT},
 	{"PACKETS", "count", TABLE_NUMBER},
-	{"PER SECOND", "rate", TABLE_TEXT},
+	{"PER SECOND", "rate", TABLE_FIGURE},
 	{NULL, NULL, TABLE_TEXT},
 };
 
@@ -365,8 +365,8 @@ static int print_all_reasons(const struct command_call *c)
 	static const struct table_column columns[] = {
 		{"REASON", "reason", TABLE_TEXT},
 		{"AT", "family", TABLE_TEXT},
-		{"WHAT HAPPENED", "help", TABLE_TEXT},
-		{"WHAT TO DO", "remedy", TABLE_TEXT},
+		{"WHAT HAPPENED", "help", TABLE_PROSE},
+		{"WHAT TO DO", "remedy", TABLE_PROSE},
 		{NULL, NULL, TABLE_TEXT},
 	};
 	struct table *t = table_create(c, "reasons", columns);

@@ -14,8 +14,8 @@
 enum { STATUS_INTERVAL_US = 300000 };
 
 static const struct table_column columns[] = {
-	{"WHAT", "what", TABLE_TEXT},     {"STATE", "state", TABLE_TEXT},
-	{"DETAIL", "detail", TABLE_TEXT}, {"WHAT TO DO", "remedy", TABLE_TEXT},
+	{"WHAT", "what", TABLE_TEXT},      {"STATE", "state", TABLE_TEXT},
+	{"DETAIL", "detail", TABLE_PROSE}, {"WHAT TO DO", "remedy", TABLE_PROSE},
 	{NULL, NULL, TABLE_TEXT},
 };
 

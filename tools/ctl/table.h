@@ -3,7 +3,13 @@
 #pragma once
 #include "tools/ctl/command.h"
 
-enum table_kind { TABLE_TEXT, TABLE_NUMBER, TABLE_BOOL };
+enum table_kind {
+	TABLE_TEXT,
+	TABLE_NUMBER,
+	TABLE_BOOL,
+	TABLE_FIGURE, /* text like "1.2k": to the right */
+	TABLE_PROSE,  /* sentences: on a terminal that is too narrow they take several lines */
+};
 struct table_column {
 	const char *title; /* for people: "RX PACKETS" */
 	const char *name;  /* in JSON: "rx_packets" */
