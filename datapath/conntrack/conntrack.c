@@ -399,16 +399,19 @@ static int insert(const struct conntrack_request *q, const struct ct_packet *p,
 	return -EADDRNOTAVAIL;
 }
 
+/* All but its nodes, which insert() makes anew. */
+static inline void clear(struct ct_conn *c)
+{
+	memset((uint8_t *)c + offsetof(struct ct_conn, lock), 0,
+	       sizeof *c - offsetof(struct ct_conn, lock));
+}
+
 /* *out: the new connection, or NULL when somebody else has just made it. */
 static enum drop_reason create(struct ct_thread *t, const struct conntrack_request *q,
 			       const struct ct_packet *p, const struct ct_expectation *announced,
 			       struct ct_conn **out)
 {
-	struct ct_conn init = {.port_id = (uint16_t)q->port_id,
-			       .alg = q->alg,
-			       .mark = q->new_mark,
-			       .label = {q->new_label[0], q->new_label[1]}},
-		       *victim;
+	struct ct_conn init, *victim;
 	enum drop_reason why = ct_limits_book(q->context, q->port_id, &victim);
 	int rc;
 
@@ -421,6 +424,11 @@ static enum drop_reason create(struct ct_thread *t, const struct conntrack_reque
 		COUNT(t, refused);
 		return why;
 	}
+	clear(&init);
+	init.port_id = (uint16_t)q->port_id;
+	init.alg = q->alg;
+	init.mark = q->new_mark;
+	memcpy(init.label, q->new_label, sizeof init.label);
 	if (announced) {
 		init.related = 1;
 		init.mark = announced->mark;
@@ -511,7 +519,7 @@ static void fill_meta(struct conntrack_meta *m, uint32_t context, const struct c
 		return;
 	}
 	m->mark = 0;
-	m->label[0] = m->label[1] = 0;
+	memset(m->label, 0, sizeof m->label);
 	if (packet)
 		m->own = *packet;
 	else
@@ -730,6 +738,29 @@ unsigned conntrack_steady(const struct conntrack_request *q, struct rte_mbuf *co
 							    (dir == CONN_REPLY ? CT_STATE_RPL : 0)};
 	}
 	return i;
+}
+
+static bool opens(const struct rte_mbuf *m, const struct flow_offsets *ofs)
+{
+	const uint8_t *l4 = rte_pktmbuf_mtod_offset(m, const uint8_t *, ofs->l4);
+
+	if (ofs->ip_proto == 17)
+		return m->data_len >= ofs->l4 + 8u;
+	return ofs->ip_proto == 6 && m->data_len >= ofs->l4 + 20u && l4[12] >> 4 >= 5 &&
+	       m->data_len >= ofs->l4 + (l4[12] >> 4) * 4u && (l4[13] & 0x3f) == TCP_SYN;
+}
+
+bool conntrack_is_new(const struct conntrack_request *q, struct rte_mbuf *m,
+		      const struct flow_offsets *ofs, const struct conntrack_hint *h,
+		      struct conntrack_meta *meta)
+{
+	if (q->commit || !h->hashed || h->node || !conn_table_is_absent(h->hash, &h->absence) ||
+	    !opens(m, ofs) || ct_expect_count() || (q->sum_ok && !q->sum_ok(m)))
+		return false;
+	meta->state = CT_STATE_NEW;
+	fill_meta(meta, q->context, NULL, NULL);
+	meta->orig = &h->tuple;
+	return true;
 }
 
 void conntrack_steady_meta(const struct ct_conn *c, uint32_t context, uint8_t state,

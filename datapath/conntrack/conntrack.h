@@ -85,7 +85,12 @@ struct conntrack_seen {
 unsigned conntrack_steady(const struct conntrack_request *q, struct rte_mbuf *const *pkt,
 			  const struct flow_offsets *ofs, const struct conntrack_hint *const *hint,
 			  unsigned n, struct conntrack_seen *out);
-/* What such a packet carries. */
+/* Such a packet that conntrack_run(), asked by q, would only call new, because the burst has just
+ * looked for its connection in vain; *meta is what it would carry. False: not known. */
+bool conntrack_is_new(const struct conntrack_request *q, struct rte_mbuf *m,
+		      const struct flow_offsets *ofs, const struct conntrack_hint *h,
+		      struct conntrack_meta *meta);
+/* What a packet carries that conntrack_steady() has answered. */
 void conntrack_steady_meta(const struct ct_conn *c, uint32_t context, uint8_t state,
 			   struct conntrack_meta *m);
 

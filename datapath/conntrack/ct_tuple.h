@@ -36,12 +36,11 @@ static inline bool ct_tuple_equal(const struct ct_tuple *a, const struct ct_tupl
 static inline void ct_tuple_set4(struct ct_tuple *t, be32_t src, be32_t dst, uint32_t ports,
 				 uint32_t context, uint8_t proto)
 {
-	t->w[0] = src;
-	t->w[1] = 0;
-	t->w[2] = dst;
-	t->w[3] = 0;
-	t->w[4] = ports | (uint64_t)context << 32;
-	t->w[5] = proto | 4u << 8;
+	typedef uint64_t pair __attribute__((vector_size(16)));
+	const pair v[3] = {{src, 0}, {dst, 0}, {ports | (uint64_t)context << 32, proto | 4u << 8}};
+
+	/* In pairs: it is read in words and in pairs. */
+	memcpy(t->w, v, sizeof v);
 }
 
 /* Cheap and unkeyed: only for the per-thread cache, where a collision costs one look-up. */

@@ -308,6 +308,34 @@ void exec_ct_begin(struct exec *x, const struct program *prog, struct exec_ct *c
 	c->recirc_id = w[1 + w->op.n_words].op.b;
 }
 
+uint32_t exec_ct_commit_port(const struct program *prog)
+{
+	const union prog_word *w = prog->word;
+	uint32_t at = 1 + w->op.n_words;
+
+	if (w->op.code != OP_CT || prog->n_words != at + 1 || w[at].op.code != OP_OUTPUT ||
+	    !(w->op.a & PROG_CT_COMMIT) || w->op.a & (PROG_CT_NAT | PROG_CT_FORCE) ||
+	    ((const struct prog_ct *)&w[1])->alg)
+		return 0;
+	return w[at].op.b;
+}
+
+enum drop_reason exec_ct_commit(struct exec_ct *c, struct rte_mbuf *m,
+				const struct flow_offsets *ofs, uint32_t in_port,
+				const struct conntrack_hint *hint, struct conntrack_meta *meta)
+{
+	struct ct_rewrite rw;
+
+	c->q.data = rte_pktmbuf_mtod(m, const uint8_t *);
+	c->q.len = m->data_len;
+	c->q.pkt_len = m->pkt_len;
+	c->q.ofs = ofs;
+	c->q.port_id = in_port;
+	c->q.hint = hint;
+	c->q.sum_ok = NULL;
+	return conntrack_run(&c->q, meta, &rw);
+}
+
 /* p is the place behind the packets that go round. */
 static void fragment_round(struct exec *x, struct exec_ct *c, struct packet *p)
 {

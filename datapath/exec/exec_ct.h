@@ -25,6 +25,14 @@ void exec_ct_one(struct exec *x, struct exec_ct *c, struct packet *p);
  * c->recirc_id; false: it was taken (dropped, or a fragment, whose datagram may go round). */
 bool exec_ct_ask(struct exec *x, struct exec_ct *c, struct packet *p);
 
+/* ct(commit) without a translation, then one output: the port; 0: the program is another. */
+uint32_t exec_ct_commit_port(const struct program *prog);
+/* The ct() of such a program, begun in c, for a packet that conntrack_is_new() (its checksum has
+ * been looked at). DROP_NONE: it is to be sent. */
+enum drop_reason exec_ct_commit(struct exec_ct *c, struct rte_mbuf *m,
+				const struct flow_offsets *ofs, uint32_t in_port,
+				const struct conntrack_hint *hint, struct conntrack_meta *meta);
+
 /* Is the op one that conntrack_steady() may answer? */
 bool exec_ct_is_plain(const struct program *prog);
 /* Instead of exec_ct_one() for a packet that conntrack_steady() has answered. */

@@ -32,6 +32,7 @@ void *edge_make_table(size_t bytes)
 {
 	void *p = NULL;
 
+	bytes = SL_ALIGN_UP(bytes, (size_t)HUGE_PAGE_BYTES); /* or the last one is small */
 	if (posix_memalign(&p, HUGE_PAGE_BYTES, bytes))
 		return NULL;
 	madvise(p, bytes,

@@ -11,23 +11,19 @@
 #include <emmintrin.h>
 #endif
 
-/* 8,192 sets of eight, four to a line: half a megabyte of first lines, which with what else a burst
- * touches fits a second-level cache. 20,000 entries (10,000 connections both ways) leave 6 % of
- * them to second lines and none without room. */
-enum { SETS_LOG = 13, WAYS = 8, LINE_WAYS = 4 };
+/* 16,384 lines of four, and for those that do not fit the line beside. 20,000 entries (10,000
+ * connections both ways) leave 0.6 % of them to the other line; with half as many lines it was 6 %,
+ * nearly every burst had one, and waited for it. */
+enum { LINES_LOG = 14, WAYS = 4 };
 
 /* kind << STAMP_BITS | time of the look at the connections, in STAMP_MS. */
 enum { STAMP_BITS = 20, STAMP_MS_LOG = 3 };
 enum { KINDS = 1 << (32 - STAMP_BITS), KINDS_MOST = KINDS / 4 * 3 };
-struct policy_pair {
-	uint32_t src, dst, ports;
-	uint32_t note; /* 0: free */
-};
-_Static_assert(sizeof(struct policy_pair) == 16 && PORT_ID_MAX <= 1 << 12, "four in a line");
-
-struct set {
-	struct policy_pair way[WAYS]; /* a new one first */
-};
+struct line { /* one entry is one column */
+	uint32_t src[WAYS], dst[WAYS], ports[WAYS];
+	uint32_t note[WAYS]; /* 0: free */
+} SL_CACHE_ALIGNED;
+_Static_assert(sizeof(struct line) == SL_CACHE_LINE && PORT_ID_MAX <= 1 << 12, "one line");
 
 /* What many entries have in common: 3,072 of them are the pairs of 55 guests that all talk to all
  * by one protocol. When there are more, all begin anew. */
@@ -39,7 +35,7 @@ struct kind {
 /* Entries name kinds, and both are of one generation and one era: what changes it empties the
  * table. Kind 0 is none. */
 struct policy_pair_table {
-	struct set set[1 << SETS_LOG];
+	struct line line[1 << LINES_LOG];
 	struct kind kind[KINDS]; /* by hash, the next free one */
 	uint32_t n_kinds;
 	uint32_t generation; /* low bits */
@@ -60,7 +56,7 @@ static inline uint32_t stamp_of(uint64_t now_ms)
 
 static void clear(struct policy_pair_table *t)
 {
-	memset(t->set, 0, sizeof t->set);
+	memset(t->line, 0, sizeof t->line);
 	memset(t->kind, 0, sizeof t->kind);
 	t->n_kinds = 0;
 }
@@ -90,7 +86,7 @@ static inline uint32_t hash_of(const struct policy_pair_key *k)
 	uint64_t h = (k->w[0] << 32 | k->w[0] >> 32) * 0x9e3779b97f4a7c15ull;
 
 	h = (h ^ k->w[1]) * 0xc4ceb9fe1a85ec53ull;
-	return (uint32_t)(h >> (64 - SETS_LOG));
+	return (uint32_t)(h >> (64 - LINES_LOG));
 }
 
 static inline uint32_t edges_of(uint32_t in_port, uint32_t out_port, uint8_t proto)
@@ -98,67 +94,68 @@ static inline uint32_t edges_of(uint32_t in_port, uint32_t out_port, uint8_t pro
 	return in_port << 20 | out_port << 8 | proto;
 }
 
-/* Without its edges: bit 4 i for way i of a line. Free ones are like nobody: no packet's addresses
- * and ports are all 0 and its kind too. */
+/* Bit per way with those addresses and ports. Free ones are nobody's: their kind has no edges. */
 #if defined(__SSE2__)
-static inline unsigned alike(const struct policy_pair *e, const struct policy_pair_key *k)
+static inline unsigned alike(const struct line *l, const struct policy_pair_key *k)
 {
-	const __m128i *line = (const __m128i *)(const void *)e;
 	const __m128i key = _mm_loadu_si128((const __m128i *)(const void *)k);
-	__m128i low = _mm_packs_epi32(_mm_cmpeq_epi32(_mm_load_si128(line), key),
-				      _mm_cmpeq_epi32(_mm_load_si128(line + 1), key));
-	__m128i high = _mm_packs_epi32(_mm_cmpeq_epi32(_mm_load_si128(line + 2), key),
-				       _mm_cmpeq_epi32(_mm_load_si128(line + 3), key));
-	unsigned m = (unsigned)_mm_movemask_epi8(_mm_packs_epi16(low, high));
+	const __m128i *row = (const __m128i *)(const void *)l;
+	__m128i eq = _mm_cmpeq_epi32(_mm_load_si128(row), _mm_shuffle_epi32(key, 0x00));
 
-	return m & m >> 1 & m >> 2 & 0x1111;
+	eq = _mm_and_si128(eq,
+			   _mm_cmpeq_epi32(_mm_load_si128(row + 1), _mm_shuffle_epi32(key, 0x55)));
+	eq = _mm_and_si128(eq,
+			   _mm_cmpeq_epi32(_mm_load_si128(row + 2), _mm_shuffle_epi32(key, 0xaa)));
+	return (unsigned)_mm_movemask_ps(_mm_castsi128_ps(eq));
 }
 #else
-static inline unsigned alike(const struct policy_pair *e, const struct policy_pair_key *k)
+static inline unsigned alike(const struct line *l, const struct policy_pair_key *k)
 {
 	unsigned m = 0;
 
-	for (unsigned i = 0; i < LINE_WAYS; i++)
-		m |= (unsigned)!((e[i].src ^ k->src) | (e[i].dst ^ k->dst) |
-				 (e[i].ports ^ k->ports))
-		     << 4 * i;
+	for (unsigned i = 0; i < WAYS; i++)
+		m |= (unsigned)!((l->src[i] ^ k->src) | (l->dst[i] ^ k->dst) |
+				 (l->ports[i] ^ k->ports))
+		     << i;
 	return m;
 }
 #endif
 
-/* The entry with that key in one line, however old. */
-static inline struct policy_pair *entry_in(const struct policy_pair_table *t, struct policy_pair *e,
-					   const struct policy_pair_key *k)
+/* The way of the entry with that key, however old; WAYS: none. */
+static inline unsigned way_of(const struct policy_pair_table *t, const struct line *l,
+			      const struct policy_pair_key *k)
 {
-	for (unsigned m = alike(e, k); m; m &= m - 1) {
-		struct policy_pair *at = e + __builtin_ctz(m) / LINE_WAYS;
+	for (unsigned m = alike(l, k); m; m &= m - 1) {
+		unsigned i = (unsigned)__builtin_ctz(m);
 
-		if (SL_LIKELY(t->kind[at->note >> STAMP_BITS].edges == k->edges))
-			return at;
+		if (SL_LIKELY(t->kind[l->note[i] >> STAMP_BITS].edges == k->edges))
+			return i;
 	}
-	return NULL;
+	return WAYS;
+}
+
+static inline bool is_recent(uint32_t note, uint32_t stamp)
+{
+	return ((stamp - note) & ((1u << STAMP_BITS) - 1)) < EDGE_RECENT_MS >> STAMP_MS_LOG;
 }
 
 /* Its kind; 0: not known, or too long ago. */
-static inline uint16_t find_in(const struct policy_pair_table *t, struct policy_pair *line,
+static inline uint16_t find_in(const struct policy_pair_table *t, const struct line *l,
 			       const struct policy_pair_key *k, uint32_t stamp)
 {
-	const struct policy_pair *e = entry_in(t, line, k);
-	uint32_t ago;
+	unsigned i = way_of(t, l, k);
 
-	if (SL_UNLIKELY(!e))
-		return 0;
-	ago = (stamp - e->note) & ((1u << STAMP_BITS) - 1);
-	return SL_LIKELY(ago < EDGE_RECENT_MS >> STAMP_MS_LOG) ? (uint16_t)(e->note >> STAMP_BITS)
-							       : 0;
+	return SL_LIKELY(i < WAYS && is_recent(l->note[i], stamp))
+		       ? (uint16_t)(l->note[i] >> STAMP_BITS)
+		       : 0;
 }
 
 static inline uint16_t find(struct policy_pair_table *t, uint32_t at,
 			    const struct policy_pair_key *k, uint32_t stamp)
 {
-	uint16_t kind = find_in(t, t->set[at].way, k, stamp);
+	uint16_t kind = find_in(t, &t->line[at], k, stamp);
 
-	return kind ? kind : find_in(t, &t->set[at].way[LINE_WAYS], k, stamp);
+	return kind ? kind : find_in(t, &t->line[at ^ 1], k, stamp);
 }
 
 static void set_tuple(struct ct_tuple *t, const struct policy_pair_key *k, uint32_t edge)
@@ -184,7 +181,7 @@ static void prefetch_conns(const struct policy_pairs *b, const uint8_t *todo, un
 	}
 }
 
-/* Packets that were not in the first lines of their sets. */
+/* Packets that were not in their lines. */
 static void find_late(struct policy_pairs *b, struct policy_pair_table *t, uint32_t late,
 		      uint32_t stamp)
 {
@@ -194,7 +191,7 @@ static void find_late(struct policy_pairs *b, struct policy_pair_table *t, uint3
 	for (; late; late &= late - 1) {
 		unsigned i = (unsigned)__builtin_ctz(late);
 
-		b->kind[i] = find_in(t, &t->set[b->at[i]].way[LINE_WAYS], &b->key[i], stamp);
+		b->kind[i] = find_in(t, &t->line[b->at[i] ^ 1], &b->key[i], stamp);
 		if (!b->kind[i])
 			todo[n_todo++] = (uint8_t)i;
 	}
@@ -202,70 +199,88 @@ static void find_late(struct policy_pairs *b, struct policy_pair_table *t, uint3
 		prefetch_conns(b, todo, n_todo);
 }
 
-/* Notes which packets of the burst are known. The second line of a set is asked for by the few that
- * were not in the first. */
-static void find_all(struct policy_pairs *b, struct policy_pair_table *t)
+/* Notes which packets of the burst are known. The line beside is asked for by the few that were not
+ * in theirs. */
+static void find_all(struct policy_pairs *b, struct policy_pair_table *t, uint32_t stamp)
 {
-	uint32_t stamp = stamp_of(b->now_ms), late = 0;
-	unsigned any = 0, all = KINDS - 1;
+	uint32_t late = 0;
 
-	for (unsigned i = 0; i < b->n; i++) {
-		struct set *s = &t->set[b->at[i]];
-		uint16_t kind = b->steady >> i & 1 ? find_in(t, s->way, &b->key[i], stamp) : 0;
+	for (uint32_t rest = b->steady; rest; rest &= rest - 1) {
+		unsigned i = (unsigned)__builtin_ctz(rest);
 
-		b->kind[i] = kind;
-		any |= kind;
-		all &= kind;
-		if (SL_UNLIKELY(!kind) && b->steady >> i & 1) {
-			__builtin_prefetch(&s->way[LINE_WAYS]);
+		b->kind[i] = find_in(t, &t->line[b->at[i]], &b->key[i], stamp);
+		if (SL_UNLIKELY(!b->kind[i])) {
+			__builtin_prefetch(&t->line[b->at[i] ^ 1]);
 			late |= 1u << i;
 		}
 	}
-	if (SL_UNLIKELY(late)) {
+	if (late)
 		find_late(b, t, late, stamp);
-		all = KINDS - 1;
-		for (unsigned i = any = 0; i < b->n; i++) {
-			any |= b->kind[i];
-			all &= b->kind[i];
-		}
+}
+
+/* The kind of all packets of a burst, which all have these edges, when it is one and each is in its
+ * line; else 0. Most bursts: what they have in common is compared once. */
+static inline uint16_t common_kind(const struct policy_pairs *b, const struct policy_pair_table *t,
+				   uint32_t edges, uint32_t stamp)
+{
+	uint32_t any = 0, all = UINT32_MAX;
+
+	for (unsigned i = 0; i < b->n; i++) {
+		const struct line *l = &t->line[b->at[i]];
+		unsigned m = alike(l, &b->key[i]);
+		uint32_t note;
+
+		if (SL_UNLIKELY(!m))
+			return 0;
+		note = l->note[__builtin_ctz(m)];
+		if (SL_UNLIKELY(!is_recent(note, stamp)))
+			return 0;
+		any |= note;
+		all &= note;
 	}
-	b->common = any == all ? (uint16_t)all : 0;
+	return (any ^ all) >> STAMP_BITS || t->kind[all >> STAMP_BITS].edges != edges
+		       ? 0
+		       : (uint16_t)(all >> STAMP_BITS);
 }
 
 void policy_pairs_begin(struct policy_pairs *b, struct rte_mbuf *const *pkt, unsigned n,
 			uint32_t in_port, uint32_t out_port, uint64_t now_ms, unsigned thread_idx)
 {
+	const uint32_t everyone = UINT32_MAX >> (POLICY_PAIRS_MAX - n);
+	const uint32_t edges = edges_of(in_port, out_port, 0), stamp = stamp_of(now_ms);
 	struct policy_pair_table *t = table_of(thread_idx, now_ms);
-	uint32_t steady = 0;
+	uint32_t odd = t ? 0 : everyone, any = 0, all = UINT32_MAX;
 	uint64_t bytes = 0;
 
-	b->in_port = in_port;
-	b->out_port = out_port;
-	b->now_ms = now_ms;
-	b->thread_idx = thread_idx;
-	b->n = n;
-	b->common = 0;
 	for (unsigned i = 0; i < n && t; i++) {
 		const struct rte_mbuf *m = pkt[i];
 		struct policy_pair_key *k = &b->key[i];
 		struct plain4 p;
 
 		bytes += m->pkt_len;
-		b->at[i] = 0;
-		if (!read_steady4(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, m->pkt_len,
-				  &p))
+		if (SL_UNLIKELY(!read_steady4(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len,
+					      m->pkt_len, &p))) {
+			odd |= 1u << i;
 			continue;
+		}
+		any |= p.proto;
+		all &= p.proto;
 		/* in whole words: they are read soon */
 		k->w[0] = p.src | (uint64_t)p.dst << 32;
-		k->w[1] = p.ports | (uint64_t)edges_of(in_port, out_port, p.proto) << 32;
-		steady |= 1u << i;
+		k->w[1] = p.ports | (uint64_t)(edges | p.proto) << 32;
 		b->at[i] = hash_of(k);
-		__builtin_prefetch(&t->set[b->at[i]]);
+		__builtin_prefetch(&t->line[b->at[i]]);
 	}
-	b->steady = steady;
+	b->in_port = in_port;
+	b->out_port = out_port;
+	b->now_ms = now_ms;
+	b->thread_idx = thread_idx;
+	b->n = n;
+	b->steady = everyone & ~odd;
 	b->bytes = bytes;
-	if (steady)
-		find_all(b, t);
+	b->common = !odd && any == all ? common_kind(b, t, edges | any, stamp) : 0;
+	if (!b->common && b->steady)
+		find_all(b, t, stamp);
 }
 
 /* Its place or the free one that it may take. Never 0. */
@@ -294,18 +309,61 @@ static uint16_t kind_of(struct policy_pair_table *t, const struct kind *want)
 	return i;
 }
 
-/* Where it was, so that it stays in the line in which it is looked for first; else in front. */
-static struct policy_pair *place_for(struct policy_pair_table *t, struct set *s,
-				     const struct policy_pair_key *k)
-{
-	for (unsigned i = 0; i < WAYS; i += LINE_WAYS) {
-		struct policy_pair *e = entry_in(t, &s->way[i], k);
+struct place {
+	struct line *l;
+	unsigned way;
+};
 
-		if (e)
-			return e;
-	}
-	memmove(&s->way[1], &s->way[0], (WAYS - 1) * sizeof s->way[0]);
-	return &s->way[0];
+static struct place place_of_entry(struct policy_pair_table *t, uint32_t at,
+				   const struct policy_pair_key *k)
+{
+	struct line *l = &t->line[at];
+	unsigned i = way_of(t, l, k);
+
+	if (i < WAYS)
+		return (struct place){l, i};
+	l = &t->line[at ^ 1];
+	return (struct place){l, way_of(t, l, k)};
+}
+
+/* A way that is free, or of no use any more. */
+static unsigned free_way(const struct line *l, uint32_t stamp)
+{
+	unsigned i = 0;
+
+	while (i < WAYS && l->note[i] && is_recent(l->note[i], stamp))
+		i++;
+	return i;
+}
+
+/* The first column, the others moved on. */
+static unsigned push_out(struct line *l)
+{
+	const size_t n = (WAYS - 1) * sizeof l->src[0];
+
+	memmove(&l->src[1], &l->src[0], n);
+	memmove(&l->dst[1], &l->dst[0], n);
+	memmove(&l->ports[1], &l->ports[0], n);
+	memmove(&l->note[1], &l->note[0], n);
+	return 0;
+}
+
+/* Where it was, else where nobody is, else in front. */
+static void put(struct policy_pair_table *t, uint32_t at, const struct policy_pair_key *k,
+		uint32_t note, uint32_t stamp)
+{
+	struct place p = place_of_entry(t, at, k);
+
+	if (p.way == WAYS)
+		p = (struct place){&t->line[at], free_way(&t->line[at], stamp)};
+	if (p.way == WAYS)
+		p = (struct place){&t->line[at ^ 1], free_way(&t->line[at ^ 1], stamp)};
+	if (p.way == WAYS)
+		p = (struct place){&t->line[at], push_out(&t->line[at])};
+	p.l->src[p.way] = k->src;
+	p.l->dst[p.way] = k->dst;
+	p.l->ports[p.way] = k->ports;
+	p.l->note[p.way] = note;
 }
 
 /* The connections let it pass: so do they the next ones. Its kind; 0: one of them does not. */
@@ -314,6 +372,7 @@ static uint16_t make(const struct policy *p, const struct policy_pairs *b, unsig
 {
 	const struct policy_pair_key *key = &b->key[i];
 	uint32_t in_edge = edge_of(p, b->in_port), out_edge = edge_of(p, b->out_port);
+	uint32_t stamp = stamp_of(b->now_ms);
 	struct ct_conn *in, *out;
 	unsigned dir_in, dir_out;
 	struct ct_tuple t;
@@ -334,8 +393,7 @@ static uint16_t make(const struct policy *p, const struct policy_pairs *b, unsig
 	kind = kind_of(tab, &(struct kind){key->edges,
 					   {__atomic_load_n(&in->mark, __ATOMIC_RELAXED),
 					    __atomic_load_n(&out->mark, __ATOMIC_RELAXED)}});
-	*place_for(tab, &tab->set[b->at[i]], key) = (struct policy_pair){
-		key->src, key->dst, key->ports, (uint32_t)kind << STAMP_BITS | stamp_of(b->now_ms)};
+	put(tab, b->at[i], key, (uint32_t)kind << STAMP_BITS | stamp, stamp);
 	return kind;
 }
 
@@ -390,9 +448,10 @@ void edge_forget_pair(unsigned thread_idx, uint32_t src, uint32_t dst, uint32_t 
 		.w = {src | (uint64_t)dst << 32,
 		      ports | (uint64_t)edges_of(in_port, out_port, proto) << 32}};
 	struct policy_pair_table *t = tables[thread_idx];
-	struct policy_pair *e;
+	struct place p;
 
-	for (unsigned i = 0; i < WAYS && t; i += LINE_WAYS)
-		while ((e = entry_in(t, &t->set[hash_of(&k)].way[i], &k)))
-			e->note = 0;
+	if (!t)
+		return;
+	while ((p = place_of_entry(t, hash_of(&k), &k)).way < WAYS)
+		p.l->note[p.way] = 0;
 }

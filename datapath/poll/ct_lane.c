@@ -26,6 +26,16 @@ void ct_lane_learn(struct poll_thread *t, const struct packet_state *s, struct m
 	*slot_of(t, s->in_port, s->recirc_id, s->ct_state) = mf;
 }
 
+struct lane { /* of a burst */
+	struct poll_thread *t;
+	const struct port_cache *pc;
+	struct burst *b;
+	struct exec_ct *c;
+	const struct conntrack_hint *const *hint;
+	bool ct_line; /* the port's megaflows read it */
+	unsigned sent, hits;
+};
+
 typedef uint64_t pair __attribute__((vector_size(16)));
 enum { LINE_PAIRS = FLOW_LINE_BYTES / sizeof(pair) };
 
@@ -105,11 +115,27 @@ struct lane_answer {
 	be32_t mark, mark_mask;
 };
 
-static inline bool is_alike(const struct lane_answer *a, const struct conntrack_seen *seen)
+static inline bool is_alike(const struct lane_answer *a, uint8_t state, uint32_t mark)
 {
-	return a->covered && a->state == seen->state &&
-	       (SL_LIKELY(!a->mark_mask) ||
-		!((a->mark ^ cpu_to_be32(seen->conn->mark)) & a->mark_mask));
+	return a->covered && a->state == state && !((a->mark ^ cpu_to_be32(mark)) & a->mark_mask);
+}
+
+/* The megaflow of packet i, whose key is that of the second look-up; NULL: it has to be looked
+ * up. */
+static struct megaflow *match(struct lane *l, struct lane_answer *a, unsigned i)
+{
+	const struct flow_key *k = &l->b->key[i];
+	struct megaflow *mf = *slot_of(l->t, l->pc->port_id, k->recirc_id, k->ct_state);
+
+	if (SL_UNLIKELY(!mf || !matches(l->t, l->pc, mf, k)))
+		return NULL;
+	if (a->mf != mf)
+		*a = (struct lane_answer){.mf = mf,
+					  .covered = covers(l->pc, l->b->mf[i], mf),
+					  .mark_mask = mark_mask(l->pc, mf)};
+	a->state = k->ct_state;
+	a->mark = k->ct_mark;
+	return mf;
 }
 
 /* Packets [first, end) of one megaflow, with n bytes. */
@@ -154,39 +180,6 @@ static void go_round(struct poll_thread *t, struct burst *b, uint32_t in_port,
 	}
 }
 
-/* The megaflow for packet i, which may be that of *a; NULL: it has to be looked up. */
-static inline struct megaflow *find(struct poll_thread *t, const struct port_cache *pc,
-				    struct burst *b, const struct exec_ct *c,
-				    const struct conntrack_seen *seen, unsigned i,
-				    struct lane_answer *a)
-{
-	struct flow_key *k = &b->key[i];
-	struct megaflow *mf;
-
-	if (SL_LIKELY(is_alike(a, seen)))
-		return a->mf;
-	mf = *slot_of(t, pc->port_id, c->recirc_id, seen->state);
-	put_key(k, c, seen, pc->relevant.lines & 1u << FLOW_LINE_CT);
-	if (SL_UNLIKELY(!mf || !only_sends(mf) || !matches(t, pc, mf, k)))
-		return NULL;
-	if (a->mf != mf)
-		*a = (struct lane_answer){.mf = mf,
-					  .covered = covers(pc, b->mf[i], mf),
-					  .mark_mask = mark_mask(pc, mf)};
-	a->state = seen->state;
-	a->mark = k->ct_mark;
-	return mf;
-}
-
-struct lane {
-	struct poll_thread *t;
-	const struct port_cache *pc;
-	struct burst *b;
-	struct exec_ct *c;
-	const struct conntrack_hint *const *hint;
-	unsigned sent, hits;
-};
-
 /* Packets [i, end) as far as they are of established connections. */
 static unsigned run_steady(struct lane *l, unsigned i, unsigned end)
 {
@@ -201,10 +194,14 @@ static unsigned run_steady(struct lane *l, unsigned i, unsigned end)
 	end = i +
 	      conntrack_steady(&l->c->q, b->pkt + i, b->ofs + i, l->hint + i, end - i, seen + i);
 	for (; i < end; i++) {
-		struct megaflow *now = find(t, l->pc, b, l->c, &seen[i], i, &a);
+		struct megaflow *now = a.mf;
 
-		if (SL_UNLIKELY(!now))
-			break;
+		if (SL_UNLIKELY(!is_alike(&a, seen[i].state, seen[i].conn->mark))) {
+			put_key(&b->key[i], l->c, &seen[i], l->ct_line);
+			now = match(l, &a, i);
+			if (!now || !only_sends(now))
+				break;
+		}
 		if (now == mf)
 			continue;
 		if (mf)
@@ -220,30 +217,39 @@ static unsigned run_steady(struct lane *l, unsigned i, unsigned end)
 	return end;
 }
 
-/* Runs what is remembered for packet i, which has been tracked. False: it has to be looked up. */
-static bool run_known(struct lane *l, struct packet *p, unsigned i)
+/* Packet i is mf's. */
+static inline void count(struct lane *l, struct megaflow *mf, unsigned i)
 {
 	struct poll_thread *t = l->t;
-	struct flow_key *k = &l->b->key[i];
-	struct megaflow *mf = *slot_of(t, p->s.in_port, p->s.recirc_id, p->s.ct_state);
 
-	if (SL_UNLIKELY(!mf || !p->key))
-		return false;
-	recirc_put_context(k, &p->s, l->pc->relevant.lines & 1u << FLOW_LINE_CT);
-	if (SL_UNLIKELY(!matches(t, l->pc, mf, k)))
-		return false;
-	l->hits++;
-	if (only_sends(mf)) {
-		l->sent++;
-		send_run(t, l->b, mf, i, i + 1);
-		return true;
-	}
 	if (SL_UNLIKELY(t->observing != NULL))
 		observer_running(t->observing, &mf->info->origin, LEVEL_FAST);
 	counter_add(&mf->pkts, 1);
-	counter_add(&mf->bytes, p->m->pkt_len);
+	counter_add(&mf->bytes, l->b->pkt[i]->pkt_len);
 	mf->used_ms = t->now_ms;
-	exec_run(t->exec, mf->info->prog, p);
+	l->hits++;
+}
+
+/* Runs what is remembered for packet i, which has been tracked. False: it has to be looked up. */
+static bool run_known(struct lane *l, struct packet *p, unsigned i)
+{
+	struct lane_answer a = {0};
+	struct megaflow *mf;
+
+	if (SL_UNLIKELY(!p->key))
+		return false;
+	recirc_put_context(&l->b->key[i], &p->s, l->ct_line);
+	mf = match(l, &a, i);
+	if (SL_UNLIKELY(!mf))
+		return false;
+	if (only_sends(mf)) {
+		l->sent++;
+		l->hits++;
+		send_run(l->t, l->b, mf, i, i + 1);
+		return true;
+	}
+	count(l, mf, i);
+	exec_run(l->t->exec, mf->info->prog, p);
 	return true;
 }
 
@@ -256,20 +262,87 @@ static void run_one(struct lane *l, unsigned i)
 	p.ct_hint = l->hint[i];
 	if (!exec_ct_ask(x, l->c, &p))
 		return;
-	p.ct_hint = l->hint[i]; /* for a second ct() in the same zone; compared there */
+	p.ct_hint = l->hint[i];   /* for a second ct() in the same zone; compared there */
 	if (!run_known(l, &p, i)) /* the first to go round */
 		x->recirc[x->n_recirc++] = p;
+}
+
+/* ct(commit) and an output, as new connections in a row have it. */
+struct opening {
+	struct megaflow *mf; /* NULL: not known yet */
+	uint32_t out;        /* 0: mf does something else */
+	struct exec_ct commit;
+};
+
+/* Commits and sends packet i. */
+static void open_one(struct lane *l, struct opening *o, unsigned i, struct conntrack_meta *meta)
+{
+	struct rte_mbuf *m = l->b->pkt[i];
+	enum drop_reason why;
+
+	count(l, o->mf, i);
+	why = exec_ct_commit(&o->commit, m, &l->b->ofs[i], l->pc->port_id, l->hint[i], meta);
+	if (SL_UNLIKELY(why != DROP_NONE)) {
+		exec_drop(l->t->exec, m, l->pc->port_id, why);
+		return;
+	}
+	l->sent++;
+	exec_output(l->t->exec, m, o->out);
+}
+
+/* What is remembered for packets that are new, of which packet i is one. False: nothing of the
+ * kind. */
+static bool find_opening(struct lane *l, struct lane_answer *a, struct opening *o, unsigned i,
+			 const struct conntrack_meta *meta)
+{
+	struct packet_state s = {.in_port = l->pc->port_id, .recirc_id = l->c->recirc_id};
+
+	if (SL_LIKELY(is_alike(a, meta->state, 0)))
+		return o->out;
+	exec_ct_put_meta(&s, meta);
+	recirc_put_context(&l->b->key[i], &s, l->ct_line);
+	if (!match(l, a, i))
+		return false;
+	if (a->mf != o->mf) {
+		o->mf = a->mf;
+		o->out = only_sends(o->mf) ? 0 : exec_ct_commit_port(o->mf->info->prog);
+		if (o->out)
+			exec_ct_begin(l->t->exec, o->mf->info->prog, &o->commit);
+	}
+	return o->out;
+}
+
+/* Packets [i, end) as far as they open connections that are committed and sent. */
+static unsigned run_new(struct lane *l, unsigned i, unsigned end)
+{
+	struct lane_answer a = {0};
+	struct opening o;
+
+	o.mf = NULL;
+	o.out = 0;
+	for (; i < end && l->hint[i]; i++) {
+		struct conntrack_meta meta;
+
+		if (!conntrack_is_new(&l->c->q, l->b->pkt[i], &l->b->ofs[i], l->hint[i], &meta) ||
+		    !find_opening(l, &a, &o, i, &meta))
+			break;
+		open_one(l, &o, i, &meta);
+	}
+	return i;
 }
 
 unsigned ct_lane_run(struct poll_thread *t, struct burst *b, uint32_t in_port, struct exec_ct *c,
 		     const struct conntrack_hint *const *hint, unsigned i, unsigned end)
 {
-	struct lane l = {t, flow_cache_port(t->cache, in_port), b, c, hint, 0, 0};
+	struct port_cache *pc = flow_cache_port(t->cache, in_port);
+	struct lane l = {t, pc, b, c, hint, pc->relevant.lines & 1u << FLOW_LINE_CT, 0, 0};
 	struct port_counters *counters = counters_of(t->idx, in_port);
 
 	while (i < end && !t->exec->n_recirc) {
 		if (hint[i] && hint[i]->node)
 			i = run_steady(&l, i, end);
+		else if (!t->observing)
+			i = run_new(&l, i, end);
 		if (i == end || t->exec->n_recirc || !hint[i])
 			break;
 		run_one(&l, i++);

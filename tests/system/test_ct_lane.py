@@ -178,6 +178,35 @@ def test_what_the_connection_carries(dp, line):
     assert len(wait_all(dp, 5, 20)) == 20 and len(wait_all(dp, 2, 20)) == 20
 
 
+def test_what_is_new_carries_nothing(dp):
+    """No bit of the label of a connection seen just before."""
+    ones = "0x" + "f" * 32
+    special = "table=1,priority=30,ct_state=+new+trk,ip,ct_label=0 actions=ct(commit,zone=5),output:5"
+    load(dp, ASK, FORTH, BACK, special, OPEN,
+         "table=1,priority=40,ct_state=+new+trk,udp,tp_src=1000 "
+         f"actions=ct(commit,zone=5,exec(set_field:{ones}->ct_label)),output:3")
+    for i in range(10):
+        send(dp, 1, udp(), udp(2000 + i), udp(3000 + i))
+    assert len(wait_all(dp, 3, 10)) == 10 and len(wait_all(dp, 5, 20)) == 20
+    wait_until(lambda: packets(dp, special) == 20)
+    assert packets(dp, OPEN) == 0
+
+
+def test_answers_of_the_same_burst(dp):
+    """Who opens, opens again and is answered in one burst is told apart, and all keep their order."""
+    load(dp, ASK, OPEN, FORTH, BACK, ODD)
+    established(dp)
+    for i in range(10):
+        burst = [udp(2000 + i, payload=b"%02d" % k) for k in range(8)]
+        send(dp, 1, *burst)
+        assert wait_all(dp, 3, 8) == burst
+        send(dp, 2, *[udp(2000 + i, back=True)] * 3)
+        sent(dp, 3, 1)
+        send(dp, 1, udp(2000 + i), udp(4000 + i), udp(2000 + i))
+        assert wait_all(dp, 2, 2) == [udp(2000 + i)] * 2 and wait_all(dp, 3, 1) == [udp(4000 + i)]
+    wait_until(lambda: packets(dp, OPEN) == 91)
+
+
 def test_watched_where_it_leaves(dp):
     """Whoever captures what leaves by a port, and not what arrives, sees the rule behind ct()."""
     load(dp, ASK, OPEN, FORTH.replace("priority=10", "priority=10,cookie=0x77"), BACK)
