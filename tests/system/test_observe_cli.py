@@ -267,6 +267,24 @@ def test_status_names_a_controller_that_is_away():
         assert "options:dpdk-devargs=" in row["remedy"] and "del-port p1" in row["remedy"]
 
 
+def test_status_says_that_the_database_cannot_be_written(tmp_path):
+    mount = tmp_path / "db"
+    mount.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(mount)], check=True)
+    try:
+        (mount / "file").write_bytes(bytes(64 << 10))
+        env = dict(os.environ, SLUICE_RUNDIR=str(tmp_path), SLUICE_DBDIR=str(mount))
+        r = subprocess.run([SLUICE, "status", "--json"], capture_output=True, env=env)
+        row = [r for r in json.loads(r.stdout)["status"] if r["what"] == str(mount)][0]
+        assert row["state"] == "error" and "changes are refused" in row["detail"] and "make room" in row["remedy"]
+        subprocess.run(["mount", "-o", "remount,ro", str(mount)], check=True)
+        r = subprocess.run([SLUICE, "status", "--json"], capture_output=True, env=env)
+        row = [r for r in json.loads(r.stdout)["status"] if r["what"] == str(mount)][0]
+        assert "without writes" in row["detail"] and "remount,rw" in row["remedy"]
+    finally:
+        subprocess.run(["umount", str(mount)], check=True)
+
+
 def on_terminal(columns, argv, env):
     """What a command prints on a terminal so wide."""
     ours, its = pty.openpty()

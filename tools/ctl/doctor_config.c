@@ -2,8 +2,11 @@
 /* Checks of the configuration: what sluiced cannot do with it, and what does not fit together. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "tools/ctl/doctor.h"
+
+enum { DISK_MIN_BYTES = 1 << 20 };
 
 struct note { /* of sluiced/status */
 	const char *table, *name, *text;
@@ -84,6 +87,29 @@ void check_database(struct doctor *d)
 		free(object);
 		free(remedy);
 	}
+}
+
+/* A daemon that cannot write goes on; every change is refused with the reason until it can. */
+void check_disk(struct doctor *d)
+{
+	const char *dir = d->c->dbdir;
+	struct statvfs s;
+	if (statvfs(dir, &s))
+		return; /* never started here, or not ours to see */
+	uint64_t bytes = (uint64_t)s.f_bfree * s.f_frsize;
+	char *remedy = s.f_flag & ST_RDONLY
+			       ? xasprintf("mount -o remount,rw the file system of %s", dir)
+			       : xasprintf("df %s; make room there", dir);
+	if (s.f_flag & ST_RDONLY)
+		doctor_find(d, DOCTOR_ERROR, dir, remedy,
+			    "the databases are on a file system without writes: changes are "
+			    "refused");
+	else if (bytes < DISK_MIN_BYTES || (s.f_files && !s.f_ffree))
+		doctor_find(d, bytes ? DOCTOR_WARNING : DOCTOR_ERROR, dir, remedy,
+			    "%llu kB are left for the databases: %s",
+			    (unsigned long long)bytes / 1024,
+			    bytes ? "changes will be refused soon" : "changes are refused");
+	free(remedy);
 }
 
 /* The MTU that most ports of the bridge have; 0: none known. */

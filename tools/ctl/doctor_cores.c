@@ -10,7 +10,8 @@
 
 enum { STOLEN_PERCENT = 5 };
 
-/* Is it running, or ready to, on that core? proc(5): state is field 3, processor field 39. */
+/* Is it running, or ready to, on that core? proc(5): state is field 3, vsize field 23, which the
+ * kernel's own threads have not, processor field 39. */
 static bool runs_on(const struct doctor *d, const char *pid, unsigned core, char *name, size_t n)
 {
 	char line[1024], *p, *begin;
@@ -24,9 +25,12 @@ static bool runs_on(const struct doctor *d, const char *pid, unsigned core, char
 		return false;
 	*p = '\0';
 	snprintf(name, n, "%s", begin + 1);
-	for (p += 2; field < 39 && (p = strchr(p, ' ')); field++)
+	for (p += 2; field < 39; field++) {
+		if ((field == 23 && !strtoull(p, NULL, 10)) || !(p = strchr(p, ' ')))
+			return false;
 		p++;
-	return p && strtoul(p, NULL, 10) == core;
+	}
+	return strtoul(p, NULL, 10) == core;
 }
 
 /* A process that is on the core now, not the datapath; 0: none was found. */
