@@ -26,6 +26,9 @@ int source_fail(const struct source *s, struct node at, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
+	/* What is quoted from the file may hold anything; an error is one line. */
+	for (char *c = text; *c; c++)
+		*c = (unsigned char)*c < ' ' || *c == 0x7f ? '?' : *c;
 	return err_set(s->e, EINVAL, "%s:%u: %s", at.doc ? at.doc->file : "policy", node_line(at),
 		       text);
 }
@@ -48,8 +51,8 @@ static int load_docs(struct source *s, const struct policy_text *t, yaml_parser_
 		}
 		vec_push(&s->docs, d);
 		if (s->docs.len > DOCS_MAX)
-			return err_set(s->e, EFBIG, "%s: more than %d documents", t->name,
-				       DOCS_MAX);
+			return err_set(s->e, EFBIG, "%s:%zu: more than %d documents", t->name,
+				       parser->mark.line + 1, DOCS_MAX);
 	}
 }
 

@@ -235,7 +235,8 @@ def test_poll_set(sw):
 
 @pytest.mark.parametrize("path,text,error", [
     ("/", None, "Is a directory"), ("x.yaml", b"", "empty"), ("x.yaml", b" \n\n", "empty"),
-    ("x.yaml", b"bridges: {}\n\0", "not a text file"), ("/none/x.yaml", None, "No such file")])
+    ("x.yaml", b"bridges: {}\n\0", "not a text file"), ("x.yaml", b"bridges: {}\n# caf\xe9\n", "x.yaml:2: not UTF-8"),
+    ("/none/x.yaml", None, "No such file")])
 def test_a_file_that_says_nothing_removes_nothing(sw, path, text, error):
     mine = sw.write("x.yaml", "bridges:\n  empty0:\n    ports: {}\n")
     apply_file = lambda p: sw.run(SLUICE, "apply", p, check=False)

@@ -10,6 +10,7 @@
 
 #include "tools/ctl/command.h"
 #include "tools/ctl/handlers.h"
+#include "tools/ctl/utf8.h"
 #include "tools/ctl/yaml_json.h"
 
 enum { FILE_MAX = 16 << 20 };
@@ -197,6 +198,7 @@ static char *read_file(const char *path)
 	FILE *f = strcmp(path, "-") ? fopen(path, "re") : stdin;
 	struct str text = STR_INIT;
 	char buffer[65536], *good = NULL;
+	unsigned line;
 	size_t n;
 	if (!f) {
 		command_fail("%s: %s", path, strerror(errno));
@@ -210,6 +212,8 @@ static char *read_file(const char *path)
 		command_fail("%s: more than %d MiB", path, FILE_MAX >> 20);
 	else if (text.len && memchr(text.s, 0, text.len))
 		command_fail("%s: not a text file", path);
+	else if ((line = utf8_bad_line(str_cstr(&text), text.len)))
+		command_fail("%s:%u: not UTF-8", path, line);
 	else if (!text.len || strspn(text.s, " \t\r\n") == text.len)
 		command_fail("%s: empty (\"bridges: {}\" removes what the file has made)", path);
 	else

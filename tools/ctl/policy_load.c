@@ -8,32 +8,9 @@
 #include <string.h>
 
 #include "datapath/base/clock.h"
+#include "tools/ctl/utf8.h"
 
 enum { FILE_MAX = 64 << 20 };
-
-/* 0: all of it is UTF-8 (RFC 3629). */
-static unsigned line_of_bad_utf8(const char *text, size_t len)
-{
-	const uint8_t *p = (const uint8_t *)text, *end = p + len;
-	unsigned line = 1;
-	for (; p < end; p++) {
-		unsigned more = *p < 0x80                  ? 0
-				: *p >= 0xc2 && *p <= 0xdf ? 1
-				: *p >= 0xe0 && *p <= 0xef ? 2
-				: *p >= 0xf0 && *p <= 0xf4 ? 3
-							   : 4;
-		/* Forms that are longer than needed, surrogates, beyond U+10FFFF. */
-		if (more > 3 || more > (size_t)(end - p) - 1 || (*p == 0xe0 && p[1] < 0xa0) ||
-		    (*p == 0xed && p[1] > 0x9f) || (*p == 0xf0 && p[1] < 0x90) ||
-		    (*p == 0xf4 && p[1] > 0x8f))
-			return line;
-		line += *p == '\n';
-		for (; more; more--)
-			if ((*++p & 0xc0) != 0x80)
-				return line;
-	}
-	return 0;
-}
 
 char *policy_load_read(const char *path, size_t *len)
 {
@@ -58,7 +35,7 @@ char *policy_load_read(const char *path, size_t *len)
 		return NULL;
 	}
 	*len = text.len;
-	line = line_of_bad_utf8(str_cstr(&text), text.len);
+	line = utf8_bad_line(str_cstr(&text), text.len);
 	if (line) {
 		command_fail("%s:%u: not UTF-8", path, line);
 		str_free(&text);

@@ -101,6 +101,8 @@ static void test_errors(void **state)
 		{"a: [\n", "policy.yaml:2: did not find expected node content"},
 		{HEAD "---\nendpoints: {web1: {}}\n",
 		 "policy.yaml:7: endpoint \"web1\": is there twice (line 4)"},
+		{HEAD "groups: {a: \"x\\ny\\a\"}\n",
+		 "policy.yaml:6: endpoint \"x?y?\" is not defined"},
 		{HEAD "cidrs: {web1: 10.0.0.0/8}\n",
 		 "policy.yaml:6: cidr \"web1\": an endpoint has that name"},
 		{HEAD "cidrs: {c: 10.0.0.0/8}\ngroups: {c: web1}\n",
