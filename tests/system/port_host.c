@@ -5,8 +5,9 @@
  *
  *	port-host [--eal "ARGS"] [--mbufs N] [--sleep | --spin] PORT…
  *	   keys: mtu, n_rxq, n_rxq_desc, mac; everything else is an option of the class
- * Standard input takes lines: stats | set NAME key=value… | close NAME | open PORT | quit. Each is
- * answered by one line of JSON. */
+ * Standard input takes lines: stats | set NAME key=value… | close NAME | open PORT | hold | release
+ *| quit. Each is answered by one line of JSON. hold: the poll thread takes all buffers there are.
+*/
 #include <errno.h>
 #include <pthread.h>
 #include <poll.h>
@@ -26,7 +27,7 @@
 #include "datapath/core/thread.h"
 #include "datapath/port/port.h"
 
-enum { PORTS = 32, OPTIONS = 16, IDLE_BEFORE_SLEEP = 1000 };
+enum { PORTS = 32, OPTIONS = 16, IDLE_BEFORE_SLEEP = 1000, MBUFS_MAX = 65536 };
 
 struct slot {
 	struct port *p; /* W: main (release)  R: poll thread */
@@ -38,6 +39,7 @@ struct slot {
 static struct slot slots[PORTS];
 static unsigned n_slots;
 static bool stop, may_sleep, spin;
+static bool hold, held;                            /* W: main, poll thread  R: both, atomic */
 static uint64_t loops, sleeps, woken, cycles_busy; /* W: poll thread; woken: by a port */
 static uint64_t
 	best_burst; /* TSC cycles of the fastest full burst: says something on a busy machine */
@@ -149,6 +151,20 @@ static unsigned move(struct port *in, struct port *out, uint16_t q)
 	return n;
 }
 
+/* Takes all buffers that are free, and gives them back when it is enough. */
+static void hold_buffers(void)
+{
+	static struct rte_mbuf *kept[MBUFS_MAX];
+	static unsigned n;
+	bool want = __atomic_load_n(&hold, __ATOMIC_ACQUIRE);
+
+	while (want && n < MBUFS_MAX && (kept[n] = rte_pktmbuf_alloc(pool_get(0))))
+		n++;
+	while (!want && n)
+		rte_pktmbuf_free(kept[--n]);
+	__atomic_store_n(&held, want, __ATOMIC_RELEASE);
+}
+
 static void go_to_sleep(int ep)
 {
 	bool armed = true;
@@ -211,6 +227,8 @@ static void *poll_loop(void *arg)
 			n += k;
 		}
 		loops++;
+		if (__atomic_load_n(&hold, __ATOMIC_ACQUIRE) || held)
+			hold_buffers();
 		idle = n ? 0 : idle + 1;
 		rcu_quiescent(0);
 		if (may_sleep && idle > IDLE_BEFORE_SLEEP) {
@@ -314,6 +332,11 @@ static bool command(char *line)
 			;
 		if (!open_slot((unsigned)i, arg))
 			printf("{}\n");
+	} else if (!strcmp(word, "hold") || !strcmp(word, "release")) {
+		__atomic_store_n(&hold, word[0] == 'h', __ATOMIC_RELEASE);
+		while (__atomic_load_n(&held, __ATOMIC_ACQUIRE) != (word[0] == 'h'))
+			usleep(100);
+		printf("{}\n");
 	} else if (!strcmp(word, "set") && arg) { /* the whole port description again */
 		struct slot s;
 		struct err e = {0};

@@ -4,6 +4,7 @@
     namespace A [pth-a] ===veth=== [pth-v] port-host [pth-t] tap, moved into namespace B
 """
 import os
+import signal
 import subprocess
 
 import pytest
@@ -162,6 +163,55 @@ def test_a_tap_survives_kill_and_keeps_its_addresses(ns):
     a.sh("busybox ping -c 1 -W 2 10.9.0.2")
     assert h.quit() == 0
     assert "does not exist" in sh("ip link show pth-t 2>&1", check=False)
+
+
+SEND_SOME = """
+import socket, sys
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); s.bind((sys.argv[1], 0))
+for i in range(30):
+    s.send(bytes.fromhex("ffffffffffff02000000000188b5") + bytes(1400))
+"""
+
+
+def test_no_buffer_is_free(ns):
+    """Every buffer is taken: what arrives is counted as lost for it, and nothing is wrong when they are back."""
+    a, b = ns
+    h = PortHost("pth-v,system", "pth-t,internal", args=("--mbufs", "2048"))
+    into_b(b)
+    for src, port, dev, dst in ((a, "pth-v", "pth-a", "10.9.0.2"), (b, "pth-t", "pth-t", "10.9.0.1")):
+        src.sh(f"busybox ping -c 1 -W 5 {dst}")
+        h.ask("hold")
+        src.sh(f"python3 -c '{SEND_SOME.replace(chr(39), chr(34))}' {dev}")
+        # A tap has buffers ready for what it reads first.
+        s = h.wait(lambda p: p[port]["drops"].get("rx_no_mbuf", 0) >= 10)[port]
+        assert set(s["drops"]) == {"rx_no_mbuf"}, s
+        h.ask("release")
+        src.sh(f"busybox ping -c 1 -W 5 {dst}")
+    assert h.quit() == 0
+
+
+SEND_LONG = """
+import socket
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); s.bind(("pth-a", 0))
+for i in range(800):
+    s.send(bytes.fromhex("ffffffffffff02000000000188b5") + bytes(60000))
+"""
+
+
+def test_long_frames_for_which_the_socket_has_no_room(ns):
+    """Frames longer than a slot wait in the socket: while nobody polls, it gets full before the ring does."""
+    a, _ = ns
+    sh("ip link set pth-v mtu 65000")
+    a.sh("ip link set pth-a mtu 65000")
+    h = PortHost("pth-v,system,mtu=65000")
+    h.proc.send_signal(signal.SIGSTOP)
+    try:
+        a.sh(f"python3 -c '{SEND_LONG.replace(chr(39), chr(34))}'")
+    finally:
+        h.proc.send_signal(signal.SIGCONT)
+    s = h.wait(lambda p: p["pth-v"]["rx"] >= 800)["pth-v"]
+    assert 0 < s["drops"]["rx_socket_full"] < 800 and "rx_no_mbuf" not in s["drops"], s
+    assert h.quit() == 0
 
 
 def test_a_removed_interface_is_noticed_and_refused(ns):

@@ -385,6 +385,29 @@ def lose(dp, way, bridge, cookie):
         assert (lost["bridge"], lost["cookie"]) == (bridge, cookie)
 
 
+def test_an_error_that_is_cut_short(dp, tmp_path):
+    """A router quotes no more than the IP header of a translated GRE packet: what is to be translated is not there."""
+    dp.transaction([("bridge_set", dict(name="e", open=1))] +
+                   [("port_set", dict(name=f"e-{i}", type="dummy", bridge="e", ofport=i)) for i in (1, 2)])
+    dp.transaction([rule(r, "e") for r in (
+        "priority=5,cookie=0x91,in_port=1,ip actions=ct(commit,zone=904,nat(src=192.0.2.9)),output:2",
+        "priority=5,cookie=0x92,in_port=2,ip actions=ct(zone=904,nat,table=1)", "table=1,priority=1 actions=output:1")])
+    try:
+        receive(dp, "e-1", eth(IP(src="10.0.0.1", dst="10.0.0.2", proto=47) / Raw(bytes(30))))
+        sent = []
+        wait_until(lambda: sent.extend(dp.frames_sent("e-2")) or sent)
+        quoted = bytes(sent[0])[14:34]
+        assert IP(quoted).src == "192.0.2.9"
+        frame = eth(IP(src="10.0.0.254", dst="192.0.2.9") / ICMP(type=3, code=1) / Raw(quoted), src=M2, dst=M1)
+        receive(dp, "e-2", frame)
+        wait_until(lambda: ("2", "ct_rewrite") in drops(dp, "e"), timeout=3)
+        why = json.loads(sluice(dp, "why", pcap(tmp_path / "lost.pcap", frame), "--port", "e-2", "--json"))
+        assert (why["from"], why["reason"], why["was"]["cookie"]) == ("memory", "ct_rewrite", 0x92), why
+        assert drops(dp, "e") == {("2", "ct_rewrite"): 1}
+    finally:
+        dp.transaction([("port_del", dict(name=f"e-{i}")) for i in (1, 2)] + [("bridge_del", dict(name="e"))])
+
+
 def sluice(dp, *argv):
     r = subprocess.run([SLUICE, "--rundir", dp.process.rundir, *argv], capture_output=True, text=True, timeout=60)
     assert r.returncode == 0, r

@@ -430,7 +430,7 @@ static int follow(const struct command_call *c, struct api_client *client, const
 	struct look before = {0}, now = {0};
 	struct err e = {0};
 	int rc = take_look(client, port, &before, &e);
-	for (uint64_t i = 0; !rc && (!times || i < times); i++) {
+	for (uint64_t i = 0; !rc && (!times || i < times) && !ferror(stdout); i++) {
 		usleep((useconds_t)interval_us);
 		rc = take_look(client, port, &now, &e);
 		if (rc)

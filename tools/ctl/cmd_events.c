@@ -84,7 +84,7 @@ static void print_event(struct attrs a, void *aux)
 		fflush(stdout);
 	}
 	json_decref(o);
-	w->done = (w->left && !--w->left) ||
+	w->done = ferror(stdout) || (w->left && !--w->left) ||
 		  (!w->follow && attrs_u64(a, ATTR_EVENT_SEQ, 0) >= w->last);
 }
 

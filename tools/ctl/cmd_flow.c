@@ -139,7 +139,7 @@ static int change(struct command_call *c, const char *command)
 {
 	const char *spec = c->argc > 1 ? c->argv[1] : "";
 	char *input = strcmp(spec, "-") ? NULL : rules_read("-");
-	int rc = EXIT_FAILED;
+	int rc = EXIT_USAGE;
 	if (input || strcmp(spec, "-"))
 		rc = rules_apply(c, c->argv[0], command, input ? input : spec);
 	free(input);
@@ -297,7 +297,7 @@ static int compare(struct command_call *c, bool *differs, struct str *changes)
 	struct difference d = {.differs = false};
 	struct rule_ports ports;
 	char *text = rules_read(c->argv[1]);
-	int rc = text ? rule_ports_load(c, c->argv[0], &ports) : EXIT_FAILED;
+	int rc = text ? rule_ports_load(c, c->argv[0], &ports) : EXIT_USAGE; /* 1: they differ */
 	if (rc) {
 		free(text);
 		return rc;
@@ -418,7 +418,7 @@ int cmd_flow_restore(struct command_call *c)
 		return call_sluiced(c, "flow/restore", NULL);
 	char *saved = rules_read(c->argv[1]);
 	if (!saved)
-		return EXIT_FAILED;
+		return EXIT_USAGE;
 	int rc = rules_apply(c, c->argv[0], "restore", saved);
 	free(saved);
 	return rc;

@@ -109,7 +109,7 @@ static int change(struct command_call *c, const char *kind, const char *command)
 	struct str text = STR_INIT;
 	char *input = NULL, *save = NULL;
 	if (!strcmp(spec, "-") && !(input = rules_read("-")))
-		return EXIT_FAILED;
+		return EXIT_USAGE;
 	if (!input)
 		return rules_apply_kind(c, kind, command, spec);
 	for (char *line = strtok_r(input, "\n", &save); line; line = strtok_r(NULL, "\n", &save))

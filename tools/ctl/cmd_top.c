@@ -369,7 +369,7 @@ int cmd_top(struct command_call *c)
 	if (!client)
 		return EXIT_FAILED;
 	rc = look(&t, client, &e);
-	for (uint64_t i = 0; !rc && (!times || i < times); i++) {
+	for (uint64_t i = 0; !rc && (!times || i < times) && !ferror(stdout); i++) {
 		look_free(&t.before);
 		t.before = t.now;
 		t.now = (struct look){0};

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sluice: finds the command in the table, parses its options, runs it. */
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "datapath/base/log.h"
 #include "tools/ctl/command.h"
@@ -219,6 +221,20 @@ static const char *environment(const char *name, const char *def)
 	return v && v[0] ? v : def;
 }
 
+/* What was printed may not have been written: a full disk behind a redirection. Who stops reading
+ * (head) has what he wanted. */
+static int written(int rc)
+{
+	struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+	bool failed = ferror(stdout);
+	errno = 0;
+	failed |= fflush(stdout) != 0;
+	if (!failed || rc != EXIT_OK || (poll(&out, 1, 0) == 1 && out.revents & POLLERR))
+		return rc;
+	command_fail("standard output: %s", errno ? strerror(errno) : "cannot be written");
+	return EXIT_USAGE;
+}
+
 int main(int argc, char *argv[])
 {
 	struct command_call c = {.rundir = environment("SLUICE_RUNDIR", "/run/sluice"),
@@ -257,5 +273,5 @@ int main(int argc, char *argv[])
 			     argv[i], argv[i]);
 		return EXIT_USAGE;
 	}
-	return run(&c, argc - i - words, argv + i + words);
+	return written(run(&c, argc - i - words, argv + i + words));
 }

@@ -93,6 +93,8 @@ void rule_ports_free(struct rule_ports *p)
 
 /* ---- text ---- */
 
+enum { TEXT_MAX = 1 << 30 };
+
 char *rules_read(const char *file)
 {
 	bool std = !strcmp(file, "-");
@@ -104,17 +106,23 @@ char *rules_read(const char *file)
 		command_fail("%s: %s", file, strerror(errno));
 		return NULL;
 	}
-	while ((n = fread(buf, 1, sizeof buf, f)))
+	bool text = true;
+	/* What is endless (a device) has zeros. */
+	while (text && s.len <= TEXT_MAX && (n = fread(buf, 1, sizeof buf, f))) {
+		text = !memchr(buf, '\0', n);
 		str_put(&s, buf, n);
-	bool bad = ferror(f);
+	}
+	bool bad = ferror(f), long_ = s.len > TEXT_MAX;
 	if (!std)
 		fclose(f);
-	if (bad || (s.len && memchr(s.s, '\0', s.len))) {
+	if (!bad && !long_ && text)
+		return str_steal(&s);
+	if (long_)
+		command_fail("%s: more than %u MiB", file, TEXT_MAX >> 20);
+	else
 		command_fail(bad ? "%s: cannot be read" : "%s: not text", file);
-		str_free(&s);
-		return NULL;
-	}
-	return str_steal(&s);
+	str_free(&s);
+	return NULL;
 }
 
 int rules_fail(const char *text, const char *error)
