@@ -372,7 +372,7 @@ def lose(dp, way, bridge, cookie):
             receive(dp, f"{bridge}-{way.sent_by}", f)
         if 1 < len(all_frames) < 50:
             time.sleep(0.01)
-    wait_until(lambda: (way.at, way.reason) in drops(dp, bridge), timeout=3)
+    wait_until(lambda: (way.at, way.reason) in drops(dp, bridge), timeout=20)
     got = drops(dp, bridge)
     assert set(got) == {(way.at, way.reason)}
     if way.count:
@@ -400,7 +400,7 @@ def test_an_error_that_is_cut_short(dp, tmp_path):
         assert IP(quoted).src == "192.0.2.9"
         frame = eth(IP(src="10.0.0.254", dst="192.0.2.9") / ICMP(type=3, code=1) / Raw(quoted), src=M2, dst=M1)
         receive(dp, "e-2", frame)
-        wait_until(lambda: ("2", "ct_rewrite") in drops(dp, "e"), timeout=3)
+        wait_until(lambda: ("2", "ct_rewrite") in drops(dp, "e"), timeout=20)
         why = json.loads(sluice(dp, "why", pcap(tmp_path / "lost.pcap", frame), "--port", "e-2", "--json"))
         assert (why["from"], why["reason"], why["was"]["cookie"]) == ("memory", "ct_rewrite", 0x92), why
         assert drops(dp, "e") == {("2", "ct_rewrite"): 1}

@@ -144,11 +144,13 @@ static bool same_sender(const struct packet_identity *a, const struct packet_ide
 /* One address stays when the other is translated, and something tells it from its neighbours. */
 static bool may_be_translated(const struct packet_identity *a, const struct packet_identity *b)
 {
-	bool tells = a->proto == IPPROTO_TCP ? a->seq || a->ack
-					     : a->ip_id || a->payload_len >= TELLING_BYTES;
+	bool src = !memcmp(a->src, b->src, sizeof a->src);
+	bool dst = !memcmp(a->dst, b->dst, sizeof a->dst);
 
-	return tells &&
-	       (!memcmp(a->src, b->src, sizeof a->src) || !memcmp(a->dst, b->dst, sizeof a->dst));
+	if (a->proto == IPPROTO_TCP)
+		return (src || dst) && (a->seq || a->ack);
+	/* Other ports between the same addresses are another conversation. */
+	return src != dst && (a->ip_id || a->payload_len >= TELLING_BYTES);
 }
 
 static bool is_segment(const struct packet_identity *whole, const struct packet_identity *part)

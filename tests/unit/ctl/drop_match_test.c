@@ -124,6 +124,8 @@ static void translations(void **state)
 	assert_int_equal(match(&a, &b), DROP_MATCH_NONE);
 	d.b[d.l3 + 12] = 192; /* nothing tells it from its neighbours */
 	assert_int_equal(match(&c, &d), DROP_MATCH_NONE);
+	b = udp(0, 99, 1235, 300, 1); /* another conversation */
+	assert_int_equal(match(&a, &b), DROP_MATCH_NONE);
 }
 
 static void what_tells_packets_apart(void **state)
