@@ -17,6 +17,9 @@ enum {
 	FRAME_MAX = 65535 + 14 + 2 * 4, /* largest GSO frame with two tags */
 	FRAME_MIN = 14,
 	INDIRECT_MAX = 1024,
+	/* A burst from a guest ends behind so many: long frames are still in this core's cache when
+	 * they are sent, and the guest gets its buffers back while the next ones are copied. */
+	RX_BURST_BYTES = 65536,
 };
 
 struct piece {
@@ -281,6 +284,7 @@ uint16_t vhost_ring_rx(struct vhost_ring *r, struct rte_mempool *pool, struct rt
 	uint16_t heads[BURST_MAX], got = 0, mask = (uint16_t)(r->size - 1), i;
 	struct vring_desc first[BURST_MAX];
 	const uint8_t *at[BURST_MAX];
+	uint64_t bytes = 0;
 
 	if (r->broken)
 		return 0;
@@ -316,11 +320,17 @@ uint16_t vhost_ring_rx(struct vhost_ring *r, struct rte_mempool *pool, struct rt
 	for (i = 0; i < n; i++) {
 		struct virtio_net_hdr_mrg_rxbuf hdr;
 
+		if (SL_UNLIKELY(bytes >= RX_BURST_BYTES)) {
+			rte_pktmbuf_free_bulk(m + i, n - i);
+			n = i;
+			break;
+		}
 		if (!rx_simple(r, &first[i], at[i], m[i], &hdr) &&
 		    !rx_chain(r, heads[i], m[i], pool, &hdr, drops)) {
 			rte_pktmbuf_free(m[i]);
 			continue;
 		}
+		bytes += m[i]->pkt_len;
 		if (SL_UNLIKELY(!vnet_is_plain(&hdr.hdr)) &&
 		    vnet_to_mbuf(&hdr.hdr, m[i]) != DROP_NONE) {
 			COUNT_DROP(drops->bad_offload, m[i]->pkt_len);
