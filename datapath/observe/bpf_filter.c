@@ -147,36 +147,44 @@ void bpf_filter_destroy(struct bpf_filter *f)
 
 struct machine {
 	const struct rte_mbuf *m;
+	const uint8_t *data; /* of the first buffer */
+	uint32_t len;
 	uint32_t a, x;
 	uint32_t mem[BPF_MEMWORDS];
 };
 
+static inline uint32_t number(const uint8_t *p, uint32_t size)
+{
+	return size == 4   ? (uint32_t)p[0] << 24 | p[1] << 16 | p[2] << 8 | p[3]
+	       : size == 2 ? (uint32_t)p[0] << 8 | p[1]
+			   : p[0];
+}
+
 /* Bytes of the packet in network order; false beyond its end. */
-static bool fetch(const struct rte_mbuf *m, uint64_t at, uint32_t size, uint32_t *out)
+static inline bool fetch(const struct machine *k, uint64_t at, uint32_t size, uint32_t *out)
 {
 	uint8_t copy[4];
 	const uint8_t *p;
 
-	if (at + size > m->pkt_len)
+	if (SL_LIKELY(at + size <= k->len)) {
+		*out = number(k->data + at, size);
+		return true;
+	}
+	if (at + size > k->m->pkt_len || !(p = rte_pktmbuf_read(k->m, (uint32_t)at, size, copy)))
 		return false;
-	p = rte_pktmbuf_read(m, (uint32_t)at, size, copy);
-	if (!p)
-		return false;
-	*out = size == 4   ? (uint32_t)p[0] << 24 | p[1] << 16 | p[2] << 8 | p[3]
-	       : size == 2 ? (uint32_t)p[0] << 8 | p[1]
-			   : p[0];
+	*out = number(p, size);
 	return true;
 }
 
-static bool load(struct machine *k, const struct bpf_insn_wire *i)
+static inline bool load(struct machine *k, const struct bpf_insn_wire *i)
 {
 	uint32_t size = BPF_SIZE(i->code) == BPF_W ? 4 : BPF_SIZE(i->code) == BPF_H ? 2 : 1;
 
 	switch (BPF_MODE(i->code)) {
 	case BPF_ABS:
-		return fetch(k->m, i->k, size, &k->a);
+		return fetch(k, i->k, size, &k->a);
 	case BPF_IND:
-		return fetch(k->m, (uint64_t)i->k + k->x, size, &k->a);
+		return fetch(k, (uint64_t)i->k + k->x, size, &k->a);
 	case BPF_LEN:
 		k->a = k->m->pkt_len;
 		return true;
@@ -188,11 +196,11 @@ static bool load(struct machine *k, const struct bpf_insn_wire *i)
 	return true;
 }
 
-static bool load_x(struct machine *k, const struct bpf_insn_wire *i)
+static inline bool load_x(struct machine *k, const struct bpf_insn_wire *i)
 {
 	switch (BPF_MODE(i->code)) {
 	case BPF_MSH:
-		if (!fetch(k->m, i->k, 1, &k->x))
+		if (!fetch(k, i->k, 1, &k->x))
 			return false;
 		k->x = (k->x & 0xf) << 2;
 		return true;
@@ -207,7 +215,7 @@ static bool load_x(struct machine *k, const struct bpf_insn_wire *i)
 	return true;
 }
 
-static bool compute(struct machine *k, const struct bpf_insn_wire *i)
+static inline bool compute(struct machine *k, const struct bpf_insn_wire *i)
 {
 	uint32_t by = BPF_SRC(i->code) == BPF_X ? k->x : i->k;
 
@@ -254,7 +262,7 @@ static bool compute(struct machine *k, const struct bpf_insn_wire *i)
 }
 
 /* How many instructions a jump leaves out. */
-static uint32_t distance(const struct machine *k, const struct bpf_insn_wire *i)
+static inline uint32_t distance(const struct machine *k, const struct bpf_insn_wire *i)
 {
 	uint32_t with = BPF_SRC(i->code) == BPF_X ? k->x : i->k;
 
@@ -273,7 +281,8 @@ static uint32_t distance(const struct machine *k, const struct bpf_insn_wire *i)
 
 bool bpf_filter_run(const struct bpf_filter *f, const struct rte_mbuf *m)
 {
-	struct machine k = {.m = m};
+	struct machine k = {
+		.m = m, .data = rte_pktmbuf_mtod(m, const uint8_t *), .len = m->data_len};
 
 	if (!f->n)
 		return true;

@@ -13,7 +13,7 @@ struct bpf_insn_wire;
 
 enum {
 	QUICK_TERMS_MAX = 8, /* more cost as much as the program */
-	QUICK_WINDOWS_MAX = 4,
+	QUICK_WINDOWS_MAX = 6,
 	QUICK_PACKET_MIN = 16, /* shorter ones are the program's */
 	QUICK_BYTES_MAX = 128, /* compares are about these first bytes */
 };
