@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "control/daemon/ask.h"
 #include "control/daemon/sluiced.h"
@@ -13,7 +14,7 @@
 #include "datapath/flow/packet_build.h"
 #include "ovsdb-lite/unixctl.h"
 
-enum { FRAME_MAX = 9216, PAYLOAD_BYTES = 64 };
+enum { FRAME_MAX = 9216 };
 
 /* ---- frames ---- */
 
@@ -48,9 +49,7 @@ static size_t from_flow(const char *text, size_t len, uint8_t *frame, struct err
 			*e = key_error;
 		return 0;
 	}
-	n = packet_build(&m.value, len ? 0 : PAYLOAD_BYTES, frame, FRAME_MAX);
-	if (n && len > n)
-		n = packet_build(&m.value, len - n, frame, FRAME_MAX);
+	n = packet_compose(&m.value, len, frame, FRAME_MAX);
 	if (!n)
 		err_set(e, EINVAL, "the packet does not fit into %d bytes", FRAME_MAX);
 	return n;
@@ -92,6 +91,37 @@ static void receive(struct unixctl_call *call, int argc, const char *argv[], voi
 	ask_end(a);
 }
 
+/* ---- ports that go down ---- */
+
+enum { PORT_DOWN = 1 }; /* OFPPC_PORT_DOWN */
+
+static bool is_dummy(const struct config_port *p)
+{
+	return !strcmp(p->type, "dummy");
+}
+
+static void set_admin_state(struct unixctl_call *call, int argc, const char *argv[], void *aux)
+{
+	struct sluiced *d = aux;
+	const char *state = argv[argc - 1], *name = argc > 2 ? argv[1] : NULL;
+	bool found = false;
+	if (strcasecmp(state, "up") && strcasecmp(state, "down")) {
+		unixctl_error(call, "Invalid Admin State");
+		return;
+	}
+	VEC_FOR_EACH (p, &engine_desired(d->engine)->ports) {
+		if (!is_dummy(*p) || (name && strcmp((*p)->name, name)))
+			continue;
+		found = true;
+		engine_port_mod(d->engine, (*p)->name, strcasecmp(state, "up") ? PORT_DOWN : 0,
+				PORT_DOWN);
+	}
+	if (name && !found)
+		unixctl_error(call, "Unknown Dummy Interface");
+	else
+		unixctl_reply(call, "OK\n");
+}
+
 /* ---- time ---- */
 
 static void set_clock(struct sluiced *d, struct unixctl_call *call, bool stop, uint64_t ms,
@@ -124,13 +154,15 @@ static void time_warp(struct unixctl_call *call, int argc, const char *argv[], v
 	if (end == argv[1] || *end || !ms)
 		unixctl_error(call, "invalid MSECS");
 	else
-		set_clock(aux, call, false, ms, "warped");
+		set_clock(aux, call, false, ms, "warped\n");
 }
 
 void commands_dummy_register(struct sluiced *d, struct unixctl *ctl)
 {
 	unixctl_register(ctl, "netdev-dummy/receive",
 			 "name [--qid queue_id] packet|flow [--len packet_len]", 2, 64, receive, d);
+	unixctl_register(ctl, "netdev-dummy/set-admin-state", "[netdev] up|down", 1, 2,
+			 set_admin_state, d);
 	unixctl_register(ctl, "time/stop", "", 0, 0, time_stop, d);
 	unixctl_register(ctl, "time/warp", "MSECS [LARGE_MSECS]", 1, 2, time_warp, d);
 }

@@ -195,7 +195,7 @@ static int take_words(struct sluiced *d, const struct words *w, int n, struct de
 		return err_set(e, ENODEV, "%s: unknown bridge", w->at[0]);
 	int rc = describe(d, bridge, w->at[flow], flow + 1 < n ? w->at[flow + 1] : NULL, t, e);
 	if (!rc && w->generate && !t->len)
-		t->len = packet_build(&t->m.value, 64, t->frame, sizeof t->frame);
+		t->len = packet_compose(&t->m.value, 0, t->frame, sizeof t->frame);
 	return rc;
 }
 

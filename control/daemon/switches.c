@@ -18,7 +18,8 @@
 
 LOG_MODULE(switches);
 
-enum { ADDED, DELETED, MODIFIED }; /* OFPPR_* */
+enum { ADDED, DELETED, MODIFIED };                             /* OFPPR_* */
+enum { CONFIG_DOWN = 1, STATE_LINK_DOWN = 1, STATE_LIVE = 4 }; /* OFPPC_*, OFPPS_* */
 
 struct sw {
 	struct hmap_node node; /* by hash_string(name) */
@@ -75,7 +76,8 @@ static bool describe(const struct engine *e, const struct config_port *p, struct
 		.ofport = p->ofport,
 		.name = p->name,
 		.config = st->flags,
-		.state = st->status.link_up ? 4 : 1,
+		.state = st->status.link_up && !(st->flags & CONFIG_DOWN) ? STATE_LIVE
+									  : STATE_LINK_DOWN,
 		.curr = features_of(st->status.link_speed_bps),
 		.curr_speed_kbps = (uint32_t)(st->status.link_speed_bps / 1000),
 		.max_speed_kbps = (uint32_t)(st->status.link_speed_bps / 1000),

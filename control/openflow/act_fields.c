@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "control/openflow/action_codec_priv.h"
+#include "datapath/flow/tun_opt.h"
 
 /* In action_set_field.n_bits of ACTION_SET_FIELD: came as NXAST_REG_LOAD2, goes out as such. */
 enum { SET_FIELD_AS_LOAD2 = 1 };
@@ -25,6 +26,8 @@ static enum ofp_err get_oxm_value(struct act_decoding *d, struct ofcur *body, bo
 	bool variable = f->id >= FIELD_TUN_METADATA0 && f->id <= FIELD_TUN_METADATA63;
 	if (variable ? n > f->n_bytes : n != f->n_bytes)
 		return OFPERR_BAC_BAD_SET_LEN;
+	if (variable && !tun_opt_is_there(f->id - FIELD_TUN_METADATA0))
+		return OFPERR_NXFMFC_INVALID_TLV_FIELD;
 	memcpy(value.b + f->n_bytes - n, ofcur_bytes(body, n), n);
 	if (h.masked)
 		memcpy(mask.b + f->n_bytes - n, ofcur_bytes(body, n), n);
@@ -70,7 +73,7 @@ enum ofp_err act_get_reg_load(struct act_decoding *d, struct ofcur *body)
 	enum ofp_err err = act_subfield_get(body, ofs_of(bits), n_bits_of(bits), &sf);
 	uint64_t value = ofcur_u64(body);
 	if (err)
-		return err;
+		return err == OFPERR_BMC_BAD_FIELD ? OFPERR_BAC_BAD_SET_TYPE : err;
 	if (sf.n_bits < 64 && value >> sf.n_bits)
 		return OFPERR_BAC_BAD_ARGUMENT;
 	if (!fields[sf.field].writable)

@@ -343,8 +343,9 @@ void act_put_dec_mpls_ttl(struct act_encoding *e, const struct action *a)
 
 enum ofp_err act_get_copy_ttl_out(struct act_decoding *d, struct ofcur *body)
 {
+	(void)d;
 	(void)body;
-	return plain(d, ACTION_COPY_TTL_OUT);
+	return OFPERR_BAC_BAD_TYPE; /* there is no way to do it: better refused than kept */
 }
 
 void act_put_copy_ttl_out(struct act_encoding *e, const struct action *a)
@@ -355,8 +356,9 @@ void act_put_copy_ttl_out(struct act_encoding *e, const struct action *a)
 
 enum ofp_err act_get_copy_ttl_in(struct act_decoding *d, struct ofcur *body)
 {
+	(void)d;
 	(void)body;
-	return plain(d, ACTION_COPY_TTL_IN);
+	return OFPERR_BAC_BAD_TYPE; /* there is no way to do it: better refused than kept */
 }
 
 void act_put_copy_ttl_in(struct act_encoding *e, const struct action *a)

@@ -6,6 +6,7 @@
 #include "control/openflow/action_codec_priv.h"
 
 enum { SLAVE_TYPE_IN_PORT = 0x00000002, BUNDLE_PORTS_MAX = 2048 };
+enum { NX_HASH_FIELDS_MAX = 6 }; /* symmetric_l3 */
 
 enum ofp_err act_get_conjunction(struct act_decoding *d, struct ofcur *body)
 {
@@ -60,7 +61,7 @@ enum ofp_err act_get_multipath(struct act_decoding *d, struct ofcur *body)
 	enum ofp_err err = act_subfield_get(body, ofs_of(bits), n_bits_of(bits), &m.dst);
 	if (err)
 		return err;
-	if (m.fields > 5 || m.algorithm > 3)
+	if (m.fields > NX_HASH_FIELDS_MAX || m.algorithm > 3)
 		return OFPERR_BAC_BAD_ARGUMENT;
 	if (m.dst.n_bits < 16 && (unsigned)m.max_link >> m.dst.n_bits)
 		return OFPERR_BAC_BAD_ARGUMENT;
@@ -111,7 +112,7 @@ static enum ofp_err bundle(struct act_decoding *d, struct ofcur *body, bool load
 	const uint8_t *zero = ofcur_bytes(body, 4);
 	if (body->short_read || ofcur_left(body) < b.n_ports * 2u)
 		return OFPERR_BAC_BAD_LEN;
-	if (type != SLAVE_TYPE_IN_PORT || b.fields > 5 || b.algorithm > 1 ||
+	if (type != SLAVE_TYPE_IN_PORT || b.fields > NX_HASH_FIELDS_MAX || b.algorithm > 1 ||
 	    !ofcur_is_zero(zero, 4) || b.n_ports > BUNDLE_PORTS_MAX)
 		return OFPERR_BAC_BAD_ARGUMENT;
 	struct action_bundle *a = action_buf_put(d->out, ACTION_BUNDLE, sizeof *a + b.n_ports * 4u);

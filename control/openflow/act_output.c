@@ -302,11 +302,11 @@ static enum ofp_err resubmit(struct act_decoding *d, uint16_t port10, uint8_t ta
 			     bool nxt)
 {
 	struct action_resubmit *a = action_buf_put(d->out, ACTION_RESUBMIT, sizeof *a);
-	bool ok = ofp_port_from10(port10, &a->in_port);
+	ofp_port_from10(port10, &a->in_port);
 	a->table = table;
 	a->with_ct = with_ct;
 	a->nxt_form = nxt;
-	return ok ? OFPERR_OK : OFPERR_BAC_BAD_OUT_PORT;
+	return OFPERR_OK;
 }
 
 enum ofp_err act_get_resubmit(struct act_decoding *d, struct ofcur *body)

@@ -175,6 +175,8 @@ static enum ofp_err check_one(struct check *c, struct action *a)
 								    : OFPERR_OK;
 	case ACTION_SET_FIELD:
 	case ACTION_LOAD:
+		if (ACT_AS(action_set_field, a)->field == FIELD_VLAN_VID)
+			need(c, has_vlan(c));
 		return need_field(c, ACT_AS(action_set_field, a)->field);
 	case ACTION_SET_ADDR:
 		return check_set_addr(c, (struct action_set_addr *)(void *)a);

@@ -45,8 +45,24 @@ static const struct row *find(uint8_t vendor, uint16_t number, uint8_t version)
 	return NULL;
 }
 
-/* One action, its header not read yet; `body` spans the whole action. */
-static enum ofp_err get_one(struct act_decoding *d, struct ofcur body)
+/* Of standard actions all but those with fields; of Nicira's those without lists and fields that
+ * may be of any class. */
+static bool has_one_length(uint8_t vendor, uint16_t number)
+{
+	enum { SET_FIELD = 25, COPY_FIELD = 28 };
+	static const uint8_t nicira[] = {1,  2,  5,  9,  14, 17, 18, 19, 20, 22, 23,
+					 24, 25, 26, 30, 31, 34, 39, 40, 43, 44};
+	if (vendor == ACT_VENDOR_OF)
+		return number != SET_FIELD && number != COPY_FIELD;
+	for (size_t i = 0; vendor == ACT_VENDOR_NX && i < SL_ARRAY_SIZE(nicira); i++)
+		if (nicira[i] == number)
+			return true;
+	return false;
+}
+
+/* One action, its header not read yet; `body` spans the whole action, or what is there of one whose
+ * length is wrong: that it is unknown is said first. */
+static enum ofp_err get_one(struct act_decoding *d, struct ofcur body, bool len_ok)
 {
 	uint16_t number = ofcur_u16(&body);
 	ofcur_skip(&body, 2);
@@ -66,9 +82,12 @@ static enum ofp_err get_one(struct act_decoding *d, struct ofcur body)
 	const struct row *row = find(vendor, number, d->version);
 	if (!row)
 		return vendor == ACT_VENDOR_OF ? OFPERR_BAC_BAD_TYPE : OFPERR_BAC_BAD_VENDOR_TYPE;
+	if (!len_ok)
+		return OFPERR_BAC_BAD_LEN;
 	d->vendor = vendor;
 	enum ofp_err err = row->decode(d, &body);
-	return !err && body.short_read ? OFPERR_BAC_BAD_LEN : err;
+	bool too_long = !err && has_one_length(vendor, number) && ofcur_left(&body) >= 8;
+	return body.short_read || too_long ? OFPERR_BAC_BAD_LEN : err;
 }
 
 enum ofp_err act_list_get(struct act_decoding *d, const void *p, size_t n)
@@ -81,9 +100,8 @@ enum ofp_err act_list_get(struct act_decoding *d, const void *p, size_t n)
 	enum ofp_err err = OFPERR_OK;
 	while (ofcur_left(&c) && !err) {
 		size_t len = ofcur_left(&c) >= 8 ? load_be16(c.p + 2) : 0;
-		if (len < 8 || len % 8 || len > ofcur_left(&c))
-			return OFPERR_BAC_BAD_LEN;
-		err = get_one(d, ofcur_sub(&c, len));
+		bool ok = len >= 8 && len % 8 == 0 && len <= ofcur_left(&c);
+		err = get_one(d, ofcur_sub(&c, ok ? len : ofcur_left(&c)), ok);
 	}
 	d->depth--;
 	return err;
@@ -165,7 +183,7 @@ enum ofp_err act_field_get(struct ofcur *c, const struct field_info **out)
 	if (!h.field)
 		return OFPERR_BMC_BAD_FIELD;
 	if (h.masked)
-		return OFPERR_BAC_BAD_SET_MASK;
+		return OFPERR_BMC_BAD_FIELD;
 	/* a tunnel option is as long as its mapping says; a header of zeros is no field */
 	bool variable = h.field->id >= FIELD_TUN_METADATA0 && h.field->id <= FIELD_TUN_METADATA63;
 	if (variable ? !h.length : h.length != h.field->n_bytes)

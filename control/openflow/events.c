@@ -281,13 +281,18 @@ static void load_objects(struct ofswitch *sw)
 static void on_bridges(struct ofrequest *r, struct attrs a, bool more, const struct err *err)
 {
 	(void)more;
-	if (!err)
-		ATTR_FOR_EACH (o, a)
-			if (o->id == ATTR_OBJECT)
-				tlv_map_adopt(r->sw, attr_nest(o));
+	if (err)
+		return;
+	ATTR_FOR_EACH (o, a) {
+		struct attrs bridge = attr_nest(o);
+		if (o->id != ATTR_OBJECT || strcmp(attrs_str(bridge, ATTR_NAME, ""), r->sw->bridge))
+			continue;
+		tlv_map_adopt(r->sw, bridge);
+		r->sw->frag_mode = (uint16_t)attrs_u64(bridge, ATTR_FRAG_MODE, OFPC_FRAG_NORMAL);
+	}
 }
 
-void tlv_map_load(struct ofswitch *sw)
+void bridge_state_load(struct ofswitch *sw)
 {
 	struct ofrequest *r = xzalloc(sizeof *r);
 	struct msg m;
@@ -298,7 +303,7 @@ void tlv_map_load(struct ofswitch *sw)
 
 void shadow_load(struct ofswitch *sw)
 {
-	tlv_map_load(sw);
+	bridge_state_load(sw);
 	load(sw, API_RULES, API_OP_RULE_MOD);
 	load_objects(sw);
 	table_states_load(sw);

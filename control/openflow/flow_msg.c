@@ -25,22 +25,30 @@ static void set_command10(struct flow_mod *fm, uint16_t command, bool has_table_
 		fm->command = UINT8_MAX;
 }
 
-static enum ofp_err set_flags10(struct flow_mod *fm, uint16_t flags)
+static enum ofp_err check_flags10(struct flow_mod *fm)
 {
-	if (flags & OFPFF10_EMERG)
+	if (fm->flags & OFPFF10_EMERG)
 		return fm->idle_timeout_s || fm->hard_timeout_s ? OFPERR_FMFC_BAD_EMERG_TIMEOUT
 								: OFPERR_FMFC_TABLE_FULL;
-	if (flags & ~(OFPFF_SEND_FLOW_REM | OFPFF_CHECK_OVERLAP))
+	if (fm->flags & ~(OFPFF_SEND_FLOW_REM | OFPFF_CHECK_OVERLAP))
 		return OFPERR_FMFC_BAD_FLAGS;
-	fm->flags = flags;
 	if (fm->command == OFPFC_ADD)
 		fm->flags |= OFPFF12_RESET_COUNTS;
 	return OFPERR_OK;
 }
 
-static enum ofp_err set_port10(uint32_t *port, uint16_t wire)
+static enum ofp_err check_flags11(struct flow_mod *fm, uint8_t version)
 {
-	return ofp_port_from10(wire, port) ? OFPERR_OK : OFPERR_BAC_BAD_OUT_PORT;
+	uint16_t known = OFPFF_SEND_FLOW_REM | OFPFF_CHECK_OVERLAP;
+	if (version >= OFP12)
+		known |= OFPFF12_RESET_COUNTS;
+	if (version >= OFP13)
+		known |= OFPFF13_NO_PKT_COUNTS | OFPFF13_NO_BYT_COUNTS;
+	if (fm->flags & ~known)
+		return OFPERR_FMFC_BAD_FLAGS;
+	if (version == OFP11 && fm->command == OFPFC_ADD)
+		fm->flags |= OFPFF12_RESET_COUNTS;
+	return OFPERR_OK;
 }
 
 static enum ofp_err get10(struct ofcur *c, bool has_table_id, struct flow_mod *fm)
@@ -63,8 +71,9 @@ static enum ofp_err get10(struct ofcur *c, bool has_table_id, struct flow_mod *f
 	const uint8_t *wildcards = c->p - 64;
 	if (!memcmp(wildcards, none, 4))
 		fm->priority = UINT16_MAX;
-	err = set_port10(&fm->out_port, out_port);
-	return err ? err : set_flags10(fm, flags);
+	fm->flags = flags;
+	ofp_port_from10(out_port, &fm->out_port);
+	return OFPERR_OK;
 }
 
 static enum ofp_err get_nxm(struct ofcur *c, bool has_table_id, struct flow_mod *fm)
@@ -89,13 +98,13 @@ static enum ofp_err get_nxm(struct ofcur *c, bool has_table_id, struct flow_mod 
 	fm->cookie_mask = cookie.mask;
 	if (fm->command == OFPFC_ADD && cookie.mask)
 		return OFPERR_NXBRC_NXM_INVALID;
-	err = set_port10(&fm->out_port, out_port);
-	return err ? err : set_flags10(fm, flags);
+	fm->flags = flags;
+	ofp_port_from10(out_port, &fm->out_port);
+	return OFPERR_OK;
 }
 
 static enum ofp_err get11(struct ofcur *c, uint8_t version, struct flow_mod *fm)
 {
-	uint16_t known = OFPFF_SEND_FLOW_REM | OFPFF_CHECK_OVERLAP;
 	fm->cookie = ofcur_u64(c);
 	fm->cookie_mask = ofcur_u64(c);
 	fm->table = ofcur_u8(c);
@@ -110,20 +119,15 @@ static enum ofp_err get11(struct ofcur *c, uint8_t version, struct flow_mod *fm)
 	uint16_t importance = ofcur_u16(c);
 	if (c->short_read)
 		return OFPERR_BRC_BAD_LEN;
+	enum ofp_err err = ofp_match_get(c, version, &fm->match);
+	if (err)
+		return err;
 	if (version >= OFP14)
 		fm->importance = importance;
-	if (version >= OFP12)
-		known |= OFPFF12_RESET_COUNTS;
-	if (version >= OFP13)
-		known |= OFPFF13_NO_PKT_COUNTS | OFPFF13_NO_BYT_COUNTS;
-	if (fm->flags & ~known)
-		return OFPERR_FMFC_BAD_FLAGS;
-	if (fm->command == OFPFC_ADD) {
-		if (fm->table == OFPTT_ALL)
-			return OFPERR_FMFC_BAD_TABLE_ID;
-		if (version == OFP11)
-			fm->flags |= OFPFF12_RESET_COUNTS;
-	}
+	/* §7.3.4.3: all tables at once are for deletions */
+	if (fm->table == OFPTT_ALL && fm->command != OFPFC_DELETE &&
+	    fm->command != OFPFC_DELETE_STRICT)
+		return OFPERR_FMFC_BAD_TABLE_ID;
 	/* a modify of 1.1 that does not select by cookie sets it, and adds, as in 1.0 */
 	bool modify11 = version == OFP11 && fm->command <= OFPFC_MODIFY_STRICT && !fm->cookie_mask;
 	if (fm->command == OFPFC_ADD || modify11) {
@@ -131,28 +135,32 @@ static enum ofp_err get11(struct ofcur *c, uint8_t version, struct flow_mod *fm)
 		fm->sets_cookie = true;
 		fm->cookie = fm->cookie_mask = 0;
 	}
-	return ofp_match_get(c, version, &fm->match);
+	return ofp_port_is_possible(fm->out_port) ? OFPERR_OK : OFPERR_BAC_BAD_OUT_PORT;
 }
 
+/* Checks in the order of Open vSwitch: what is wrong with several parts is refused for the same
+ * one. */
 enum ofp_err flow_mod_get(struct ofcur body, struct flow_mod_format format, struct flow_mod *fm)
 {
 	*fm = (struct flow_mod){.out_group = OFPG_ANY};
-	enum ofp_err err = format.nxm                ? get_nxm(&body, format.has_table_id, fm)
-			   : format.version == OFP10 ? get10(&body, format.has_table_id, fm)
-						     : get11(&body, format.version, fm);
-	if (err)
-		return err;
-	if (fm->command > OFPFC_DELETE_STRICT)
-		return OFPERR_FMFC_BAD_COMMAND;
+	bool old = format.nxm || format.version == OFP10;
+	enum ofp_err err = format.nxm ? get_nxm(&body, format.has_table_id, fm)
+			   : old      ? get10(&body, format.has_table_id, fm)
+				      : get11(&body, format.version, fm);
 	/* 1.0 has no "keep": Nicira's clients write all ones */
 	if (fm->command != OFPFC_ADD && fm->new_cookie == UINT64_MAX)
 		fm->sets_cookie = false;
 	/* filters of deletions mean nothing elsewhere (§7.3.4.3.1) */
-	if (fm->command < OFPFC_DELETE) {
+	if (!err && fm->command < OFPFC_DELETE) {
 		fm->out_port = OFP_PORT_ANY;
 		fm->out_group = OFPG_ANY;
 	}
-	return ofp_rule_actions_get(body.p, ofcur_left(&body), format.version, &fm->actions);
+	if (!err)
+		err = ofp_rule_actions_get(body.p, ofcur_left(&body), format.version, &fm->actions);
+	if (!err)
+		err = old ? check_flags10(fm) : check_flags11(fm, format.version);
+	fm->names_buffer = fm->command < OFPFC_DELETE && fm->buffer_id != OFP_NO_BUFFER;
+	return !err && fm->command > OFPFC_DELETE_STRICT ? OFPERR_FMFC_BAD_COMMAND : err;
 }
 
 enum ofp_err flow_selection_get(struct ofcur body, struct flow_mod_format format,
@@ -171,7 +179,8 @@ enum ofp_err flow_selection_get(struct ofcur body, struct flow_mod_format format
 		err = oxm_match_get(match.p, match_len, true, &out->match, &cookie);
 		out->cookie = cookie.value;
 		out->cookie_mask = cookie.mask;
-		return err ? err : set_port10(&out->out_port, port);
+		ofp_port_from10(port, &out->out_port);
+		return err;
 	}
 	if (format.version == OFP10) {
 		err = match10_get(&body, &out->match);
@@ -180,7 +189,8 @@ enum ofp_err flow_selection_get(struct ofcur body, struct flow_mod_format format
 		uint16_t port = ofcur_u16(&body);
 		if (body.short_read)
 			return OFPERR_BRC_BAD_LEN;
-		return err ? err : set_port10(&out->out_port, port);
+		ofp_port_from10(port, &out->out_port);
+		return err;
 	}
 	out->table = ofcur_u8(&body);
 	ofcur_skip(&body, 3);
@@ -189,6 +199,8 @@ enum ofp_err flow_selection_get(struct ofcur body, struct flow_mod_format format
 	ofcur_skip(&body, 4);
 	out->cookie = ofcur_u64(&body);
 	out->cookie_mask = ofcur_u64(&body);
+	if (!body.short_read && !ofp_port_is_possible(out->out_port))
+		return OFPERR_BAC_BAD_OUT_PORT;
 	return body.short_read ? OFPERR_BRC_BAD_LEN
 			       : ofp_match_get(&body, format.version, &out->match);
 }

@@ -13,7 +13,8 @@ struct flow_mod {
 	uint64_t new_cookie;
 	bool sets_cookie; /* add, and modify of 1.0, which also adds when it finds nothing */
 	uint32_t buffer_id, out_port, out_group;
-	uint16_t flags; /* OFPFF_* of 1.3 */
+	bool names_buffer; /* of a packet to be sent by the rule that is added or modified */
+	uint16_t flags;    /* OFPFF_* of 1.3 */
 	struct match match;
 	struct action_buf actions;
 };

@@ -50,6 +50,8 @@ static enum ofp_err get_buckets11(struct ofcur c, uint8_t version, struct group_
 		b.watch_group = ofcur_u32(&one);
 		ofcur_skip(&one, 4);
 		b.id = (uint32_t)g->buckets.len;
+		if (!ofp_port_is_possible(b.watch_port))
+			return OFPERR_GMFC_BAD_WATCH;
 		enum ofp_err err = get_bucket_actions(one.p, ofcur_left(&one), version, &b);
 		vec_push(&g->buckets, b);
 		if (err)
@@ -194,6 +196,8 @@ enum ofp_err group_mod_check(const struct group_mod *g)
 		bool watches = b->watch_port != OFP_PORT_ANY || b->watch_group != OFPG_ANY;
 		if (b->weight && g->type != OFPGT_SELECT)
 			return OFPERR_GMFC_INVALID_GROUP;
+		if (watches && (g->type == OFPGT_ALL || g->type == OFPGT_INDIRECT))
+			return OFPERR_GMFC_WATCH_UNSUPPORTED;
 		if (g->type == OFPGT_FF && !watches)
 			return OFPERR_GMFC_INVALID_GROUP;
 	}
@@ -212,6 +216,8 @@ static enum ofp_err get_mod(const struct ofmsg *m, bool layout15, struct group_m
 	g->group_id = ofcur_u32(&c);
 	if (!layout15) {
 		enum ofp_err err = get_buckets11(c, m->version, g);
+		if (!err && g->command == OFPGC_DELETE && g->buckets.len)
+			err = OFPERR_GMFC_INVALID_GROUP;
 		return err ? err : group_mod_check(g);
 	}
 	uint16_t buckets_len = ofcur_u16(&c);
@@ -223,7 +229,14 @@ static enum ofp_err get_mod(const struct ofmsg *m, bool layout15, struct group_m
 	enum ofp_err err = get_buckets15(buckets, m->version, g);
 	if (!err)
 		err = get_props(c, g);
-	return err ? err : group_mod_check(g);
+	if (!err)
+		err = group_mod_check(g);
+	/* only insertions and removals are about one bucket */
+	bool names_bucket =
+		g->command == OFPGC15_INSERT_BUCKET || g->command == OFPGC15_REMOVE_BUCKET;
+	return !err && !names_bucket && g->command_bucket != OFPG15_BUCKET_ALL
+		       ? OFPERR_GMFC_BAD_BUCKET
+		       : err;
 }
 
 static uint8_t api_command(uint16_t command)

@@ -40,13 +40,13 @@ enum ofp_err meter_mod_check(const struct meter_mod *mm)
 {
 	if (mm->command > OFPMC_DELETE)
 		return OFPERR_MMFC_BAD_COMMAND;
+	if (mm->command == OFPMC_DELETE) /* of one that is not there is no error */
+		return OFPERR_OK;
 	bool special = mm->meter_id >= OFPM_SLOWPATH &&
 		       (mm->meter_id != OFPM_ALL || mm->command == OFPMC_DELETE);
 	if (!mm->meter_id || (mm->meter_id > OFPM_MAX && !special) ||
 	    (mm->meter_id > METERS_MAX && mm->meter_id <= OFPM_MAX && mm->command == OFPMC_ADD))
 		return OFPERR_MMFC_INVALID_METER;
-	if (mm->command == OFPMC_DELETE)
-		return OFPERR_OK;
 	if (mm->flags & OFPMF_KBPS && mm->flags & OFPMF_PKTPS)
 		return OFPERR_MMFC_BAD_FLAGS;
 	if (mm->flags & ~(OFPMF_KBPS | OFPMF_PKTPS | OFPMF_BURST | OFPMF_STATS))

@@ -78,25 +78,44 @@ enum ofp_err ofconn_send_change(struct ofconn *c, const struct ofmsg *m, struct 
 	return ofrequest_send(r, c->sw, c, m, api, true) ? OFPERR_OK : OFPERR_BRC_EPERM;
 }
 
+void tlv_map_places(const struct ofswitch *sw, uint8_t places[TUN_OPT_FIELDS])
+{
+	for (size_t i = 0; i < sw->tlv.len; i++)
+		places[i] = (uint8_t)tun_opt_word(sw->tlv.at[i].index);
+}
+
 void tlv_map_put(const struct ofswitch *sw, struct msg *transaction)
 {
 	size_t at = msg_op_begin(transaction, API_OP_TLV_MAP_SET);
 	msg_put_str(transaction, ATTR_BRIDGE, sw->bridge);
 	msg_put_bytes(transaction, ATTR_TLV_MAP, sw->tlv.at, sw->tlv.len * sizeof *sw->tlv.at);
+	uint8_t places[TUN_OPT_FIELDS];
+	tlv_map_places(sw, places);
+	msg_put_bytes(transaction, ATTR_TLV_PLACES, places, sw->tlv.len);
 	msg_nest_end(transaction, at);
+}
+
+void tlv_map_restore(struct ofswitch *sw, const void *map, const uint8_t *places, size_t n)
+{
+	tlv_map_change(sw, NXTTMC_CLEAR, NULL);
+	for (size_t i = 0; i < n; i++) {
+		struct tlv_map t;
+		memcpy(&t, (const uint8_t *)map + i * sizeof t, sizeof t);
+		if (places && !check_new(sw, &t) &&
+		    !tun_opt_acquire_at(t.index, t.length, places[i], NULL))
+			vec_push(&sw->tlv, t);
+		else
+			tlv_map_change(sw, NXTTMC_ADD, &t);
+	}
 }
 
 void tlv_map_adopt(struct ofswitch *sw, struct attrs bridge)
 {
-	size_t len = 0;
-	const uint8_t *p = attrs_bytes(bridge, ATTR_TLV_MAP, &len);
-	if (strcmp(attrs_str(bridge, ATTR_NAME, ""), sw->bridge))
-		return;
-	tlv_map_change(sw, NXTTMC_CLEAR, NULL);
-	for (struct tlv_map t; p && len >= sizeof t; p += sizeof t, len -= sizeof t) {
-		memcpy(&t, p, sizeof t);
-		tlv_map_change(sw, NXTTMC_ADD, &t);
-	}
+	size_t len = 0, n_places = 0;
+	const void *map = attrs_bytes(bridge, ATTR_TLV_MAP, &len);
+	const uint8_t *places = attrs_bytes(bridge, ATTR_TLV_PLACES, &n_places);
+	size_t n = map ? len / sizeof(struct tlv_map) : 0;
+	tlv_map_restore(sw, map, n_places == n ? places : NULL, n);
 }
 
 static enum ofp_err tell_datapath(struct ofconn *c, const struct ofmsg *m)

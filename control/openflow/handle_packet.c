@@ -34,6 +34,8 @@ static enum ofp_err send_plain(struct ofconn *c, const struct ofmsg *m, struct m
 	return ofrequest_send(r, c->sw, c, m, api, false) ? OFPERR_OK : OFPERR_BRC_EPERM;
 }
 
+enum { ETHER_BYTES = 14 };
+
 /* What the actions of a packet-out may take for granted is not what its match says (metadata) but
  * what its packet is: set_field of an ND option is right for a neighbour advertisement. */
 static void know_packet(const struct packet_out *po, struct match *known)
@@ -41,7 +43,7 @@ static void know_packet(const struct packet_out *po, struct match *known)
 	struct flow_offsets ofs;
 
 	*known = po->match;
-	if (po->packet_len < 14)
+	if (po->packet_len < ETHER_BYTES)
 		return;
 	flow_extract(po->packet, (uint32_t)po->packet_len, (uint32_t)po->packet_len,
 		     &known->value.key, &ofs);
@@ -58,7 +60,7 @@ enum ofp_err handle_packet_out(struct ofconn *c, const struct ofmsg *m)
 		err = action_check(po.actions.data, po.actions.len, &known, ACTION_CHECK_NO_TABLE,
 				   OFP10);
 	}
-	if (err) {
+	if (err || po.packet_len < ETHER_BYTES) { /* a runt goes nowhere, which is no error */
 		packet_out_free(&po);
 		return err;
 	}
@@ -122,15 +124,20 @@ static void deliver(struct ofconn *c, const struct packet_in *pi)
 	    !rate_allows(c))
 		return;
 	struct ofbuf b = {0};
-	struct packet_in mine = *pi;
-	/* §7.4.1: what a table-miss rule sends is "no match" from 1.3 on; 1.0 asks miss_send_len */
-	size_t max = mine.reason == OFPR_ACTION || mine.is_controller_action ? mine.max_len
-									     : c->miss_send_len;
-	if (mine.userdata_len || mine.continuation_len || max >= mine.packet_len)
-		max = mine.packet_len;
-	mine.packet_len = SL_MIN(mine.packet_len, max);
-	packet_in_put(&b, c->version, c->packet_in_format, &mine);
+	/* §6.1.2: a switch that does not keep packets tells all of them, whatever max_len and
+	 * miss_send_len say */
+	packet_in_put(&b, c->version, c->packet_in_format, pi);
 	ofconn_send_free(c, &b);
+}
+
+/* In the words of a version: 1.4 has reasons that were "action" before. */
+static uint8_t packet_in_reason(uint8_t reason, uint8_t version)
+{
+	if (reason == OFPR_EXPLICIT_MISS)
+		return version < OFP13 ? OFPR_ACTION : OFPR_NO_MATCH;
+	if (reason == OFPR_IMPLICIT_MISS)
+		return OFPR_NO_MATCH;
+	return version < OFP14 && reason > OFPR_INVALID_TTL ? OFPR_ACTION : reason;
 }
 
 /* A packet-in goes to the connections of its controller id that want its reason. */
@@ -159,12 +166,13 @@ void packet_in_event(struct ofswitch *sw, struct attrs a)
 	pi.userdata = attrs_bytes(a, ATTR_USERDATA, &pi.userdata_len);
 	pi.continuation = attrs_bytes(a, ATTR_CONTINUATION, &pi.continuation_len);
 	uint16_t id = (uint16_t)attrs_u64(a, ATTR_CONTROLLER_ID, 0);
-	bool implicit = pi.reason == OFPR_IMPLICIT_MISS;
-	if (implicit)
-		pi.reason = OFPR_NO_MATCH;
-	LIST_FOR_EACH_SAFE (c, struct ofconn, node, &sw->conns)
-		if (c->controller_id == id && !(implicit && c->version >= OFP13) &&
+	uint8_t reason = pi.reason;
+	LIST_FOR_EACH_SAFE (c, struct ofconn, node, &sw->conns) {
+		pi.reason = packet_in_reason(reason, c->version);
+		if (c->controller_id == id &&
+		    !(reason == OFPR_IMPLICIT_MISS && c->version >= OFP13) &&
 		    ofconn_wants(c, ASYNC_PACKET_IN, pi.reason))
 			deliver(c, &pi);
+	}
 	free(flow);
 }

@@ -30,6 +30,8 @@ enum ofp_err handle_port_desc(struct ofconn *c, const struct ofmsg *m)
 	struct ofcur body = m->body;
 	if (m->version >= OFP15)
 		w.wanted = ofcur_u32(&body);
+	if (!ofp_port_is_possible(w.wanted))
+		return OFPERR_BAC_BAD_OUT_PORT;
 	ofmulti_init(&w.mp, m);
 	c->sw->ops.for_each_port(c->sw->ops_aux, put_desc, &w);
 	ofmulti_end(&w.mp);
@@ -92,11 +94,13 @@ static void put_stats(struct ofrequest *r, struct attrs a)
 enum ofp_err handle_port_stats(struct ofconn *c, const struct ofmsg *m)
 {
 	struct ofcur body = m->body;
-	struct stats_request *s = xzalloc(sizeof *s);
+	uint32_t wanted;
 	if (m->version == OFP10)
-		ofp_port_from10(ofcur_u16(&body), &s->wanted);
-	else
-		s->wanted = ofcur_u32(&body);
+		ofp_port_from10(ofcur_u16(&body), &wanted);
+	else if (!ofp_port_is_possible(wanted = ofcur_u32(&body)))
+		return OFPERR_BAC_BAD_OUT_PORT;
+	struct stats_request *s = xzalloc(sizeof *s);
+	s->wanted = wanted;
 	c->sw->ops.for_each_port(c->sw->ops_aux, note_port, s);
 	s->d.r.release = release_stats;
 	s->d.entry = put_stats;
@@ -118,6 +122,8 @@ enum ofp_err handle_port_mod(struct ofconn *c, const struct ofmsg *m)
 	} else {
 		port = ofcur_u32(&body);
 		ofcur_skip(&body, 4);
+		if (!ofp_port_is_possible(port))
+			return OFPERR_BAC_BAD_OUT_PORT;
 	}
 	const uint8_t *mac = ofcur_bytes(&body, 6);
 	if (m->version > OFP10)
@@ -255,6 +261,8 @@ enum ofp_err handle_queue_get_config(struct ofconn *c, const struct ofmsg *m)
 		ofp_port_from10(ofcur_u16(&body), &w.port);
 	else
 		w.port = ofcur_u32(&body);
+	if (!old && !ofp_port_is_possible(w.port))
+		return OFPERR_BAC_BAD_OUT_PORT;
 	c->sw->ops.for_each_port(c->sw->ops_aux, find_port, &w);
 	if (!w.found_port || (old && w.port == OFP_PORT_ANY))
 		return OFPERR_QOFC_BAD_PORT;
@@ -291,6 +299,8 @@ enum ofp_err handle_queue_desc(struct ofconn *c, const struct ofmsg *m)
 	struct queue_walk w = {.mp = &mp};
 	w.port = ofcur_u32(&body);
 	w.queue = ofcur_u32(&body);
+	if (!ofp_port_is_possible(w.port))
+		return OFPERR_BAC_BAD_OUT_PORT;
 	c->sw->ops.for_each_port(c->sw->ops_aux, find_port, &w);
 	if (!w.found_port)
 		return OFPERR_QOFC_BAD_PORT;
@@ -344,6 +354,8 @@ enum ofp_err handle_queue_stats(struct ofconn *c, const struct ofmsg *m)
 		ofcur_skip(&body, 2);
 	} else {
 		w.port = ofcur_u32(&body);
+		if (!ofp_port_is_possible(w.port))
+			return OFPERR_BAC_BAD_OUT_PORT;
 	}
 	w.queue = ofcur_u32(&body);
 	c->sw->ops.for_each_port(c->sw->ops_aux, find_port, &w);

@@ -51,14 +51,33 @@ enum ofp_err handle_get_config(struct ofconn *c, const struct ofmsg *m)
 	return OFPERR_OK;
 }
 
+void frag_mode_put(const struct ofswitch *sw, struct msg *transaction)
+{
+	size_t at = msg_op_begin(transaction, API_OP_BRIDGE_SET);
+	msg_put_str(transaction, ATTR_NAME, sw->bridge);
+	msg_put_u8(transaction, ATTR_FRAG_MODE, (uint8_t)sw->frag_mode);
+	msg_nest_end(transaction, at);
+}
+
+/* A datapath that is away gets it with the rules when it is back. */
+static void set_frag_mode(struct ofconn *c, const struct ofmsg *m, uint16_t mode)
+{
+	struct msg api;
+	c->sw->frag_mode = mode;
+	msg_init(&api, API_TRANSACTION, 0);
+	frag_mode_put(c->sw, &api);
+	ofconn_send_change(c, m, &api);
+}
+
 enum ofp_err handle_set_config(struct ofconn *c, const struct ofmsg *m)
 {
 	struct ofcur body = m->body;
 	uint16_t flags = ofcur_u16(&body);
 	if (flags & ~(OFPC_FRAG_MASK | OFPC_INVALID_TTL_TO_CONTROLLER))
 		return OFPERR_SCFC_BAD_FLAGS;
-	if (c->role != OFPCR_SLAVE && (flags & OFPC_FRAG_MASK) != OFPC_FRAG_REASM)
-		c->sw->frag_mode = flags & OFPC_FRAG_MASK;
+	uint16_t mode = flags & OFPC_FRAG_MASK;
+	if (c->role != OFPCR_SLAVE && mode != OFPC_FRAG_REASM && mode != c->sw->frag_mode)
+		set_frag_mode(c, m, mode);
 	c->invalid_ttl_to_controller = flags & OFPC_INVALID_TTL_TO_CONTROLLER;
 	if (c->invalid_ttl_to_controller)
 		c->async.master[ASYNC_PACKET_IN] |= 1u << OFPR_INVALID_TTL;

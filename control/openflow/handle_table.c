@@ -262,10 +262,10 @@ enum ofp_err op_table_mod(struct ofconn *c, const struct ofmsg *m, struct msg *o
 	tm.config = ofcur_u32(&body);
 	if (tm.table >= OFP_TABLES && tm.table != OFPTT_ALL)
 		return OFPERR_TMFC_BAD_TABLE;
-	uint32_t known =
-		m->version >= OFP14 ? OFPTC14_EVICTION | OFPTC14_VACANCY_EVENTS : OFPTC11_MISS_MASK;
-	if (tm.config & ~known)
+	if (m->version < OFP14 && tm.config & ~(uint32_t)OFPTC11_MISS_MASK)
 		return OFPERR_TMFC_BAD_CONFIG;
+	if (m->version >= OFP14) /* the other bits are deprecated */
+		tm.config &= OFPTC14_EVICTION | OFPTC14_VACANCY_EVENTS;
 	if (m->version >= OFP14) {
 		enum ofp_err err = get_props(body, &tm);
 		if (err)

@@ -101,6 +101,9 @@ enum ofp_err ofp_instructions_get(const void *p, size_t n, uint8_t version, stru
 		err = get_meter(found[OFPIT_METER].body, out);
 	if (!err && found[OFPIT_APPLY_ACTIONS].present)
 		err = get_nested(&d, found[OFPIT_APPLY_ACTIONS].body);
+	if (!err && found[OFPIT_CLEAR_ACTIONS].present &&
+	    ofcur_left(&found[OFPIT_CLEAR_ACTIONS].body) != 4)
+		err = OFPERR_BIC_BAD_LEN;
 	if (!err && found[OFPIT_CLEAR_ACTIONS].present)
 		action_buf_put(out, ACTION_CLEAR_ACTIONS, sizeof(struct action));
 	if (!err && found[OFPIT_WRITE_ACTIONS].present)

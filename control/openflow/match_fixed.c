@@ -5,11 +5,17 @@
 
 #include "control/openflow/oxm.h"
 #include "control/openflow/spec.h"
+#include "datapath/flow/action.h"
 
 bool ofp_port_from10(uint16_t port10, uint32_t *port)
 {
 	*port = port10 >= OFPP10_FIRST_RESERVED ? port10 | 0xffff0000u : port10;
 	return port10 < OFPP10_MAX || port10 >= OFPP10_FIRST_RESERVED;
+}
+
+bool ofp_port_is_possible(uint32_t port)
+{
+	return port < OFPP10_MAX || port >= OFP_PORT_MAX;
 }
 
 uint16_t ofp_port_to10(uint32_t port)

@@ -402,6 +402,8 @@ static enum ofp_err get_entry(struct ofcur *c, uint8_t version, uint8_t dialect,
 	}
 	if (c->short_read)
 		return OFPERR_BRC_BAD_LEN;
+	if (!err && !ofp_port_is_possible(mon->select.out_port))
+		err = OFPERR_BAC_BAD_OUT_PORT;
 	if (err)
 		return err;
 	if (dialect == DIALECT_14) {

@@ -147,8 +147,6 @@ static void set_defaults(struct ofconn *c)
 	c->async.master[ASYNC_FLOW_REMOVED] = 0x3f;
 	c->async.master[ASYNC_PORT_STATUS] = c->async.slave[ASYNC_PORT_STATUS] =
 		1u << OFPPR_ADD | 1u << OFPPR_DELETE | 1u << OFPPR_MODIFY;
-	if (c->version < OFP13)
-		c->async.master[ASYNC_PACKET_IN] |= 1u << OFPR_INVALID_TTL;
 	if (c->version >= OFP14) {
 		c->async.master[ASYNC_ROLE_STATUS] = c->async.slave[ASYNC_ROLE_STATUS] = 0x7;
 		c->async.master[ASYNC_TABLE_STATUS] =

@@ -13,7 +13,7 @@ struct row {
 	uint16_t min_body;
 };
 
-enum { EXACT = OFMSG_EXACT, WRITES = OFMSG_WRITES };
+enum { EXACT = OFMSG_EXACT, WRITES = OFMSG_WRITES, EIGHTS = OFMSG_EIGHTS };
 static const struct row rows[OFMSG_ROW_N] = {
 #define OFMSG(kind, number, first, last, len, flags, handler)                                      \
 	{OFMSG_##kind, first, last, flags, number, len},
@@ -82,7 +82,8 @@ static enum ofp_err find_row(struct ofmsg *m)
 		if (r->kind != m->kind || r->number != m->number || m->version < r->first ||
 		    m->version > r->last)
 			continue;
-		if (left < r->min_body || (r->flags & OFMSG_EXACT && left != r->min_body))
+		if (left < r->min_body || (r->flags & OFMSG_EXACT && left != r->min_body) ||
+		    (r->flags & OFMSG_EIGHTS && (left - r->min_body) % 8))
 			return OFPERR_BRC_BAD_LEN;
 		m->row = (enum ofmsg_row)i;
 		m->flags = r->flags;

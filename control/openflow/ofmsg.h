@@ -6,7 +6,7 @@
 #include "control/openflow/ofp_error.h"
 
 enum ofmsg_kind { OFMSG_OF, OFMSG_MP, OFMSG_NX, OFMSG_ONF, OFMSG_NXMP, OFMSG_ONFMP };
-enum { OFMSG_EXACT = 1, OFMSG_WRITES = 2 };
+enum { OFMSG_EXACT = 1, OFMSG_WRITES = 2, OFMSG_EIGHTS = 4 };
 
 /* The rows of messages.def by their place. */
 enum ofmsg_row {

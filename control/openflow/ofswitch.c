@@ -300,10 +300,13 @@ const char *ofswitch_bridge(const struct ofswitch *sw)
 
 size_t ofswitch_replay(struct ofswitch *sw, struct msg *transaction)
 {
-	if (sw->tlv.len) /* rules may name the fields */
+	size_t n = 0;
+	if (sw->frag_mode != OFPC_FRAG_NORMAL && ++n)
+		frag_mode_put(sw, transaction);
+	if (sw->tlv.len && ++n) /* rules may name the fields */
 		tlv_map_put(sw, transaction);
-	return table_states_replay(sw, transaction) +
-	       shadow_replay(sw->shadow, sw->bridge, transaction) + (sw->tlv.len != 0);
+	return n + table_states_replay(sw, transaction) +
+	       shadow_replay(sw->shadow, sw->bridge, transaction);
 }
 
 /* ---- the rule of a bridge nobody programs ---- */

@@ -16,6 +16,7 @@
 #include "datapath/base/err.h"
 #include "datapath/base/list.h"
 #include "datapath/base/vec.h"
+#include "datapath/flow/tun_opt.h"
 
 struct remote;
 struct ofrequest;
@@ -269,9 +270,18 @@ enum ofp_err ofconn_send_change(struct ofconn *c, const struct ofmsg *m, struct 
 void tlv_map_put(const struct ofswitch *sw, struct msg *transaction);
 /* NXTTMC_*; this side only. */
 enum ofp_err tlv_map_change(struct ofswitch *sw, uint16_t command, const struct tlv_map *t);
-void tlv_map_load(struct ofswitch *sw); /* what the datapath has, once it answers */
-/* From an OBJECT of a dump of bridges; those of others are passed over. */
+/* Where the fields of the map lie in the key, entry by entry; and a map with such places (NULL:
+ * anywhere) in place of what there is. `map`: n times struct tlv_map, unaligned. */
+void tlv_map_places(const struct ofswitch *sw, uint8_t places[TUN_OPT_FIELDS]);
+void tlv_map_restore(struct ofswitch *sw, const void *map, const uint8_t *places, size_t n);
+/* From the bridge's OBJECT in a dump of bridges. */
 void tlv_map_adopt(struct ofswitch *sw, struct attrs bridge);
+
+/* The map of options and fragment handling that the datapath has, once it answers (events.c). */
+void bridge_state_load(struct ofswitch *sw);
+
+/* ---- fragment handling (handle_switch.c) ---- */
+void frag_mode_put(const struct ofswitch *sw, struct msg *transaction);
 
 /* ---- table_state.c: settings of tables, vacancy events ---- */
 void table_states_configure(struct ofswitch *sw, const struct ofswitch_table_config *tables,

@@ -6,6 +6,7 @@
 
 #include "control/openflow/action_check.h"
 #include "control/openflow/op.h"
+#include "datapath/flow/tun_opt.h"
 
 static enum ofp_err check_table(const struct flow_mod *fm, uint8_t version)
 {
@@ -103,7 +104,8 @@ static enum ofp_err check_fields(struct ofswitch *sw, const struct flow_mod *fm)
 		return OFPERR_BRC_EPERM;
 	if (lines >> FLOW_LINE_TUN_OPT0 & 15)
 		for (unsigned id = FIELD_TUN_METADATA0; id <= FIELD_TUN_METADATA63; id++)
-			if (!is_mapped(sw, id) && !field_is_wildcard(&fields[id], &fm->match))
+			if (!is_mapped(sw, id) && tun_opt_is_there(id - FIELD_TUN_METADATA0) &&
+			    !field_is_wildcard(&fields[id], &fm->match))
 				return OFPERR_NXFMFC_INVALID_TLV_FIELD;
 	ACTION_FOR_EACH(a, fm->actions.data, fm->actions.len)
 	if (!action_is_mapped(sw, a))
@@ -120,6 +122,8 @@ enum ofp_err flow_mod_to_op(struct ofswitch *sw, struct flow_mod *fm, uint8_t ve
 	if (!err && fm->command < OFPFC_DELETE)
 		err = action_check(fm->actions.data, fm->actions.len, &fm->match, fm->table,
 				   version);
+	if (!err && fm->names_buffer) /* no packet is kept that the rule could be applied to */
+		err = OFPERR_BRC_BUFFER_UNKNOWN;
 	if (!err)
 		put_op(sw->bridge, fm, out);
 	return err;

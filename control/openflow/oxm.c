@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "control/openflow/spec.h"
+#include "datapath/flow/tun_opt.h"
 
 #define NXM_COOKIE                                                                                 \
 	(0x0001u << 16 | 30u << 9) /* shares its number with NXM_NX_MPLS_TTL, which is 1 byte */
@@ -154,8 +155,11 @@ static enum ofp_err add_field(struct match *m, const struct oxm_header *h, const
 	const struct field_info *f = h->field;
 	union field_value value, mask;
 	size_t n = h->masked ? h->length / 2u : h->length;
+	if (is_tun_metadata(f) && !tun_opt_is_there(f->id - FIELD_TUN_METADATA0))
+		return OFPERR_NXFMFC_INVALID_TLV_FIELD;
+	/* a header names the length, too: with another one it is of no field */
 	if ((h->masked && h->length % 2) || !get_value(f, payload, n, &value))
-		return OFPERR_BMC_BAD_LEN;
+		return OFPERR_BMC_BAD_FIELD;
 	const uint8_t *mask_bytes = NULL;
 	if (h->masked) {
 		mask_bytes = payload + n;
@@ -175,7 +179,8 @@ static enum ofp_err add_field(struct match *m, const struct oxm_header *h, const
 			mask_bytes = NULL;
 		}
 	}
-	if (!field_value_fits(f, &value))
+	if (!field_value_fits(f, &value) ||
+	    (f->id == FIELD_IN_PORT && !ofp_port_is_possible(load_be32(value.b))))
 		return OFPERR_BMC_BAD_VALUE;
 	if (!field_prereq_in_match(f, m))
 		return OFPERR_BMC_BAD_PREREQ;
@@ -307,8 +312,9 @@ void oxm_match_put(struct ofbuf *b, const struct match *m, uint8_t version)
 		put_fields(b, &list_15, m, &left, lines, version);
 	put_fields(b, &list_common, m, &left, lines, version);
 	if (lines >> FLOW_LINE_TUN_OPT0 & 15)
-		for (int id = FIELD_TUN_METADATA0; id <= FIELD_TUN_METADATA63; id++)
-			put_field(b, &fields[id], m, &left, version);
+		for (unsigned i = 0; i < TUN_OPT_FIELDS; i++)
+			if (tun_opt_is_there(i))
+				put_field(b, &fields[FIELD_TUN_METADATA0 + i], m, &left, version);
 }
 
 enum ofp_err ofp_match_get(struct ofcur *c, uint8_t version, struct match *m)
@@ -316,10 +322,12 @@ enum ofp_err ofp_match_get(struct ofcur *c, uint8_t version, struct match *m)
 	if (version == OFP11)
 		return match11_get(c, m);
 	uint16_t type = ofcur_u16(c), len = ofcur_u16(c);
-	if (c->short_read || len < 4)
+	if (c->short_read)
 		return OFPERR_BMC_BAD_LEN;
-	if (type != OFPMT_OXM)
-		return OFPERR_BMC_BAD_TYPE;
+	if (type != OFPMT_OXM) /* the match of 1.1 has one length */
+		return type == OFPMT_STANDARD ? OFPERR_BMC_BAD_LEN : OFPERR_BMC_BAD_TYPE;
+	if (len < 4)
+		return OFPERR_BMC_BAD_LEN;
 	struct ofcur body = ofcur_sub(c, SL_ALIGN_UP((size_t)len, 8) - 4);
 	if (body.short_read)
 		return OFPERR_BMC_BAD_LEN;

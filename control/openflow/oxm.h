@@ -51,4 +51,6 @@ void match11_put(struct ofbuf *b, const struct match *m);
 
 /* 16-bit ports of 1.0 (and of Nicira actions) ⇄ 32-bit ones. */
 bool ofp_port_from10(uint16_t port10, uint32_t *port);
+/* 32-bit ports: between the highest that 1.0 can name and the reserved ones there are none. */
+bool ofp_port_is_possible(uint32_t port);
 uint16_t ofp_port_to10(uint32_t port); /* what does not fit becomes OFPP_NONE */

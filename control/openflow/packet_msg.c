@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "control/openflow/spec.h"
+#include "datapath/flow/tun_opt.h"
 
 enum { CONTINUATION_STATE = 1 }; /* below the types that Open vSwitch puts inside a continuation */
 
@@ -41,6 +42,8 @@ enum ofp_err packet_out_get(struct ofcur c, uint8_t version, struct packet_out *
 		actions_len = ofcur_u16(&c);
 	} else {
 		out->in_port = ofcur_u32(&c);
+		if (!ofp_port_is_possible(out->in_port))
+			return OFPERR_BAC_BAD_OUT_PORT;
 		actions_len = ofcur_u16(&c);
 		ofcur_skip(&c, 6);
 	}
@@ -51,7 +54,7 @@ enum ofp_err packet_out_get(struct ofcur c, uint8_t version, struct packet_out *
 		return OFPERR_BRC_BUFFER_UNKNOWN;
 	out->match.value.regs.in_port = cpu_to_be32(out->in_port);
 	struct ofcur actions = ofcur_sub(&c, actions_len);
-	if (actions.short_read)
+	if (actions.short_read || actions_len % 8)
 		return OFPERR_BRC_BAD_LEN;
 	out->packet = c.p;
 	out->packet_len = ofcur_left(&c);
@@ -80,6 +83,8 @@ static void put_metadata(struct ofbuf *b, const struct flow *f, uint8_t version,
 			field_match(&fields[id], &m, &v, NULL);
 	}
 	for (unsigned id = FIELD_TUN_METADATA0; id <= FIELD_TUN_METADATA63; id++) {
+		if (!tun_opt_is_there(id - FIELD_TUN_METADATA0))
+			continue;
 		field_get(&fields[id], f, &v);
 		if (!ofcur_is_zero(v.b, fields[id].n_bytes))
 			field_match(&fields[id], &m, &v, NULL);

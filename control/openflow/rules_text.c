@@ -258,12 +258,11 @@ static int put_text(struct ofswitch *sw, const char *text, const char *command, 
 {
 	size_t n = sw->tlv.len;
 	struct tlv_map *before = n ? xmemdup(sw->tlv.at, n * sizeof *before) : NULL;
+	uint8_t places[TUN_OPT_FIELDS];
+	tlv_map_places(sw, places);
 	int rc = put_lines(sw, text, command, out, lines, e);
-	if (rc && (n != sw->tlv.len || (n && memcmp(before, sw->tlv.at, n * sizeof *before)))) {
-		tlv_map_change(sw, NXTTMC_CLEAR, NULL);
-		for (size_t i = 0; i < n; i++)
-			tlv_map_change(sw, NXTTMC_ADD, &before[i]);
-	}
+	if (rc && (n != sw->tlv.len || (n && memcmp(before, sw->tlv.at, n * sizeof *before))))
+		tlv_map_restore(sw, before, places, n);
 	free(before);
 	return rc;
 }
@@ -301,7 +300,7 @@ static void on_reply(struct ofrequest *r, struct attrs a, bool more, const struc
 					       t->sent.len - sizeof(struct msg_header)},
 				a);
 	if (err)
-		tlv_map_load(r->sw); /* lines may have changed it */
+		bridge_state_load(r->sw); /* lines may have changed it */
 	if (err) {
 		e = *err;
 		if (attrs_has(a, ATTR_ERROR_OFP)) {

@@ -75,6 +75,8 @@ struct action_group {
 /* Beside OpenFlow's reasons of a packet-in: no rule matched, and none asked for it. Controllers of
  * OpenFlow 1.0 to 1.2 get that as "no match" (1.0 §5.4.1), later ones not at all. */
 enum { OFPR_IMPLICIT_MISS = 31 };
+/* … and the table-miss rule's: "no match" from 1.3 on, which know such rules, else "action". */
+enum { OFPR_EXPLICIT_MISS = 30 };
 
 struct action_controller {
 	struct action a;
@@ -272,7 +274,7 @@ struct action_list {
 
 #define ACTION_FOR_EACH(it, list, list_len)                                                        \
 	for (const struct action *it = (const struct action *)(const void *)(list);                \
-	     (uintptr_t)it - (uintptr_t)(list) < (list_len); /* an empty list may be NULL */        \
+	     (uintptr_t)it - (uintptr_t)(list) < (list_len); /* an empty list may be NULL */       \
 	     it = (const struct action *)(const void *)((const uint8_t *)it +                      \
 							ACTION_PADDED(it->len)))
 

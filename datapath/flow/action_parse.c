@@ -614,7 +614,8 @@ static const struct {
 static bool is_bare(enum action_type type)
 {
 	return action_infos[type].min_len == sizeof(struct action) &&
-	       !(action_infos[type].flags & ACT_NESTS);
+	       !(action_infos[type].flags & ACT_NESTS) && type != ACTION_COPY_TTL_OUT &&
+	       type != ACTION_COPY_TTL_IN; /* refused: nobody can do them */
 }
 
 static bool parse_bare(struct parser *p, const struct arg *a)

@@ -31,10 +31,11 @@ static inline void store_n(uint8_t *p, size_t n, uint64_t v)
 	}
 }
 
-/* Bits of the storage word that belong to the field. */
+/* Bits of the storage word that belong to the field. Tunnel options that are longer than their row
+ * says fill their place. */
 static inline uint64_t word_mask(const struct field_info *f, size_t key_bytes)
 {
-	unsigned bits = SL_MIN((unsigned)f->key_bits, 8u * (unsigned)key_bytes);
+	unsigned bits = key_bytes == f->key_bytes ? f->key_bits : 8u * (unsigned)key_bytes;
 	uint64_t m = bits >= 64 ? ~0ull : (1ull << bits) - 1;
 
 	return (m << f->lsb) & ~(uint64_t)f->hole;

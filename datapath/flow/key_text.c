@@ -279,7 +279,7 @@ static const char *format_options(const struct match *m, const char *group, stru
 			read |= mask[at.offset + i] != 0;
 			all &= mask[at.offset + i] == 0xff;
 		}
-		if (!read)
+		if (!read || !tun_opt_is_there(f))
 			continue;
 		if (!group || strcmp(group, "tunnel")) {
 			separate(out);

@@ -13,6 +13,7 @@
 #include "datapath/base/str.h"
 #include "datapath/flow/action.h"
 #include "datapath/flow/field.h"
+#include "datapath/flow/tun_opt.h"
 
 enum {
 	TYPE_IPV4 = 0x0800,
@@ -378,8 +379,9 @@ static void put_tunnel(struct printer *p)
 	put_field_as(p, FIELD_TUN_GTPU_FLAGS, "gtpu_flags");
 	put_field_as(p, FIELD_TUN_GTPU_MSGTYPE, "gtpu_msgtype");
 	put_field(p, FIELD_TUN_FLAGS);
-	for (unsigned i = 0; i < 64; i++)
-		put_field(p, (enum field_id)(FIELD_TUN_METADATA0 + i));
+	for (unsigned i = 0; i < TUN_OPT_FIELDS; i++)
+		if (tun_opt_is_there(i))
+			put_field(p, (enum field_id)(FIELD_TUN_METADATA0 + i));
 }
 
 static void put_vlan(struct printer *p)

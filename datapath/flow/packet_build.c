@@ -22,7 +22,7 @@ enum {
 	P_ICMPV6 = 58,
 	P_SCTP = 132
 };
-enum { LATER_OFFSET_BYTES = 1480 };
+enum { LATER_OFFSET_BYTES = 800 };
 
 /* The packet so far; `full` once something did not fit. */
 struct writer {
@@ -140,7 +140,20 @@ static void put_l4(struct writer *w, const struct flow_key *k)
 	memcpy(p + 2, &k->tp_dst, 2);
 }
 
-static void put_ipv4(struct writer *w, const struct flow_key *k, size_t payload_bytes)
+struct payload {
+	size_t n_counting, n_zeros; /* bytes 0, 1, 2 …, and zeros behind them */
+};
+
+static void put_payload(struct writer *w, struct payload payload)
+{
+	uint8_t *p = put(w, payload.n_counting);
+
+	for (size_t i = 0; i < payload.n_counting && !w->full; i++)
+		p[i] = (uint8_t)i;
+	put(w, payload.n_zeros);
+}
+
+static void put_ipv4(struct writer *w, const struct flow_key *k, struct payload payload)
 {
 	size_t start = w->len;
 	uint8_t *p = put(w, 20);
@@ -149,7 +162,7 @@ static void put_ipv4(struct writer *w, const struct flow_key *k, size_t payload_
 	p[0] = 0x45;
 	p[1] = k->ip_tos;
 	if (k->ip_frag & FLOW_FRAG_LATER)
-		frag = LATER_OFFSET_BYTES / 8;
+		frag = 0x2000 | LATER_OFFSET_BYTES / 8;
 	else if (k->ip_frag & FLOW_FRAG_ANY)
 		frag = 0x2000;
 	store_be16(p + 6, frag);
@@ -159,12 +172,12 @@ static void put_ipv4(struct writer *w, const struct flow_key *k, size_t payload_
 	memcpy(p + 16, &k->ip_dst, 4);
 	if (!(k->ip_frag & FLOW_FRAG_LATER))
 		put_l4(w, k);
-	put(w, payload_bytes);
+	put_payload(w, payload);
 	if (!w->full)
 		store_be16(p + 2, (uint16_t)(w->len - start));
 }
 
-static void put_ipv6(struct writer *w, const struct flow_key *k, size_t payload_bytes)
+static void put_ipv6(struct writer *w, const struct flow_key *k, struct payload payload)
 {
 	size_t start = w->len + 40;
 	uint8_t *p = put(w, 40), *frag;
@@ -183,12 +196,12 @@ static void put_ipv6(struct writer *w, const struct flow_key *k, size_t payload_
 	}
 	if (!(k->ip_frag & FLOW_FRAG_LATER))
 		put_l4(w, k);
-	put(w, payload_bytes);
+	put_payload(w, payload);
 	if (!w->full)
 		store_be16(p + 4, (uint16_t)(w->len - start));
 }
 
-size_t packet_build(const struct flow *flow, size_t payload_bytes, uint8_t *buf, size_t cap)
+static size_t build(const struct flow *flow, struct payload payload, uint8_t *buf, size_t cap)
 {
 	const struct flow_key *k = &flow->key;
 	struct writer w = {.buf = buf, .cap = cap};
@@ -198,21 +211,57 @@ size_t packet_build(const struct flow *flow, size_t payload_bytes, uint8_t *buf,
 
 	put_ethernet(&w, k);
 	if (type == TYPE_IPV4) {
-		put_ipv4(&w, k, payload_bytes);
+		put_ipv4(&w, k, payload);
 	} else if (type == TYPE_IPV6) {
-		put_ipv6(&w, k, payload_bytes);
+		put_ipv6(&w, k, payload);
 	} else if (type == TYPE_ARP || type == TYPE_RARP) {
 		put_arp(&w, k);
 	} else {
 		if (type == TYPE_MPLS || type == TYPE_MPLS_MCAST)
 			put_mpls(&w, k);
-		put(&w, payload_bytes);
+		put_payload(&w, payload);
 	}
 	if (w.full)
 		return 0;
 	flow_extract(buf, (uint32_t)w.len, (uint32_t)w.len, &parsed, &ofs);
 	packet_fix_checksums(buf, w.len, &ofs);
 	return w.len;
+}
+
+size_t packet_build(const struct flow *flow, size_t payload_bytes, uint8_t *buf, size_t cap)
+{
+	return build(flow, (struct payload){.n_zeros = payload_bytes}, buf, cap);
+}
+
+static bool carries_data(const struct flow_key *k)
+{
+	enum { FIN_SYN_RST = 0x07 };
+	uint16_t type = be16_to_cpu(k->eth_type), icmp = be16_to_cpu(k->tp_src);
+
+	if ((type != TYPE_IPV4 && type != TYPE_IPV6) || k->ip_frag & FLOW_FRAG_LATER)
+		return false;
+	switch (k->ip_proto) {
+	case P_TCP:
+		return !(be16_to_cpu(k->tcp_flags) & FIN_SYN_RST);
+	case P_UDP:
+	case P_ICMP:
+		return true;
+	case P_ICMPV6:
+		return icmp != 135 && icmp != 136;
+	}
+	return false;
+}
+
+size_t packet_compose(const struct flow *flow, size_t len, uint8_t *buf, size_t cap)
+{
+	struct payload payload = {.n_counting = !len && carries_data(&flow->key) ? 64 : 0};
+	size_t n = build(flow, payload, buf, cap);
+
+	if (n && n < len) {
+		payload.n_zeros = len - n;
+		n = build(flow, payload, buf, cap);
+	}
+	return n;
 }
 
 uint32_t inet_csum_add(uint32_t sum, const void *p, size_t n)

@@ -12,6 +12,10 @@ enum { PACKET_BUILD_MAX = 512 }; /* enough for all headers; more for a longer pa
  * does not know: only those), with right lengths and checksums. A fragment's later part has no L4
  * header. Returns the length, 0 when `cap` is too small. */
 size_t packet_build(const struct flow *flow, size_t payload_bytes, uint8_t *buf, size_t cap);
+/* The packet that ovs-appctl(8) composes from a flow. len 0: with 64 bytes that count up where data
+ * goes, behind the headers of TCP (unless a connection begins or ends), UDP, ICMP and ICMPv6;
+ * else zeros up to that length. */
+size_t packet_compose(const struct flow *flow, size_t len, uint8_t *buf, size_t cap);
 
 /* Sets IP, TCP, UDP, ICMP, ICMPv6 and SCTP checksums of a packet that was changed. */
 void packet_fix_checksums(uint8_t *data, size_t len, const struct flow_offsets *ofs);

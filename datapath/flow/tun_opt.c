@@ -14,7 +14,8 @@ enum { WORDS = 64 };
 /* Per field: word << 8 | words; 0 stands for the default (word i, one word). Read by any thread. */
 static _Atomic uint16_t place[TUN_OPT_FIELDS];
 static uint32_t uses[TUN_OPT_FIELDS]; /* bridges that map the field; configuration thread only */
-static uint8_t word_used[WORDS];      /* is the word taken by a field in use; likewise */
+/* Is the word taken by a field in use? Written by the configuration thread, read by any. */
+static _Atomic uint8_t word_used[WORDS];
 
 struct tun_opt_place tun_opt_place(unsigned i)
 {
@@ -25,6 +26,17 @@ struct tun_opt_place tun_opt_place(unsigned i)
 		.offset = (uint16_t)(offsetof(struct flow, key.tun_opt) + 4 * word),
 		.n_bytes = (uint16_t)(4 * words),
 	};
+}
+
+unsigned tun_opt_word(unsigned i)
+{
+	return (tun_opt_place(i).offset - (unsigned)offsetof(struct flow, key.tun_opt)) / 4;
+}
+
+bool tun_opt_is_there(unsigned i)
+{
+	return atomic_load_explicit(&place[i], memory_order_relaxed) ||
+	       !atomic_load_explicit(&word_used[i], memory_order_relaxed);
 }
 
 static bool is_free(unsigned word, unsigned n)
@@ -48,10 +60,11 @@ static int find_room(unsigned i, unsigned n)
 	return -1;
 }
 
-int tun_opt_acquire(unsigned i, unsigned n_bytes, struct err *e)
+enum { ANYWHERE = -1 };
+
+static int acquire(unsigned i, unsigned n_bytes, int word, struct err *e)
 {
 	unsigned n = n_bytes / 4;
-	int word;
 
 	if (i >= TUN_OPT_FIELDS || n_bytes % 4 || !n_bytes || n_bytes > TUN_OPT_MAX_BYTES)
 		return err_set(e, EINVAL, "tun_metadata%u: option length %u is not 4, 8, … 124", i,
@@ -60,10 +73,15 @@ int tun_opt_acquire(unsigned i, unsigned n_bytes, struct err *e)
 		if (tun_opt_place(i).n_bytes != n_bytes)
 			return err_set(e, EEXIST, "tun_metadata%u: in use with options of %u bytes",
 				       i, tun_opt_place(i).n_bytes);
+		if (word != ANYWHERE && tun_opt_word(i) != (unsigned)word)
+			return err_set(e, EEXIST, "tun_metadata%u: in use in another place", i);
 		uses[i]++;
 		return 0;
 	}
-	word = find_room(i, n);
+	if (word == ANYWHERE)
+		word = find_room(i, n);
+	else if (!is_free((unsigned)word, n))
+		word = -1;
 	if (word < 0)
 		return err_set(e, ENOSPC, "tun_metadata%u: no room for %u bytes of option", i,
 			       n_bytes);
@@ -74,6 +92,16 @@ int tun_opt_acquire(unsigned i, unsigned n_bytes, struct err *e)
 	return 0;
 }
 
+int tun_opt_acquire(unsigned i, unsigned n_bytes, struct err *e)
+{
+	return acquire(i, n_bytes, ANYWHERE, e);
+}
+
+int tun_opt_acquire_at(unsigned i, unsigned n_bytes, unsigned word, struct err *e)
+{
+	return acquire(i, n_bytes, (int)SL_MIN(word, (unsigned)WORDS), e);
+}
+
 void tun_opt_release(unsigned i)
 {
 	struct tun_opt_place p;
@@ -82,7 +110,7 @@ void tun_opt_release(unsigned i)
 	if (i >= TUN_OPT_FIELDS || !uses[i] || --uses[i])
 		return;
 	p = tun_opt_place(i);
-	word = (p.offset - (unsigned)offsetof(struct flow, key.tun_opt)) / 4;
+	word = tun_opt_word(i);
 	for (unsigned w = 0; w < p.n_bytes / 4u; w++)
 		word_used[word + w] = 0;
 	atomic_store_explicit(&place[i], 0, memory_order_relaxed);

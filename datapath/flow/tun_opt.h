@@ -20,8 +20,14 @@ struct tun_opt_place {
 };
 
 struct tun_opt_place tun_opt_place(unsigned i);
+/* Has the field bytes of its own? Not when nobody maps it and another one lies where it would. */
+bool tun_opt_is_there(unsigned i);
 
 /* A bridge starts to map field i with options of `n_bytes` bytes: finds room, counts the use.
  * -EINVAL (length), -EEXIST (in use with another length), -ENOSPC; e may be NULL. */
 int tun_opt_acquire(unsigned i, unsigned n_bytes, struct err *e);
+/* Likewise at a place that another process has chosen: 4 * word bytes into the options. Both keep
+ * the same layout, whatever the history of theirs. */
+int tun_opt_acquire_at(unsigned i, unsigned n_bytes, unsigned word, struct err *e);
+unsigned tun_opt_word(unsigned i);
 void tun_opt_release(unsigned i);

@@ -46,12 +46,11 @@ bool upcall_packet_in(struct exec *x, const struct packet *p, uint8_t reason,
 		      uint16_t controller_id, const struct prog_controller *c,
 		      const uint8_t *userdata)
 {
-	uint32_t len = SL_MIN(p->m->pkt_len, (uint32_t)c->max_len);
+	/* All of it: nobody keeps packets for controllers (OpenFlow 1.5.1 §6.1.2). */
+	uint32_t len = SL_MIN(p->m->pkt_len, 65535u);
 	struct poll_upcall *u;
 	struct flow_offsets ofs;
 
-	if (c->max_len == UINT16_MAX || c->pause)
-		len = SL_MIN(p->m->pkt_len, 65535u);
 	if (rte_ring_full(ring))
 		return false;
 	u = aligned_alloc(SL_CACHE_LINE,

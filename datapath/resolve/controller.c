@@ -13,7 +13,8 @@ void resolve_controller(struct resolver *r, const struct controller_args *a)
 	struct prog_controller *c;
 
 	/* no_packet_in speaks of packets without a match (OpenFlow 1.0 §5.2.1). */
-	bool no_match = !a->reason || a->reason == OFPR_IMPLICIT_MISS;
+	bool no_match =
+		!a->reason || a->reason == OFPR_IMPLICIT_MISS || a->reason == OFPR_EXPLICIT_MISS;
 	if (no_match && r->in && r->in->c.flags & PORT_FLAG_NO_PACKET_IN) {
 		note_drop(r, DROP_TABLE_MISS);
 		return;

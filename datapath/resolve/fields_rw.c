@@ -67,13 +67,14 @@ static void mark(struct resolver *r, const struct field_info *f, const union fie
 			memcpy((uint8_t *)&bits + at, mask->b + pad, n);
 		} else {
 			uint64_t m = 0;
+			unsigned width = n == f->key_bytes ? f->key_bits : 8 * n;
 
 			for (unsigned i = 0; i < n; i++)
 				m = m << 8 | mask->b[pad + i];
 			m <<= f->lsb;
 			for (unsigned i = 0; i < n; i++)
 				((uint8_t *)&bits)[at + i] = (uint8_t)(m >> 8 * (n - 1 - i)) &
-							     byte_bits(f, n, i, 0, f->key_bits);
+							     byte_bits(f, n, i, 0, width);
 		}
 	}
 	for (unsigned i = at; i < at + n; i++) {

@@ -186,6 +186,20 @@ static void output_number(struct resolver *r, uint32_t ofport, bool to_in_port)
 		resolve_output_port(r, p);
 }
 
+/* What a packet-in is told to be sent for (OpenFlow 1.4.1 §7.4.1); the table-miss rule's own. */
+static uint8_t output_reason(const struct resolver *r)
+{
+	enum { ACTION = 1, ACTION_SET = 3, GROUP = 4, PACKET_OUT = 5 };
+
+	if (r->req->actions)
+		return PACKET_OUT;
+	if (r->in_bucket)
+		return GROUP;
+	if (r->in_action_set)
+		return ACTION_SET;
+	return r->rule_is_miss ? OFPR_EXPLICIT_MISS : ACTION;
+}
+
 void resolve_output(struct resolver *r, uint32_t ofport, uint16_t max_len)
 {
 	switch (ofport) {
@@ -207,7 +221,7 @@ void resolve_output(struct resolver *r, uint32_t ofport, uint16_t max_len)
 		break;
 	case OFP_PORT_CONTROLLER:
 		resolve_controller(r, &(struct controller_args){.max_len = max_len,
-								.reason = r->rule_is_miss ? 0 : 1,
+								.reason = output_reason(r),
 								.meter_id = 0xffffffff});
 		break;
 	case OFP_PORT_ANY:

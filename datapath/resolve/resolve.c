@@ -74,6 +74,8 @@ static void start(struct resolver *r, const struct resolve_request *req, struct 
 	r->n_effects = r->n_cts = 0;
 	r->failed = r->why = DROP_NONE;
 	r->why_cookie = 0;
+	r->rule = r->first_rule = NULL;
+	r->rule_is_miss = r->in_bucket = r->in_action_set = false;
 	r->trunc_bytes = 0;
 	r->base_queue = 0xffffffff;
 	r->copy_end_at = UINT32_MAX;

@@ -108,7 +108,9 @@ struct resolver {
 	uint32_t stack_len;
 	bool set_is_frozen;              /* the state frozen last includes the action set */
 	struct frozen_state *freeze_buf; /* FROZEN_BYTES_MAX, made on first use */
-	bool in_bucket;
+	bool in_bucket, in_action_set;
+	const struct rule *first_rule; /* the action set runs in its name */
+	uint8_t first_table;
 	bool rule_is_miss;   /* the rule is the table-miss entry: packet-ins say "no match" */
 	uint32_t base_queue; /* what the program has set */
 

@@ -129,12 +129,23 @@ void resolve_clear_actions(struct resolver *r)
 void resolve_run_action_set(struct resolver *r)
 {
 	struct action_buf set = r->action_set;
+	const struct rule *rule = r->rule;
+	uint8_t table = r->table;
+	bool in_set = r->in_action_set;
 
 	if (r->failed != DROP_NONE || !set.len)
 		return;
 	r->exit = r->exit_all = false;
 	r->action_set = (struct action_buf){0};
+	if (!r->rule && r->first_rule) {
+		r->rule = r->first_rule;
+		r->table = r->first_table;
+	}
+	r->in_action_set = true;
 	resolve_action_set(r, set.data, set.len, BOUNDARY_NONE);
+	r->in_action_set = in_set;
+	r->rule = rule;
+	r->table = table;
 	/* Whatever wrote a set meanwhile did so after the end of the pipeline. */
 	action_buf_free(&r->action_set);
 	set.len = 0;
@@ -182,7 +193,7 @@ static const struct rule *look_up(struct resolver *r, uint8_t table)
 	uint32_t conj_id = 0;
 
 	depend(r, CHANGE_TABLE, r->bridge->id, table);
-	if (ft && r->cur.flow.key.ip_frag)
+	if (ft && r->cur.flow.key.ip_frag && r->config->frag_mode == FRAG_NORMAL)
 		rule = look_up_fragment(r, &ft->cls, &conj_id);
 	else if (ft)
 		rule = look_up_whole(r, &ft->cls, &conj_id);
@@ -240,6 +251,15 @@ static const struct rule *look_up_as(struct resolver *r, uint8_t table, be32_t i
 	return rule;
 }
 
+/* ovs-ofctl(8), set-frags, drop: fragments are looked up nowhere. */
+static bool drops_fragment(struct resolver *r)
+{
+	if (r->config->frag_mode != FRAG_DROP || !READ(r, key.ip_frag))
+		return false;
+	note_drop(r, DROP_FRAGMENT_UNWANTED);
+	return true;
+}
+
 static void walk(struct resolver *r, uint8_t first, bool in_resubmit, be32_t in_port)
 {
 	uint8_t saved_table = r->table;
@@ -254,6 +274,8 @@ static void walk(struct resolver *r, uint8_t first, bool in_resubmit, be32_t in_
 			fail(r, DROP_RESUBMIT_LIMIT);
 			break;
 		}
+		if (drops_fragment(r))
+			break;
 		r->table = (uint8_t)table;
 		r->rule = rule = look_up_as(r, (uint8_t)table, in_port);
 		in_port = r->cur.flow.regs.in_port;
@@ -266,6 +288,10 @@ static void walk(struct resolver *r, uint8_t first, bool in_resubmit, be32_t in_
 			r->why_cookie = r->out->origin.cookie = rule->cookie;
 			r->out->origin.bridge_id = (uint16_t)r->bridge->id;
 			r->out->origin.table = (uint8_t)table;
+		}
+		if (!r->first_rule) {
+			r->first_rule = rule;
+			r->first_table = (uint8_t)table;
 		}
 		r->rule_is_miss = rule_is_table_miss(rule);
 		resolve_list(r, rule_actions(rule), rule->actions_len, (uint8_t)table,
@@ -300,10 +326,10 @@ static bool is_untouched(struct resolver *r)
 
 void resolve_pipeline(struct resolver *r)
 {
-	if (is_untouched(r))
-		resolve_normal(r);
-	else
+	if (!is_untouched(r))
 		resolve_table(r, 0, false);
+	else if (!drops_fragment(r))
+		resolve_normal(r);
 	resolve_run_action_set(r);
 }
 

@@ -8,17 +8,10 @@
 #include "datapath/server/port_change.h"
 #include "datapath/table/bridge.h"
 
-static const uint16_t bridge_attrs[] = {ATTR_DATAPATH_ID,
-					ATTR_BRIDGE_MAC,
-					ATTR_FAIL_SECURE,
-					ATTR_OPEN,
-					ATTR_POLICED,
-					ATTR_MAC_AGEING_S,
-					ATTR_MAC_TABLE_SIZE,
-					ATTR_FORWARD_BPDU,
-					ATTR_VLAN_LIMIT,
-					ATTR_FLOOD_VLANS,
-					0};
+static const uint16_t bridge_attrs[] = {ATTR_DATAPATH_ID,    ATTR_BRIDGE_MAC,   ATTR_FAIL_SECURE,
+					ATTR_OPEN,           ATTR_POLICED,      ATTR_MAC_AGEING_S,
+					ATTR_MAC_TABLE_SIZE, ATTR_FORWARD_BPDU, ATTR_VLAN_LIMIT,
+					ATTR_FLOOD_VLANS,    ATTR_FRAG_MODE,    0};
 /* Takes a port off its bridge in port_attrs's terms. */
 static const uint16_t bridge_of_port[] = {ATTR_BRIDGE, 0};
 
@@ -36,6 +29,8 @@ static int check(const struct op *op, struct err *e)
 		rc = op_check_range(op, ATTR_FORWARD_BPDU, 0, 1, e);
 	if (!rc)
 		rc = op_check_range(op, ATTR_VLAN_LIMIT, 1, 2, e);
+	if (!rc)
+		rc = op_check_range(op, ATTR_FRAG_MODE, FRAG_NORMAL, FRAG_NX_MATCH, e);
 	if (!rc)
 		rc = op_check_range(op, ATTR_MAC_AGEING_S, 1, 1000000, e);
 	if (!rc)
@@ -84,6 +79,7 @@ int op_apply_BRIDGE_SET(struct op *op, struct op_effects *fx, struct err *e)
 	c.vlan_limit = (uint8_t)attrs_u64(a, ATTR_VLAN_LIMIT, c.vlan_limit);
 	if (c.vlan_limit != flow_extract_vlan_limit())
 		fx->vlan_limit = c.vlan_limit;
+	c.frag_mode = (uint8_t)attrs_u64(a, ATTR_FRAG_MODE, c.frag_mode);
 	c.mac_ageing_s = (uint32_t)attrs_u64(a, ATTR_MAC_AGEING_S, c.mac_ageing_s);
 	c.mac_table_size = (uint32_t)attrs_u64(a, ATTR_MAC_TABLE_SIZE, c.mac_table_size);
 	bytes = attrs_bytes(a, ATTR_BRIDGE_MAC, &len);

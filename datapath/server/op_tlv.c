@@ -9,7 +9,7 @@
 #include "datapath/flow/tun_opt.h"
 #include "datapath/server/op.h"
 
-static const uint16_t tlv_attrs[] = {ATTR_TLV_MAP, 0};
+static const uint16_t tlv_attrs[] = {ATTR_TLV_MAP, ATTR_TLV_PLACES, 0};
 
 struct uses { /* fields whose places somebody holds */
 	size_t n;
@@ -37,12 +37,16 @@ static void release(void *p)
 /* All of the map or nothing. */
 static struct uses *acquire(const struct config *c, struct err *e)
 {
-	size_t n;
+	size_t n, n_places = 0;
 	const struct api_tlv_map *map = map_of(c, &n);
+	const uint8_t *places = attrs_bytes(c->attrs, ATTR_TLV_PLACES, &n_places);
 	struct uses *u = xzalloc(sizeof *u);
 
 	for (size_t i = 0; i < n; i++) {
-		if (tun_opt_acquire(map[i].index, map[i].length, e)) {
+		unsigned index = map[i].index, length = map[i].length;
+
+		if (n_places == n ? tun_opt_acquire_at(index, length, places[i], e)
+				  : tun_opt_acquire(index, length, e)) {
 			release(u);
 			return NULL;
 		}

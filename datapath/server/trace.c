@@ -33,6 +33,18 @@ static int take_actions(struct attrs a, const struct bridge *b, struct described
 	return flow_mod_check_actions(b, d->actions, d->actions_len, &ofp, e) ? -ENOENT : 0;
 }
 
+/* A packet that came by no port meets the tables as one that a controller sends into them. */
+static void from_nowhere(struct described *d)
+{
+	static const struct action_resubmit first_table = {
+		.a = {.type = ACTION_RESUBMIT, .len = sizeof first_table},
+		.in_port = OFP_PORT_IN_PORT,
+	};
+
+	d->actions = (const uint8_t *)&first_table;
+	d->actions_len = ACTION_PADDED(sizeof first_table);
+}
+
 static int describe(struct attrs a, const struct bridge *b, struct described *d, struct err *e)
 {
 	uint32_t ofport = (uint32_t)attrs_u64(a, ATTR_IN_PORT, 0);
@@ -45,8 +57,11 @@ static int describe(struct attrs a, const struct bridge *b, struct described *d,
 	memset(d, 0, sizeof *d);
 	if (take_actions(a, b, d, e))
 		return -EINVAL;
-	if (!p && !(d->actions && (ofport == OFP_PORT_CONTROLLER || ofport == OFP_PORT_ANY)))
+	bool none = !ofport && !d->actions;
+	if (!p && !none && ofport != OFP_PORT_CONTROLLER && ofport != OFP_PORT_ANY)
 		return err_set(e, ENOENT, "trace: bridge %s has no port %u", b->name, ofport);
+	if (!p && !d->actions)
+		from_nowhere(d);
 	if (rule_attrs_match(a, ATTR_MATCH, &buf, &mm, e))
 		return -EINVAL;
 	minimatch_expand(mm, &m);

@@ -22,6 +22,10 @@ struct meter_table;
 enum { MAC_TABLE_SIZE_DEFAULT = 8192, MAC_TABLE_SIZE_MAX = 1 << 20, MAC_AGEING_S_DEFAULT = 300 };
 enum { BRIDGE_TABLES_DEFAULT = 254 };
 
+/* What rules see of IP fragments; numbers of OFPC_FRAG_* (OpenFlow 1.3.5 §7.3.2, ovs-ofctl(8),
+ * set-frags). */
+enum frag_mode { FRAG_NORMAL = 0, FRAG_DROP = 1, FRAG_NX_MATCH = 3 };
+
 struct bridge_config {
 	uint64_t datapath_id;
 	uint8_t mac[6];       /* of the local port */
@@ -31,6 +35,7 @@ struct bridge_config {
 	bool forward_bpdu;    /* forward 01:80:c2:00:00:0x in NORMAL */
 	bool has_flood_vlans; /* flood_vlans means something */
 	uint8_t vlan_limit;   /* tags that match fields see: 1 or 2 */
+	uint8_t frag_mode;    /* enum frag_mode */
 	uint8_t n_tables;     /* OpenFlow tables 0 .. n_tables - 1; 0: default */
 	uint32_t mac_ageing_s;
 	uint32_t mac_table_size;
@@ -87,7 +92,7 @@ struct bridge {
 
 	const struct bridge_config *config; /* W: commit (release)  R: any (acquire), RCU */
 	const struct bridge_ports *ports;   /* W: commit (release)  R: any (acquire), RCU */
-	uint8_t miss_upcalls; /* bridge_miss_upcalls()  W: main  R: any (relaxed) */
+	uint8_t miss_upcalls;               /* bridge_miss_upcalls()  W: main  R: any (relaxed) */
 	/* Constant pointers, freed with the bridge. */
 	struct mac_table *macs;
 	struct flow_tables *tables;

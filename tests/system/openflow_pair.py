@@ -5,6 +5,7 @@ import concurrent.futures
 import os
 import pathlib
 import re
+import struct
 import subprocess
 import tempfile
 import time
@@ -81,8 +82,29 @@ class Ovs:
         vsctl("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy", "fail_mode=secure",
               "protocols=" + ",".join(VERSIONS))
         for i in (1, 2, 3):
-            vsctl("add-port", "br0", f"p{i}", "--", "set", "interface", f"p{i}", "type=dummy", f"ofport_request={i}")
+            vsctl("add-port", "br0", f"p{i}", "--", "set", "interface", f"p{i}", "type=dummy", f"ofport_request={i}",
+                  f"options:tx_pcap={d}/p{i}.pcap")
         self.wait_for(self.mgmt)
+        self.seen = {}  # port: bytes of its file that have been looked at
+
+    def appctl(self, *args):
+        r = subprocess.run(["ovs-appctl", "-t", f"{self.dir.name}/vswitchd.ctl", *args], capture_output=True, text=True,
+                           check=True, timeout=30)
+        return r.stdout
+
+    def frames(self):
+        """What the ports have sent since the last call, as [(port, hex)]."""
+        out = []
+        for i in (1, 2, 3):
+            with open(f"{self.dir.name}/p{i}.pcap", "rb") as f:
+                f.seek(self.seen.setdefault(i, 24))  # behind the file's header
+                data = f.read()
+            while len(data) >= 16 and len(data) >= 16 + struct.unpack_from("<I", data, 8)[0]:
+                n = 16 + struct.unpack_from("<I", data, 8)[0]
+                out.append((i, data[16:n].hex()))
+                data = data[n:]
+                self.seen[i] += n
+        return out
 
     @staticmethod
     def wait_for(path):
@@ -114,7 +136,12 @@ class Sluice:
                       f"ofport_request={i}"]
         s.vsctl(*words)
         self.mgmt = f"{s.dir}/br0.mgmt"
+        self.appctl = s.appctl
+        self.client = s.datapath.connect()
         return self
+
+    def frames(self):
+        return [(i, f.hex()) for i in (1, 2, 3) for f in self.client.frames_sent(f"p{i}")]
 
     def __exit__(self, *exc):
         self.switch.__exit__(*exc)

@@ -19,15 +19,21 @@ struct options {
 static void take_options(struct attrs a, void *aux)
 {
 	const struct options *o = aux;
-	size_t len = 0;
+	size_t len = 0, n_places = 0;
 	const uint8_t *p = attrs_bytes(a, ATTR_TLV_MAP, &len);
+	const uint8_t *places = attrs_bytes(a, ATTR_TLV_PLACES, &n_places);
 	if (strcmp(attrs_str(a, ATTR_NAME, ""), o->bridge) || !p || !len)
 		return;
 	if (o->out)
 		str_puts(o->out, "tlv clear\n");
 	for (struct api_tlv_map t; len >= sizeof t; p += sizeof t, len -= sizeof t) {
 		memcpy(&t, p, sizeof t);
-		tun_opt_acquire(t.index, t.length, NULL);
+		if (n_places) {
+			tun_opt_acquire_at(t.index, t.length, *places++, NULL);
+			n_places--;
+		} else {
+			tun_opt_acquire(t.index, t.length, NULL);
+		}
 		if (o->out)
 			str_printf(o->out, "tlv add {class=%#x,type=%#x,len=%u}->tun_metadata%u\n",
 				   t.class, t.type, t.length, t.index);

@@ -171,6 +171,24 @@ static void tunnel_options_find_room(void **state)
 	tun_opt_release(2);
 	assert_int_equal(tun_opt_acquire(7, 124, NULL), 0);
 	tun_opt_release(7);
+	/* A place that is given; who lies there then has none. */
+	assert_int_equal(tun_opt_acquire_at(9, 8, 61, NULL), 0);
+	assert_int_equal(tun_opt_acquire_at(9, 8, 61, NULL), 0);
+	assert_int_equal(tun_opt_acquire_at(9, 8, 40, NULL), -EEXIST);
+	assert_int_equal(tun_opt_acquire_at(8, 4, 62, NULL), -ENOSPC);
+	assert_int_equal(tun_opt_acquire_at(8, 8, 63, NULL), -ENOSPC);
+	assert_int_equal(tun_opt_acquire_at(8, 8, UINT32_MAX, NULL), -ENOSPC);
+	assert_int_equal(tun_opt_word(9), 61);
+	assert_true(tun_opt_is_there(9) && tun_opt_is_there(63) && !tun_opt_is_there(62));
+	memset(&v, 0, sizeof v);
+	memset(v.b + 116, 0xab, 8); /* all bits of it */
+	assert_true(field_value_fits(&fields[FIELD_TUN_METADATA9], &v));
+	field_set(&fields[FIELD_TUN_METADATA9], &flow, &v);
+	field_get(&fields[FIELD_TUN_METADATA9], &flow, &got);
+	assert_memory_equal(v.b, got.b, 124);
+	tun_opt_release(9);
+	tun_opt_release(9);
+	assert_true(tun_opt_is_there(62));
 }
 
 int main(void)

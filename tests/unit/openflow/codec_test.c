@@ -236,7 +236,7 @@ static void test_bad_matches(void **state)
 		{"unknown field", 8, {0x80, 0x00, 0xfe, 0x04}, OFPERR_BMC_BAD_FIELD},
 		{"header cut", 3, {0x80, 0x00, 0x00}, OFPERR_BMC_BAD_LEN},
 		{"value cut", 6, {0x80, 0x00, 0x00, 0x04, 0, 0}, OFPERR_BMC_BAD_LEN},
-		{"wrong length", 6, {0x80, 0x00, 0x00, 0x02, 0, 1}, OFPERR_BMC_BAD_LEN},
+		{"wrong length", 6, {0x80, 0x00, 0x00, 0x02, 0, 1}, OFPERR_BMC_BAD_FIELD},
 		{"port with mask",
 		 12,
 		 {0x80, 0x00, 0x01, 0x08, 0, 0, 0, 1, 0, 0, 0, 1},
