@@ -216,7 +216,7 @@ static enum ofp_err get_mod(const struct ofmsg *m, bool layout15, struct group_m
 	g->group_id = ofcur_u32(&c);
 	if (!layout15) {
 		enum ofp_err err = get_buckets11(c, m->version, g);
-		if (!err && g->command == OFPGC_DELETE && g->buckets.len)
+		if (!err && m->version >= OFP13 && g->command == OFPGC_DELETE && g->buckets.len)
 			err = OFPERR_GMFC_INVALID_GROUP;
 		return err ? err : group_mod_check(g);
 	}
