@@ -5,80 +5,23 @@
 #include "datapath/server/trace_walk.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 
 #include "datapath/base/clock.h"
 #include "datapath/base/str.h"
 #include "datapath/core/thread.h"
 #include "datapath/exec/select.h"
-#include "datapath/flow/action_text.h"
-#include "datapath/flow/extract.h"
-#include "datapath/flow/field.h"
-#include "datapath/resolve/frozen.h"
-#include "datapath/resolve/resolve.h"
-#include "datapath/resolve/trace_sink.h"
 #include "datapath/policy/policy_edge.h"
 #include "datapath/policy/policy_stats.h"
+#include "datapath/resolve/trace_sink.h"
 #include "datapath/server/registry.h"
-#include "datapath/server/trace_edge.h"
-#include "datapath/server/trace_track.h"
+#include "datapath/server/trace_walk_priv.h"
 #include "datapath/table/bridge.h"
 #include "datapath/table/mac_table.h"
 #include "datapath/table/rule.h"
 
 enum { INDENT = 4 };
 #define RULER "===========================================================================\n"
-
-struct later {                      /* a way on that is still to be walked */
-	struct frozen_state *state; /* malloc */
-	struct flow flow;           /* the packet as it was frozen */
-	bool tracked;               /* a ct() sends it round: this one */
-	struct prog_ct ct;
-	uint16_t ct_flags;
-};
-
-struct walker {
-	const struct trace_walk *w;
-	struct str unwanted; /* text when nobody wants it: stays short */
-	struct str *text;
-	const struct bridge *bridge; /* the packet is there now: whose port names count */
-	uint32_t n_steps;
-	/* Who read each byte of the key first: number of the step + 1. */
-	uint32_t reader[sizeof(struct flow_key)];
-	struct flow_key seen; /* what of the mask is attributed already */
-	/* a ct() whose packet goes round, until that is told */
-	bool ct_pending;
-	struct prog_ct ct;
-	uint16_t ct_flags;
-	/* A ct() in passing translated the packet: what follows sees it so, at this depth or more.
-	 */
-	struct ct_rewrite translation;
-	unsigned translation_depth;
-	/* The packet ended before the rules did: nothing more is told of them. */
-	enum drop_reason ended;
-	uint32_t ended_slot; /* of the policy rule that refused it, plus 1; 0: none did */
-	struct trace_bytes bytes;
-	struct frozen_state *frozen; /* told last, not yet used */
-	struct flow frozen_flow;
-	unsigned n_later, at_later;
-	struct later later[TRACE_PARTS_MAX];
-};
-
-/* ---- names ---- */
-
-static const char *port_name(void *aux, uint32_t ofport)
-{
-	const struct walker *t = aux;
-	const struct bridge_port *p = t->bridge ? bridge_port_by_ofport(t->bridge, ofport) : NULL;
-
-	return p ? p->c.name : NULL;
-}
-
-static struct text_ports names_of(struct walker *t)
-{
-	return (struct text_ports){.name_of = port_name, .aux = t};
-}
 
 /* ---- steps ---- */
 
@@ -117,11 +60,6 @@ static void end_step(struct walker *t, size_t at)
 	msg_nest_end(t->w->m, at);
 }
 
-static void put_text(struct walker *t, enum api_attr id, const struct str *s)
-{
-	msg_put_str(t->w->m, id, str_cstr(s));
-}
-
 static void on_bridge(void *aux, unsigned depth, const struct bridge *b,
 		      const struct bridge_port *p)
 {
@@ -151,7 +89,7 @@ static void on_bridge(void *aux, unsigned depth, const struct bridge *b,
 
 static void put_rule(struct walker *t, const struct rule *rule)
 {
-	struct text_ports names = names_of(t);
+	struct text_ports names = trace_names(t);
 	struct str s = STR_INIT;
 	struct match match;
 
@@ -159,7 +97,7 @@ static void put_rule(struct walker *t, const struct rule *rule)
 	match_format(&match, &names, &s);
 	msg_put_u16(t->w->m, ATTR_PRIORITY, rule->priority);
 	msg_put_u64(t->w->m, ATTR_COOKIE, rule->cookie);
-	put_text(t, ATTR_MATCH_TEXT, &s);
+	trace_text_put(t, ATTR_MATCH_TEXT, &s);
 	str_free(&s);
 }
 
@@ -167,7 +105,7 @@ static void on_table(void *aux, unsigned depth, const struct bridge *b, uint8_t 
 		     const struct rule *rule, uint32_t conj_id, const struct flow *flow)
 {
 	struct walker *t = aux;
-	struct text_ports names = names_of(t);
+	struct text_ports names = trace_names(t);
 	struct match m;
 	size_t at = step(t, "table", depth);
 
@@ -202,13 +140,13 @@ static void on_table(void *aux, unsigned depth, const struct bridge *b, uint8_t 
 static void on_action(void *aux, unsigned depth, const struct action *a, const struct flow *flow)
 {
 	struct walker *t = aux;
-	struct text_ports names = names_of(t);
+	struct text_ports names = trace_names(t);
 	struct str s = STR_INIT;
 	size_t at = step(t, "action", depth);
 
 	actions_format(a, ACTION_PADDED(a->len), &names, &s);
 	if (at) {
-		put_text(t, ATTR_ACTION_TEXT, &s);
+		trace_text_put(t, ATTR_ACTION_TEXT, &s);
 		end_step(t, at);
 	}
 	if (line(t, depth + 1))
@@ -538,125 +476,6 @@ static void on_mask(void *aux, const struct flow *wc, bool by_next)
 	t->seen = wc->key;
 }
 
-static void put_why(struct walker *t, const struct flow_key *mask)
-{
-	const uint8_t *m = (const uint8_t *)mask;
-
-	for (unsigned f = 0; f < FIELD_N; f++) {
-		unsigned at = field_offset(&fields[f]), n = field_key_bytes(&fields[f]), i;
-
-		if (fields[f].overlay || at + n > sizeof *mask)
-			continue;
-		for (i = at; i < at + n && !m[i]; i++)
-			;
-		if (i == at + n || !t->reader[i])
-			continue;
-		size_t nest = msg_nest_begin(t->w->m, ATTR_MASK_WHY);
-		msg_put_str(t->w->m, ATTR_FIELD, fields[f].name);
-		msg_put_u32(t->w->m, ATTR_STEP_INDEX, t->reader[i] - 1);
-		msg_nest_end(t->w->m, nest);
-	}
-}
-
-/* ---- parts ---- */
-
-/* The megaflow: its text, and the lines as an attribute of `m`. */
-static void put_megaflow(struct walker *t, const struct flow *flow, uint32_t recirc,
-			 const struct resolve_result *r)
-{
-	struct text_ports names = names_of(t);
-	struct match full;
-
-	match_init(&full);
-	for (unsigned l = 0; l < FLOW_KEY_LINES; l++)
-		if (r->mask_lines & (1u << l))
-			memcpy(full.mask.line[l],
-			       (const uint8_t *)&r->mask + (size_t)l * FLOW_LINE_BYTES,
-			       FLOW_LINE_BYTES);
-	for (size_t i = 0; i < sizeof full.value.key; i++)
-		((uint8_t *)&full.value)[i] =
-			(uint8_t)(((const uint8_t *)flow)[i] & ((const uint8_t *)&full.mask)[i]);
-	struct minimatch *mm = minimatch_create(&full);
-	msg_put_bytes(t->w->m, ATTR_KEY_LINES, mm, minimatch_size(mm));
-	free(mm);
-	if (!t->w->text)
-		return;
-	/* People know ports by OpenFlow number and name. */
-	full.value.key.in_port = full.mask.key.in_port = 0;
-	full.value.key.recirc_id = full.mask.key.recirc_id = 0;
-	full.value.regs.in_port = t->w->flow->regs.in_port;
-	full.mask.regs.in_port = UINT32_MAX;
-	str_printf(t->text, "\nMegaflow: recirc_id=%s%x,", recirc ? "0x" : "", recirc);
-	match_format(&full, &names, t->text);
-	str_putc(t->text, '\n');
-}
-
-static void put_outcome(struct walker *t, const struct flow *flow, const struct resolve_result *r)
-{
-	struct str program = STR_INIT;
-
-	if (r->drop == DROP_NONE)
-		program_format(program_scratch(&r->prog), flow->key.ip_proto, &program);
-	else
-		str_puts(&program, "drop");
-	if (t->w->text)
-		str_printf(t->text, "Datapath actions: %s\n", str_cstr(&program));
-	put_text(t, ATTR_PROGRAM_TEXT, &program);
-	if (t->ended != DROP_NONE) {
-		msg_put_str(t->w->m, ATTR_REASON, drop_infos[t->ended].name);
-		if (t->ended_slot)
-			msg_put_str(t->w->m, ATTR_DENIED_BY, policy_slot_name(t->ended_slot - 1));
-		else
-			msg_put_u64(t->w->m, ATTR_COOKIE, r->origin.cookie);
-	} else if (r->drop != DROP_NONE) {
-		msg_put_str(t->w->m, ATTR_REASON, drop_infos[r->drop].name);
-		msg_put_u64(t->w->m, ATTR_COOKIE, r->drop_cookie);
-	}
-	str_free(&program);
-}
-
-static void put_part(struct walker *t, const struct flow *flow, unsigned nth,
-		     const struct resolve_result *r)
-{
-	struct str *text = t->w->text;
-	struct text_ports names = names_of(t);
-	struct str s = STR_INIT;
-	size_t at = msg_nest_begin(t->w->m, ATTR_PART);
-
-	msg_put_u32(t->w->m, ATTR_RECIRC_ID, nth);
-	msg_put_u8(t->w->m, ATTR_CT_STATE, flow->key.ct_state);
-	flow_format(flow, &names, &s);
-	put_text(t, ATTR_FLOW_TEXT, &s);
-	str_free(&s);
-	put_megaflow(t, flow, nth, r);
-	put_outcome(t, flow, r);
-	put_why(t, &r->mask);
-	msg_nest_end(t->w->m, at);
-	if (!nth) { /* what readers know from before there were parts */
-		struct trace_walk quiet = *t->w;
-		const struct trace_walk *w = t->w;
-
-		quiet.text = NULL;
-		t->w = &quiet;
-		put_megaflow(t, flow, 0, r);
-		put_outcome(t, flow, r);
-		t->w = w;
-	}
-	if (text && text->len > TRACE_TEXT_MAX)
-		str_puts(text, "(cut here)\n");
-}
-
-static void put_flow(struct walker *t, const struct flow *flow)
-{
-	struct text_ports names = names_of(t);
-
-	if (!t->w->text)
-		return;
-	str_puts(t->text, "Flow: ");
-	flow_format(flow, &names, t->text);
-	str_putc(t->text, '\n');
-}
-
 /* A new look-up begins: nothing of its mask has been read. */
 static void begin_part(struct walker *t)
 {
@@ -745,7 +564,7 @@ static void look_up(struct walker *t, struct resolve_tracer *tracer, const struc
 	};
 
 	begin_part(t);
-	put_flow(t, flow);
+	trace_flow_put(t, flow);
 	if (!resume && !req.actions && t->w->follow)
 		enter(t, &req);
 	resolve(resolver, &req, &result);
@@ -764,7 +583,7 @@ static void follow(struct walker *t, struct resolve_tracer *tracer)
 		put_resume(t, l, i + 1, assumed);
 		l->flow.key.recirc_id = i + 1;
 		look_up(t, tracer, &l->flow, l->state);
-		put_part(t, &l->flow, i + 1, &result);
+		trace_part_put(t, &l->flow, i + 1, &result);
 	}
 }
 
@@ -802,7 +621,7 @@ int trace_walk(const struct trace_walk *w)
 	t->bridge = w->actions ? bridge_by_id(w->bridge_id) : p ? p->bridge : NULL;
 	look_up(t, &tracer, w->flow, NULL);
 	if (w->follow) {
-		put_part(t, w->flow, 0, &result);
+		trace_part_put(t, w->flow, 0, &result);
 		follow(t, &tracer);
 	}
 	for (unsigned i = 0; i < t->n_later; i++)
