@@ -175,6 +175,7 @@ void resolve(struct resolver *r, const struct resolve_request *req, struct resol
 	else
 		run_packet(r);
 	finish(r);
+	TRACE(r, end, &r->cur.flow);
 	if (SL_UNLIKELY(r->tracer != NULL))
 		trace_mask(r, false);
 }

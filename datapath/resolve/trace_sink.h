@@ -44,6 +44,8 @@ struct resolve_tracer {
 	/* Something was not done, and why; the whole packet only when nothing else was output. */
 	void (*drop)(void *aux, unsigned depth, enum drop_reason reason);
 	void (*note)(void *aux, unsigned depth, const char *text);
+	/* All steps are done; the packet and its registers as they left it. */
+	void (*end)(void *aux, unsigned depth, const struct flow *flow);
 	/* What is left to do was frozen, with the packet like this; before `recirc`, or when a
 	 * controller is to go on with it. */
 	void (*frozen)(void *aux, unsigned depth, const struct frozen_state *s,

@@ -48,6 +48,22 @@ static void put_why(struct walker *t, const struct flow_key *mask)
 	}
 }
 
+static void put_final_flow(struct walker *t, const struct flow *flow)
+{
+	struct text_ports names = trace_names(t);
+	struct str before = STR_INIT, after = STR_INIT;
+
+	/* These are the tables' own, not the packet's. */
+	t->last.regs.actset_output = flow->regs.actset_output;
+	t->last.regs.conj_id = flow->regs.conj_id;
+	flow_format(flow, &names, &before);
+	flow_format(&t->last, &names, &after);
+	str_printf(t->text, "\nFinal flow: %s\n",
+		   strcmp(str_cstr(&before), str_cstr(&after)) ? str_cstr(&after) : "unchanged");
+	str_free(&before);
+	str_free(&after);
+}
+
 /* The megaflow: its text, and the lines as an attribute of `m`. */
 static void put_megaflow(struct walker *t, const struct flow *flow, uint32_t recirc,
 			 const struct resolve_result *r)
@@ -69,12 +85,13 @@ static void put_megaflow(struct walker *t, const struct flow *flow, uint32_t rec
 	free(mm);
 	if (!t->w->text)
 		return;
+	put_final_flow(t, flow);
 	/* People know ports by OpenFlow number and name. */
 	full.value.key.in_port = full.mask.key.in_port = 0;
 	full.value.key.recirc_id = full.mask.key.recirc_id = 0;
 	full.value.regs.in_port = t->w->flow->regs.in_port;
 	full.mask.regs.in_port = UINT32_MAX;
-	str_printf(t->text, "\nMegaflow: recirc_id=%s%x,", recirc ? "0x" : "", recirc);
+	str_printf(t->text, "Megaflow: recirc_id=%s%x,", recirc ? "0x" : "", recirc);
 	match_format(&full, &names, t->text);
 	str_putc(t->text, '\n');
 }

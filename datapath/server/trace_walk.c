@@ -392,6 +392,13 @@ static void on_drop(void *aux, unsigned depth, enum drop_reason reason)
 	put_drop(aux, depth, reason, 0);
 }
 
+static void on_end(void *t_, unsigned depth SL_UNUSED, const struct flow *flow)
+{
+	struct walker *t = t_;
+
+	t->last = *flow;
+}
+
 static void on_note(void *aux, unsigned depth, const char *text)
 {
 	struct walker *t = aux;
@@ -606,6 +613,7 @@ int trace_walk(const struct trace_walk *w)
 		.recirc = on_recirc,
 		.drop = on_drop,
 		.note = on_note,
+		.end = on_end,
 		.frozen = on_frozen,
 		.mask = on_mask,
 		.choose = choose,

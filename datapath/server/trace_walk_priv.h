@@ -40,6 +40,7 @@ struct walker {
 	struct trace_bytes bytes;
 	struct frozen_state *frozen; /* told last, not yet used */
 	struct flow frozen_flow;
+	struct flow last; /* as the steps left it */
 	unsigned n_later, at_later;
 	struct later later[TRACE_PARTS_MAX];
 };

@@ -82,6 +82,10 @@ def test_trace(sw):
     assert sw.appctl("ofproto/trace", "br0", "in_port=p1,tcp,nw_ttl=64", "-generate").splitlines()[-1] == actions
     drop = sw.appctl("ofproto/trace", "br0", "in_port=p2,udp")
     assert drop.splitlines()[-1] == "Datapath actions: drop"
+    # as Open vSwitch puts it, for whoever looks for these lines
+    assert re.search(r"\n\nFinal flow: unchanged\nMegaflow: .*\nDatapath actions: drop$", drop.rstrip())
+    final = re.search(r"\n\nFinal flow: (.*)\nMegaflow: ", text).group(1)
+    assert final.startswith("tcp,") and "dl_vlan=10" in final and "nw_ttl=63" in final and "nw_ttl=64" in text
     for words in (["br9", "tcp"], ["br0"], ["br0", "nonsense=1"], ["in_port(99)"], ["br0", "in_port=1", "zz"],
                   ["br0", "eth(src=1)"]):
         with pytest.raises(Failed):
