@@ -53,6 +53,9 @@ struct engine {
 	bool step_failed;
 	uint32_t retry_delay_ms; /* after a step failed; doubles */
 	VEC(struct engine_problem) problems;
+	/* Bridges that were made without their rules, because these were refused: they stay closed
+	 * until they have them. malloc. */
+	VEC(char *) bare;
 
 	struct port_states ports;
 	unsigned status_pending;
@@ -243,12 +246,53 @@ static bool opens(const struct plan_op *op)
 	return op->phase == PLAN_FINISH && op->op == API_OP_BRIDGE_SET;
 }
 
+/* Was the bridge of this opening operation made by the same plan? */
+static bool is_new(const struct engine *e, const struct config_bridge *b)
+{
+	VEC_FOR_EACH (op, &e->plan.ops)
+		if (op->bridge == b && op->create)
+			return true;
+	return false;
+}
+
+static char **find_bare(struct engine *e, const struct config_bridge *b)
+{
+	VEC_FOR_EACH (name, &e->bare)
+		if (!strcmp(*name, b->name))
+			return name;
+	return NULL;
+}
+
+static void note_bare(struct engine *e, const struct config_bridge *b)
+{
+	if (!find_bare(e, b))
+		vec_push(&e->bare, xstrdup(b->name));
+}
+
+/* Its rules were accepted. */
+static void has_rules(struct engine *e, const struct config_bridge *b)
+{
+	char **name = find_bare(e, b);
+	if (name) {
+		free(*name);
+		vec_swap_remove(&e->bare, name - e->bare.at);
+	}
+	e->ops->bridge_made(b->name, e->aux);
+}
+
+/* Does the plan bring the bridge's rules with this operation, when all goes at once? */
+static bool brings_rules(struct engine *e, const struct plan_op *op)
+{
+	return op->op == API_OP_BRIDGE_SET &&
+	       (op->create || (opens(op) && find_bare(e, op->bridge) && !is_new(e, op->bridge)));
+}
+
 /* Bridges that this plan makes; their rules come before they open, and also when they stay closed.
  */
 static void put_rules(struct engine *e, struct msg *m)
 {
 	VEC_FOR_EACH (op, &e->plan.ops)
-		if (op->op == API_OP_BRIDGE_SET && op->create)
+		if (brings_rules(e, op))
 			e->ops->put_rules(op->bridge->name, m, e->aux);
 }
 
@@ -278,8 +322,8 @@ static void finish_attempt(struct engine *e, bool exact)
 {
 	VEC_FOR_EACH (op, &e->plan.ops) {
 		struct port_state *p;
-		if (op->op == API_OP_BRIDGE_SET && op->create && exact)
-			e->ops->bridge_made(op->bridge->name, e->aux);
+		if (exact && brings_rules(e, op))
+			has_rules(e, op->bridge);
 		if (op->op != API_OP_PORT_SET || op->detach)
 			continue;
 		p = port_states_get(&e->ports, op->port->name);
@@ -347,13 +391,11 @@ static void note_port_failure(struct engine *e, const struct config_port *port, 
 		log_warn("%s", why);
 }
 
-/* Was the bridge of this opening operation made by the same plan? */
-static bool is_new(const struct engine *e, const struct config_bridge *b)
+/* The same when every operation goes alone. */
+static bool brings_rules_alone(struct engine *e, const struct plan_op *op)
 {
-	VEC_FOR_EACH (op, &e->plan.ops)
-		if (op->bridge == b && op->create)
-			return true;
-	return false;
+	return op->op == API_OP_BRIDGE_SET && find_bare(e, op->bridge) &&
+	       (opens(op) || (op->create && !op->bridge->open));
 }
 
 static void step_done(struct attrs a, bool more, const struct err *error, void *aux)
@@ -374,8 +416,8 @@ static void step_done(struct attrs a, bool more, const struct err *error, void *
 		e->step_failed = true;
 	} else if (op->phase == PLAN_PORT) {
 		port_state_succeed(port_states_get(&e->ports, op->port->name));
-	} else if (opens(op) && is_new(e, op->bridge)) {
-		e->ops->bridge_made(op->bridge->name, e->aux);
+	} else if (brings_rules_alone(e, op)) {
+		has_rules(e, op->bridge);
 	}
 	if (!e->pending)
 		finish_attempt(e, false);
@@ -385,6 +427,9 @@ static void step_done(struct attrs a, bool more, const struct err *error, void *
 static void go_in_steps(struct engine *e)
 {
 	forget_problems(e);
+	VEC_FOR_EACH (op, &e->plan.ops)
+		if (op->op == API_OP_BRIDGE_SET && op->create)
+			note_bare(e, op->bridge);
 	for (size_t i = 0; i < e->plan.ops.len; i++) {
 		const struct plan_op *op = &e->plan.ops.at[i];
 		struct step *step = xzalloc(sizeof *step);
@@ -392,10 +437,11 @@ static void go_in_steps(struct engine *e)
 		step->e = e;
 		step->op = i;
 		msg_init(&m, API_TRANSACTION, 0);
-		if (opens(op) && is_new(e, op->bridge))
+		bool rules = brings_rules_alone(e, op);
+		if (rules && opens(op))
 			e->ops->put_rules(op->bridge->name, &m, e->aux);
 		plan_op_encode(op, &m);
-		if (op->op == API_OP_BRIDGE_SET && op->create && !op->bridge->open)
+		if (rules && !opens(op))
 			e->ops->put_rules(op->bridge->name, &m, e->aux);
 		e->counts.operations++;
 		send_transaction(e, &m, step_done, step);
@@ -595,6 +641,9 @@ void engine_destroy(struct engine *e)
 	port_states_free(&e->ports);
 	forget_problems(e);
 	vec_free(&e->problems);
+	VEC_FOR_EACH (name, &e->bare)
+		free(*name);
+	vec_free(&e->bare);
 	free(e);
 }
 

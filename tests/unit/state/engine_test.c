@@ -218,6 +218,25 @@ static void one_bad_bridge_stops_no_other(void **state)
 	assert_int_equal(config_find_bridge(fake_datapath_config(f->dp), "bad")->open, 1);
 }
 
+/* Refused rules keep their bridge closed, and are tried again. */
+static void no_bridge_opens_without_its_rules(void **state)
+{
+	struct fixture *f = *state;
+	struct config c = {0};
+	f->with_rules = true;
+	fake_datapath_refuse(f->dp, "rules");
+	config_add_bridge(&c, "br0")->open = 1;
+	engine_set_desired(f->engine, &c, 1);
+	UNTIL(f, f->applied == 1);
+	run_for(f, 1200); /* it was tried again meanwhile */
+	assert_int_equal(fake_datapath_config(f->dp)->bridges.len, 1);
+	assert_int_equal(config_find_bridge(fake_datapath_config(f->dp), "br0")->open, 0);
+	assert_int_equal(f->made, 0);
+	fake_datapath_refuse(f->dp, NULL);
+	UNTIL(f, config_find_bridge(fake_datapath_config(f->dp), "br0")->open);
+	UNTIL(f, f->made == 1);
+}
+
 static void removes(void **state)
 {
 	struct fixture *f = *state;
@@ -279,6 +298,7 @@ int main(void)
 		T(one_bad_port_stops_no_other),
 		T(a_bad_port_does_not_delay_a_later_change),
 		T(one_bad_bridge_stops_no_other),
+		T(no_bridge_opens_without_its_rules),
 		T(removes),
 		T(port_flags_are_set_and_adopted),
 		T(an_event_reads_the_status_again),

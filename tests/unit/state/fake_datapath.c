@@ -123,6 +123,8 @@ static int run_op(struct fake_datapath *f, struct config *c, struct attrs op, st
 		config_add_mac_dump(c, op);
 		break;
 	case API_OP_RULE_MOD:
+		if (f->refuse && !strcmp(f->refuse, "rules"))
+			rc = err_set(e, EINVAL, "rules: refused");
 		f->rules++;
 		break;
 	case API_OP_GENERATION_SET:

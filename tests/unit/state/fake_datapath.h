@@ -15,6 +15,6 @@ unsigned fake_datapath_writes(const struct fake_datapath *f); /* write messages,
 unsigned fake_datapath_rules(const struct fake_datapath *f);  /* RULE_MOD operations committed */
 /* Was the bridge closed whenever a port was set on it in the transaction that made it? */
 bool fake_datapath_opened_last(const struct fake_datapath *f);
-/* PORT_SET and BRIDGE_SET of this name are refused; NULL: none. */
+/* PORT_SET and BRIDGE_SET of this name, or RULE_MOD for "rules", are refused; NULL: none. */
 void fake_datapath_refuse(struct fake_datapath *f, const char *port);
 void fake_datapath_send_port_event(struct fake_datapath *f, const char *port);
