@@ -166,20 +166,29 @@ static bool holds(const struct policy_prefix *list, size_t n, const struct polic
 	return in;
 }
 
+static size_t block_end(const struct fill *f, size_t b)
+{
+	return b + 1 < f->blocks.len ? f->blocks.at[b + 1] : f->out->peers.prefixes.len;
+}
+
 /* Peers add up: what one takes out of itself, another may bring. In the one list that they become
  * the longest prefix decides, so that an exception must go which another peer holds whole; what it
  * holds in part is longer than the exception, or an exception of its own. */
 static int unite(struct fill *f, struct node at)
 {
 	struct policy_peers *p = &f->out->peers;
-	size_t n = 0, excepts = 0, all = p->prefixes.len, block = 0;
+	size_t n = 0, all = p->prefixes.len, block = 0, work = 0;
 	bool *drop;
 	int rc;
-	VEC_FOR_EACH (x, &p->prefixes)
-		excepts += x->except;
-	if (f->blocks.len < 2 || !excepts)
+	for (size_t b = 0; b < f->blocks.len; b++) {
+		size_t from = f->blocks.at[b], to = block_end(f, b), excepts = 0;
+		for (size_t i = from; i < to; i++)
+			excepts += p->prefixes.at[i].except;
+		work += excepts * (all - (to - from));
+	}
+	if (!work)
 		return 0;
-	rc = reader_work(f->r, at, excepts * all);
+	rc = reader_work(f->r, at, work);
 	if (rc)
 		return rc;
 	drop = xcalloc(all, sizeof *drop);
@@ -188,9 +197,8 @@ static int unite(struct fill *f, struct node at)
 			block++;
 		for (size_t b = 0; b < f->blocks.len && p->prefixes.at[i].except; b++) {
 			size_t from = f->blocks.at[b];
-			size_t to = b + 1 < f->blocks.len ? f->blocks.at[b + 1] : all;
-			drop[i] |= b != block &&
-				   holds(p->prefixes.at + from, to - from, &p->prefixes.at[i]);
+			drop[i] |= b != block && holds(p->prefixes.at + from,
+						       block_end(f, b) - from, &p->prefixes.at[i]);
 		}
 	}
 	for (size_t i = 0; i < all; i++)
