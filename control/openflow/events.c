@@ -80,13 +80,32 @@ static void tell_removed(struct ofswitch *sw, struct attrs event, struct attrs r
 	}
 }
 
+static void on_reload(evutil_socket_t fd, short what, void *aux)
+{
+	struct ofswitch *sw = aux;
+	(void)fd;
+	(void)what;
+	if (sw->client)
+		shadow_load(sw);
+}
+
+/* One transaction may leave us unsure of many rules: the tables are read once for all of them. */
+static void load_soon(struct ofswitch *sw)
+{
+	struct timeval soon = {.tv_usec = 20000};
+	if (!sw->reload)
+		sw->reload = event_new(sw->base, -1, 0, on_reload, sw);
+	if (!event_pending(sw->reload, EV_TIMEOUT, NULL))
+		event_add(sw->reload, &soon);
+}
+
 static void rule_removed(struct ofswitch *sw, struct attrs event, struct attrs rule)
 {
 	enum shadow_answer a = shadow_del_rule(sw->shadow, rule, attrs_u64(event, ATTR_VERSION, 0),
 					       attrs_u64(event, ATTR_ADDED_VERSION, 0));
 	tell_removed(sw, event, rule);
 	if (a == SHADOW_UNSURE)
-		shadow_load(sw);
+		load_soon(sw);
 	table_states_rule_changed(sw, (uint8_t)attrs_u64(rule, ATTR_TABLE, 0));
 }
 
@@ -149,11 +168,9 @@ void shadow_answered(struct ofswitch *sw, struct attrs transaction, struct attrs
 	struct timeval soon = {.tv_usec = 200000};
 	if (sw->replaying)
 		return; /* what is pending was done to another datapath */
-	if (!attrs_has(answer, ATTR_UNTOLD)) {
+	if (!attrs_has(answer, ATTR_UNTOLD))
 		shadow_told(sw->shadow);
-		return;
-	}
-	if (transaction.len)
+	else if (transaction.len)
 		shadow_pend(sw->shadow, transaction, attrs_u64(answer, ATTR_VERSION, 0));
 	if (!shadow_has_pending(sw->shadow))
 		return;
@@ -213,6 +230,8 @@ static void on_load(struct ofrequest *r, struct attrs a, bool more, const struct
 	if (err) {
 		LOG_LIMIT(log_dbg, 5, "%s: reading the datapath's tables: %s", r->sw->bridge,
 			  err->text);
+		if (l->op == API_OP_RULE_MOD)
+			shadow_read_drop(r->sw->shadow, l->reading);
 		return;
 	}
 	ATTR_FOR_EACH (o, a) {
@@ -320,7 +339,7 @@ static void on_refresh(evutil_socket_t fd, short what, void *aux)
 
 void shadow_refresh_soon(struct ofswitch *sw)
 {
-	struct timeval soon = {.tv_usec = 200000};
+	struct timeval soon = {.tv_usec = 50000};
 	if (!sw->refresh)
 		sw->refresh = event_new(sw->base, -1, 0, on_refresh, sw);
 	if (!event_pending(sw->refresh, EV_TIMEOUT, NULL))

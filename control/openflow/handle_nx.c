@@ -67,8 +67,12 @@ enum ofp_err tlv_map_change(struct ofswitch *sw, uint16_t command, const struct 
 static void on_quiet(struct ofrequest *r, struct attrs a, bool more, const struct err *err)
 {
 	/* a datapath that cannot do it yet has nothing to undo either */
-	if (!more && err && r->conn && err->code != EOPNOTSUPP && err->code != ENOSYS)
+	if (more || !err || err->code == EOPNOTSUPP || err->code == ENOSYS)
+		return;
+	if (r->conn)
 		ofconn_send_quoted_error(r->conn, &r->quoted, ofrequest_error(a, err));
+	if (r->sw->client)
+		bridge_state_load(r->sw); /* what we took for done was not */
 }
 
 enum ofp_err ofconn_send_change(struct ofconn *c, const struct ofmsg *m, struct msg *api)
@@ -126,6 +130,24 @@ static enum ofp_err tell_datapath(struct ofconn *c, const struct ofmsg *m)
 	return ofconn_send_change(c, m, &api);
 }
 
+/* All of it or nothing. */
+static enum ofp_err change_map(struct ofswitch *sw, uint16_t command, struct ofcur *body)
+{
+	if (command == NXTTMC_CLEAR)
+		return tlv_map_change(sw, command, NULL);
+	while (ofcur_left(body)) {
+		struct tlv_map t = {.class = ofcur_u16(body)};
+		t.type = ofcur_u8(body);
+		t.length = ofcur_u8(body);
+		t.index = ofcur_u16(body);
+		ofcur_skip(body, 2);
+		enum ofp_err err = tlv_map_change(sw, command, &t);
+		if (err)
+			return err;
+	}
+	return OFPERR_OK;
+}
+
 enum ofp_err handle_tlv_table_mod(struct ofconn *c, const struct ofmsg *m)
 {
 	struct ofcur body = m->body;
@@ -135,19 +157,15 @@ enum ofp_err handle_tlv_table_mod(struct ofconn *c, const struct ofmsg *m)
 		return OFPERR_NXTTMFC_BAD_COMMAND;
 	if (ofcur_left(&body) % 8)
 		return OFPERR_BRC_BAD_LEN;
-	if (command == NXTTMC_CLEAR)
-		tlv_map_change(c->sw, command, NULL);
-	while (command != NXTTMC_CLEAR && ofcur_left(&body)) {
-		struct tlv_map t = {.class = ofcur_u16(&body)};
-		t.type = ofcur_u8(&body);
-		t.length = ofcur_u8(&body);
-		t.index = ofcur_u16(&body);
-		ofcur_skip(&body, 2);
-		enum ofp_err err = tlv_map_change(c->sw, command, &t);
-		if (err)
-			return err;
-	}
-	return tell_datapath(c, m);
+	size_t n = c->sw->tlv.len;
+	struct tlv_map *before = n ? xmemdup(c->sw->tlv.at, n * sizeof *before) : NULL;
+	uint8_t places[TUN_OPT_FIELDS];
+	tlv_map_places(c->sw, places);
+	enum ofp_err err = change_map(c->sw, command, &body);
+	if (err)
+		tlv_map_restore(c->sw, before, places, n);
+	free(before);
+	return err ? err : tell_datapath(c, m);
 }
 
 enum ofp_err handle_tlv_table_request(struct ofconn *c, const struct ofmsg *m)

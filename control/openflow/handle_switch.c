@@ -55,6 +55,7 @@ void frag_mode_put(const struct ofswitch *sw, struct msg *transaction)
 {
 	size_t at = msg_op_begin(transaction, API_OP_BRIDGE_SET);
 	msg_put_str(transaction, ATTR_NAME, sw->bridge);
+	msg_put_flag(transaction, ATTR_EXISTING); /* making it is the configuration's business */
 	msg_put_u8(transaction, ATTR_FRAG_MODE, (uint8_t)sw->frag_mode);
 	msg_nest_end(transaction, at);
 }

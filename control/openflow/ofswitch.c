@@ -127,6 +127,8 @@ void ofswitch_destroy(struct ofswitch *sw)
 	shadow_destroy(sw->shadow);
 	fail_open_stop(sw);
 	misses_stop(sw);
+	if (sw->reload)
+		event_free(sw->reload);
 	if (sw->refresh)
 		event_free(sw->refresh);
 	if (sw->ask)

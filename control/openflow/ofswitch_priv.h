@@ -179,6 +179,7 @@ struct ofswitch {
 	struct fail_open *fail_open;
 	bool misses_told; /* the datapath sends up what no rule matches */
 	struct event *misses_retry;
+	struct event *reload;        /* not sure of some rules: read them all soon */
 	struct event *refresh;       /* groups and meters changed: ask again soon */
 	struct table_states *tables; /* table_state.c; NULL until configured */
 	struct shadow *shadow;       /* what the datapath holds, for replay and monitors */

@@ -8,7 +8,10 @@
 #include "datapath/base/hash.h"
 #include "datapath/base/hmap.h"
 #include "datapath/base/list.h"
+#include "datapath/base/log.h"
 #include "datapath/base/vec.h"
+
+LOG_MODULE(shadow);
 
 /* Attributes of an object without what is only status, ready for an operation. */
 struct copy {
@@ -87,14 +90,28 @@ static void free_objects(struct shadow *s, enum api_op op)
 	}
 }
 
+/* Those that were done up to `version`. */
+static void forget_pending(struct shadow *s, uint64_t version)
+{
+	size_t kept = 0;
+	VEC_FOR_EACH (p, &s->pending) {
+		if (p->version > version) {
+			s->pending.at[kept++] = *p;
+			continue;
+		}
+		s->pending_bytes -= p->ops.len;
+		msg_free(&p->ops);
+	}
+	s->pending.len = kept;
+	if (!kept)
+		vec_free(&s->pending);
+}
+
 void shadow_told(struct shadow *s)
 {
-	if (s->frozen)
-		return;
-	VEC_FOR_EACH (p, &s->pending)
-		msg_free(&p->ops);
-	vec_free(&s->pending);
-	s->pending_bytes = 0;
+	/* What was told while the tables are read anew is in the reading only. */
+	if (!s->frozen && !s->reading)
+		forget_pending(s, UINT64_MAX);
 }
 
 void shadow_clear(struct shadow *s)
@@ -103,7 +120,7 @@ void shadow_clear(struct shadow *s)
 	free_objects(s, API_OP_GROUP_MOD);
 	free_objects(s, API_OP_METER_MOD);
 	s->frozen = false;
-	shadow_told(s);
+	forget_pending(s, UINT64_MAX);
 }
 
 void shadow_destroy(struct shadow *s)
@@ -236,7 +253,7 @@ enum shadow_answer shadow_del_rule(struct shadow *s, struct attrs rule, uint64_t
 	struct copy *c = find(s, &k, hash_of(&k));
 	if (s->reading)
 		shadow_del_rule(s->reading, rule, version, added);
-	if (!c || s->frozen || (version && version < c->version))
+	if (!c || s->frozen || (version && (version < c->version || version <= s->floor)))
 		return SHADOW_KEPT;
 	if (version && version == c->version && added != version)
 		return SHADOW_KEPT; /* the transaction put another one in its place */
@@ -326,6 +343,14 @@ uint64_t shadow_read_begin(struct shadow *s)
 	return ++s->n_readings;
 }
 
+void shadow_read_drop(struct shadow *s, uint64_t reading)
+{
+	if (reading != s->n_readings)
+		return;
+	shadow_destroy(s->reading);
+	s->reading = NULL;
+}
+
 void shadow_read_put(struct shadow *s, uint64_t reading, struct attrs rule, uint64_t version)
 {
 	if (!s->reading || reading != s->n_readings)
@@ -356,7 +381,7 @@ void shadow_read_end(struct shadow *s, uint64_t reading)
 	s->reading = NULL;
 	s->floor = from->floor;
 	s->frozen = false;
-	shadow_told(s);
+	forget_pending(s, s->floor);
 	for (unsigned i = 0; i < SL_ARRAY_SIZE(s->tables); i++) {
 		struct table old = s->tables[i];
 		s->tables[i] = from->tables[i];
@@ -496,27 +521,36 @@ void shadow_plan_free(struct shadow_plan *plan)
 
 /* ---- what is told later ---- */
 
-/* The operation for doing it again: whose it was does not matter, nor does a check that it has
- * passed. */
+/* An attribute of an operation that is done again: whose it was does not matter, and a check that
+ * it has passed is not made among what came later. */
+static void put_again(struct msg *m, const struct attr *a)
+{
+	enum { CHECK_OVERLAP = 2, OVERLAP_CHECKED = 0x40000 };
+	unsigned id = a->id & ~(unsigned)ATTR_CRITICAL;
+	uint32_t flags = id == ATTR_RULE_FLAGS ? (uint32_t)attr_u64(a) : 0;
+	if (flags & CHECK_OVERLAP)
+		msg_put_u32(m, ATTR_RULE_FLAGS, flags | OVERLAP_CHECKED);
+	else if (id != ATTR_ORIGIN)
+		msg_put_bytes(m, (enum api_attr)a->id, a->value, a->len);
+}
+
 static void pend_op(struct msg *to, struct attrs op)
 {
-	enum { CHECK_OVERLAP = 2 }; /* OFPFF_CHECK_OVERLAP */
 	size_t at = msg_nest_begin(to, ATTR_OP);
-	ATTR_FOR_EACH (a, op) {
-		unsigned id = a->id & ~(unsigned)ATTR_CRITICAL;
-		if (id == ATTR_RULE_FLAGS)
-			msg_put_u32(to, ATTR_RULE_FLAGS, (uint32_t)attr_u64(a) & ~CHECK_OVERLAP);
-		else if (id != ATTR_ORIGIN)
-			msg_put_bytes(to, (enum api_attr)a->id, a->value, a->len);
-	}
+	ATTR_FOR_EACH (a, op)
+		put_again(to, a);
 	msg_nest_end(to, at);
 }
 
 void shadow_pend(struct shadow *s, struct attrs transaction, uint64_t version)
 {
 	struct pending p = {.version = version};
-	if (s->pending_bytes > PENDING_BYTES_MAX)
-		return; /* the datapath is far behind with its news */
+	if (s->pending_bytes > PENDING_BYTES_MAX) {
+		LOG_LIMIT(log_warn, 1,
+			  "the datapath is far behind with its news of rules: should it die now, "
+			  "it gets some back that were deleted");
+		return;
+	}
 	msg_init(&p.ops, API_TRANSACTION, 0);
 	ATTR_FOR_EACH (a, transaction)
 		if ((a->id & ~(unsigned)ATTR_CRITICAL) == ATTR_OP &&
@@ -560,7 +594,7 @@ static void put_op(struct msg *m, enum api_op op, const char *bridge, const stru
 	msg_put_str(m, ATTR_BRIDGE, bridge);
 	msg_put_u8(m, ATTR_COMMAND, API_MOD_ADD);
 	ATTR_FOR_EACH (a, attrs_of(c))
-		msg_put_bytes(m, (enum api_attr)a->id, a->value, a->len);
+		put_again(m, a);
 	msg_nest_end(m, at);
 }
 

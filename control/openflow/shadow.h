@@ -24,6 +24,8 @@ uint64_t shadow_read_begin(struct shadow *s);
 void shadow_read_at(struct shadow *s, uint64_t reading, uint64_t version);
 void shadow_read_put(struct shadow *s, uint64_t reading, struct attrs rule, uint64_t version);
 void shadow_read_end(struct shadow *s, uint64_t reading);
+/* It cannot be read: what we knew stays. */
+void shadow_read_drop(struct shadow *s, uint64_t reading);
 /* The rule that has its table, priority and match; borrowed until the next change. */
 bool shadow_find_rule(const struct shadow *s, struct attrs rule, struct attrs *out);
 /* How many rules were put so far; those put after that moment, with what they are now. */
@@ -60,7 +62,8 @@ void shadow_plan_do(struct shadow *s, struct shadow_plan *plan, size_t i, uint64
  * Copies. */
 void shadow_pend(struct shadow *s, struct attrs transaction, uint64_t version);
 bool shadow_has_pending(const struct shadow *s);
-/* All events of the transactions that were answered so far have come. */
+/* All events of the transactions that were answered so far have come. While the tables are read
+ * anew that is not enough: ask again. */
 void shadow_told(struct shadow *s);
 
 /* Groups and meters: `op` is API_OP_GROUP_MOD or API_OP_METER_MOD, `object` an OBJECT nest of the

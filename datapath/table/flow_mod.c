@@ -229,8 +229,8 @@ static struct rule *build(const struct bridge *b, const struct flow_mod *fm,
 	if (!r)
 		return NULL;
 	r->cookie = fm->cookie;
-	r->flags =
-		fm->flags & ~(uint32_t)(RULE_MODIFY_ADDS | RULE_RESET_COUNTS | RULE_CHECK_OVERLAP);
+	r->flags = fm->flags & ~(uint32_t)(RULE_MODIFY_ADDS | RULE_RESET_COUNTS |
+					   RULE_CHECK_OVERLAP | RULE_OVERLAP_CHECKED);
 	/* Kept for dumps, which show them as they were sent. */
 	r->flags |= fm->flags & (RULE_RESET_COUNTS | RULE_CHECK_OVERLAP);
 	r->idle_s = fm->idle_timeout_s;
@@ -278,7 +278,8 @@ static int add(struct txn *t, struct bridge *b, const struct flow_mod *fm, const
 	struct rule *old = ft ? classifier_find(&ft->cls, k, fm->priority) : NULL, *r;
 	int err;
 
-	if (!old && ft && (fm->flags & RULE_CHECK_OVERLAP) &&
+	if (!old && ft &&
+	    (fm->flags & (RULE_CHECK_OVERLAP | RULE_OVERLAP_CHECKED)) == RULE_CHECK_OVERLAP &&
 	    classifier_find_overlap(&ft->cls, k, fm->priority))
 		return refuse(ofp, FM_ERR_OVERLAP, e, EEXIST, "overlaps another rule of priority",
 			      b, fm->priority);

@@ -20,6 +20,7 @@ enum {
 	RULE_RESET_COUNTS = 4,
 	RULE_NO_PKT_COUNTS = 8,
 	RULE_NO_BYT_COUNTS = 16,
+	RULE_OVERLAP_CHECKED = 0x40000, /* of an add: replayed, the check was made before */
 	RULE_HIDDEN = 0x10000, /* not in dumps, not touched by flow mods that are not hidden */
 	RULE_MODIFY_ADDS =
 		0x20000, /* request only: modify adds when nothing matches (OpenFlow 1.0) */

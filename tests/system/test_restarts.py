@@ -173,6 +173,21 @@ def test_what_was_not_told_in_time_is_done_again():
             assert left() == back or len(left()) == len(back)
 
 
+def test_a_check_for_overlap_is_not_made_again():
+    """It was made when the rule came; what came later may overlap, and replay has an order of its own."""
+    with Switch() as sw:
+        sw.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "fail_mode=secure")
+        for table in range(8):
+            for rule in ("check_overlap,{},priority=10,ip,nw_src=10.0.0.1,actions=drop", "{},priority=10,ip,nw_dst=10.0.0.2,actions=drop"):
+                sw.run("ovs-ofctl", "-O", "OpenFlow13", "add-flow", "br0", rule.format(f"table={table}"))
+        rules = lambda: sw.run("ovs-ofctl", "-O", "OpenFlow13", "--no-stats", "dump-flows", "br0", check=False).stdout
+        before = rules()
+        assert before.count("priority=10") == 16
+        sw.datapath.kill()
+        sw.datapath.start()
+        wait_until(lambda: sorted(rules().splitlines()) == sorted(before.splitlines()))
+
+
 def test_a_datapath_that_dies_after_an_answer_gets_the_rules_as_they_were_then():
     """What a barrier has confirmed is in what sluiced replays, deletions too, however soon the datapath dies."""
     add, delete, delete_strict = 0, 3, 4

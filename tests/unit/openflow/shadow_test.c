@@ -224,8 +224,8 @@ static void a_reading_replaces_at_its_end(void **state)
 {
 	struct shadow *s = shadow_create();
 
-	put(s, 1, 11, 0, 5);
-	pend(s, API_MOD_DELETE, 11, 6);
+	put(s, 1, 11, 0, 3);
+	pend(s, API_MOD_DELETE, 11, 4);
 	uint64_t stale = shadow_read_begin(s), now = shadow_read_begin(s);
 	shadow_read_at(s, now, 4);
 	read(s, stale, 17, 3);
@@ -249,6 +249,31 @@ static void a_reading_replaces_at_its_end(void **state)
 	shadow_destroy(s);
 }
 
+static void news_during_a_reading(void **state)
+{
+	struct shadow *s = shadow_create();
+
+	put(s, 1, 11, 0, 3);
+	pend(s, API_MOD_DELETE, 18, 4);
+	uint64_t reading = shadow_read_begin(s);
+	shadow_read_at(s, reading, 5);
+	pend(s, API_MOD_DELETE, 19, 6);
+	shadow_told(s); /* what was told is not in what we knew */
+	shadow_read_end(s, reading);
+	assert_true(shadow_has_pending(s)); /* of 6 */
+	shadow_told(s);
+	assert_false(shadow_has_pending(s));
+
+	put(s, 1, 12, 0, 7);
+	shadow_read_drop(s, shadow_read_begin(s));
+	shadow_read_end(s, reading + 1);
+	assert_int_equal(shadow_rules(s), 1);
+	pend(s, API_MOD_DELETE, 18, 8);
+	shadow_told(s);
+	assert_false(shadow_has_pending(s));
+	shadow_destroy(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -258,6 +283,7 @@ int main(void)
 		cmocka_unit_test(what_is_pending_is_replayed_in_its_place),
 		cmocka_unit_test(what_was_told_is_no_longer_pending),
 		cmocka_unit_test(a_reading_replaces_at_its_end),
+		cmocka_unit_test(news_during_a_reading),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
