@@ -224,7 +224,7 @@ void miss_serve_queues(struct poll_thread *t)
 		}
 		uint64_t now = rte_rdtsc();
 		t->surcharge_tsc += (now - at) * MISS_SURCHARGE_PCT / 100;
-		poll_charge(t, port_id, now - at);
+		poll_charge_waiting(t, port_id, now - at);
 		at = now;
 		rotate_list(t);
 		if (!q->n) {

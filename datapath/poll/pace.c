@@ -189,7 +189,7 @@ bool pace_serve(struct poll_thread *t,
 			uint64_t since = rte_rdtsc();
 
 			process(t, q->port_id, n);
-			poll_charge(t, q->port_id, rte_rdtsc() - since);
+			poll_charge_waiting(t, q->port_id, rte_rdtsc() - since);
 		}
 	}
 	return now_ns || waits;

@@ -58,6 +58,7 @@ struct rxq { /* one receive queue on one thread; owned by its thread while liste
 	bool armed;
 	bool active;          /* in its list's `active`; W: thread */
 	bool fired;           /* its descriptor ended the last sleep */
+	bool caught_up;       /* what waits of its port was served since it had packets */
 	bool proven;          /* PORT_WAKE_INTERRUPT: an interrupt has brought packets */
 	uint8_t silent;       /* … and how often in a row packets came without one */
 	uint16_t wakes_empty; /* PORT_WAKE_DRIVER: how often in a row it woke us for nothing */
@@ -189,7 +190,11 @@ int poll_start_thread(unsigned idx, uint16_t core, struct err *e); /* main; idx 
 void *poll_thread_main(void *arg);
 /* Work outside a queue's turn that its port has caused. */
 void poll_charge(struct poll_thread *t, uint32_t port_id, uint64_t cycles);
-/* Others have work and this port has had its share. */
+/* … which was serving packets of the port's that waited. */
+void poll_charge_waiting(struct poll_thread *t, uint32_t port_id, uint64_t cycles);
+/* Others have work and this port has had its share: what waits of it has to go on waiting. A queue
+ * that stays full ends every turn in debt; after each, what waits is served once, before the debt
+ * is paid off and the queue has its next. */
 bool poll_is_in_debt(const struct poll_thread *t, uint32_t port_id);
 void poll_thread_end(struct poll_thread *t);
 void poll_run_commands(struct poll_thread *t);

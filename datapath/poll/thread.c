@@ -190,12 +190,21 @@ static unsigned poll_queue(struct poll_thread *t, struct rxq *r)
 		poll_process(t, r->port->id, n);
 	charge_until_now(t, r);
 	r->last_pkt_tsc = t->now_tsc;
+	r->caught_up = false;
 	t->payer[r->port->id] = r;
 	counter_add(&r->pkts, n);
 	return n;
 }
 
-/* Once a round. With n queues of a port at work each earns an n-th. */
+/* What a queue earns in this round: with n of its port at work, an n-th. */
+static inline int64_t quantum_of(const struct port_share *s)
+{
+	int64_t quantum = __atomic_load_n(&s->quantum_tsc, __ATOMIC_RELAXED);
+
+	return SL_UNLIKELY(s->n_busy > 1) ? quantum / s->n_busy : quantum;
+}
+
+/* Once a round. */
 static inline void earn(struct poll_thread *t, struct rxq *r)
 {
 	struct port_share *s = r->share;
@@ -206,9 +215,7 @@ static inline void earn(struct poll_thread *t, struct rxq *r)
 		s->n_busy = SL_MAX(s->n_seen, 1u);
 		s->n_seen = 0;
 	}
-	quantum = __atomic_load_n(&s->quantum_tsc, __ATOMIC_RELAXED);
-	if (SL_UNLIKELY(s->n_busy > 1))
-		quantum /= s->n_busy;
+	quantum = quantum_of(s);
 	if (r->deficit_tsc < quantum)
 		r->deficit_tsc += quantum;
 }
@@ -250,11 +257,21 @@ void poll_charge(struct poll_thread *t, uint32_t port_id, uint64_t cycles)
 	t->surcharge_tsc = 0;
 }
 
+void poll_charge_waiting(struct poll_thread *t, uint32_t port_id, uint64_t cycles)
+{
+	struct rxq *r = payer(t, port_id);
+
+	if (r)
+		r->caught_up = true;
+	poll_charge(t, port_id, cycles);
+}
+
 bool poll_is_in_debt(const struct poll_thread *t, uint32_t port_id)
 {
 	const struct rxq *r = payer(t, port_id);
 
-	return t->contended && r && r->deficit_tsc <= 0;
+	/* Every debt is within a quantum of its end once, on its way up. */
+	return t->contended && r && r->deficit_tsc <= (r->caught_up ? 0 : -quantum_of(r->share));
 }
 
 static void activate(const struct rxq_list *l, struct poll_thread *t, struct rxq *r)

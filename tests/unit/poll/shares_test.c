@@ -177,6 +177,40 @@ static void what_is_thrown_away_costs(void **state)
 	assert_in_range(share_of_first(), 44, 56);
 }
 
+/* Packets of a port that were received: found, or resolved. What its rate refuses is neither. */
+static uint64_t received(uint32_t id)
+{
+	struct port_counters c;
+
+	counters_sum(id, &c);
+	return c.cache_hits + c.misses;
+}
+
+/* Beside another flood, what waits for a flooding port's rate gets this rate, from the port's own
+ * share. */
+static void waiting_packets_are_served(void **state)
+{
+	enum { PPS = 2000, ENOUGH = 1000, DEPTH = 64 };
+	uint64_t since = clock_mono_ms(), until = since + 60000;
+
+	poll_port_set_rate(1, 0, PPS, 10);
+	add(1, 1, 1000, BURST_MAX);
+	add(2, 1, 1000, BURST_MAX);
+	/* A burst is a small part of a share: both are paid off, and used up, in every round. */
+	poll_port_set_weight(1, POLL_WEIGHT_MAX);
+	poll_port_set_weight(2, POLL_WEIGHT_MAX);
+	assert_in_range(share_of_first(), 44, 56);
+	while (received(1) < ENOUGH) {
+		assert_true(clock_mono_ms() < until);
+		usleep(1000);
+	}
+	uint64_t got = received(1), ms = clock_mono_ms() - since + 1;
+
+	print_message("%u received in %u ms\n", (unsigned)got, (unsigned)ms);
+	assert_true(got <= PPS * ms / 1000 + DEPTH);
+	poll_port_set_rate(1, 0, 0, 0);
+}
+
 static int start(void **state)
 {
 	struct err e = {0};
@@ -201,6 +235,7 @@ int main(void)
 		cmocka_unit_test_teardown(a_silent_queue_earns_nothing, remove_all),
 		cmocka_unit_test_teardown(weights_are_of_ports, remove_all),
 		cmocka_unit_test_teardown(what_is_thrown_away_costs, remove_all),
+		cmocka_unit_test_teardown(waiting_packets_are_served, remove_all),
 	};
 	char *argv[] = {"test",        "--no-huge",      "-m", "64", "--no-pci",
 			"--no-shconf", "--no-telemetry", "-l", "0",  "--log-level=4"};
