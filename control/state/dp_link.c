@@ -19,7 +19,7 @@
 
 LOG_MODULE(dp_link);
 
-enum { ANSWER_US = 60 };
+enum { ANSWER_US = 120 };
 
 struct dp_link {
 	struct event_base *base;

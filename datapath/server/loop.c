@@ -13,7 +13,7 @@
 #include "datapath/core/rcu.h"
 #include "datapath/observe/record.h"
 
-enum { BATCH = 64, HURRY_MS = 1, WAIT_MAX_MS = 10, EXPECT_US = 150 };
+enum { BATCH = 64, HURRY_MS = 1, WAIT_MAX_MS = 10, EXPECT_US = 300 };
 enum {
 	RCU_CALLS = 8,
 	RCU_IDLE_US = 50,    /* between two looks at the descriptors, while they are silent */
