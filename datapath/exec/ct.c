@@ -385,7 +385,7 @@ bool exec_ct_ask(struct exec *x, struct exec_ct *c, struct packet *p)
 		return false;
 	}
 	if (SL_UNLIKELY(why != DROP_NONE)) {
-		exec_drop(x, p->m, p->s.in_port, why);
+		exec_dropped(x, p, why);
 		return false;
 	}
 	p->s.recirc_id = c->recirc_id;

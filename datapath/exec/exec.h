@@ -88,6 +88,9 @@ void exec_destroy(struct exec *x); /* staged packets are dropped as tx_port_gone
 /* Runs the whole program; takes p->m. */
 void exec_run(struct exec *x, const struct program *prog, struct packet *p);
 void exec_drop(struct exec *x, struct rte_mbuf *m, uint32_t port_id, enum drop_reason why);
+/* … by this rule. */
+void exec_drop_by(struct exec *x, struct rte_mbuf *m, uint32_t port_id, enum drop_reason why,
+		  const struct packet_origin *origin);
 /* Tells who remembers or watches; counts nothing and keeps the packet. origin: NULL when no rule
  * had a part in it. */
 void exec_tell_drop(struct exec *x, struct rte_mbuf *m, uint32_t port_id, enum drop_reason why,

@@ -132,6 +132,12 @@ void exec_drop(struct exec *x, struct rte_mbuf *m, uint32_t port_id, enum drop_r
 	lose(x, m, port_id, why, NULL);
 }
 
+void exec_drop_by(struct exec *x, struct rte_mbuf *m, uint32_t port_id, enum drop_reason why,
+		  const struct packet_origin *origin)
+{
+	lose(x, m, port_id, why, origin);
+}
+
 enum exec_next exec_dropped(struct exec *x, struct packet *p, enum drop_reason why)
 {
 	lose(x, p->m, p->s.in_port, why, x->origin);

@@ -60,6 +60,10 @@ static enum drop_reason judge(struct exec *x, struct packet *p, uint32_t port_id
 
 	if (why == DROP_NONE)
 		return why;
+	/* The tracker refuses, too: then no rule has, and what is remembered is of an earlier one.
+	 */
+	if (drop_infos[why].family != DROP_FAMILY_POLICY)
+		return why;
 	x->policy_slot = policy_edge_decided(x->thread_idx) + 1;
 	if (SL_UNLIKELY(x->observer != NULL))
 		x->observer->policy_slot = x->policy_slot;

@@ -233,6 +233,8 @@ static inline void count(struct lane *l, struct megaflow *mf, unsigned i)
 /* Runs what is remembered for packet i, which has been tracked. False: it has to be looked up. */
 static bool run_known(struct lane *l, struct packet *p, unsigned i)
 {
+	struct exec *x = l->t->exec;
+	const struct packet_origin *first = x->origin;
 	struct lane_answer a = {0};
 	struct megaflow *mf;
 
@@ -249,7 +251,9 @@ static bool run_known(struct lane *l, struct packet *p, unsigned i)
 		return true;
 	}
 	count(l, mf, i);
-	exec_run(l->t->exec, mf->info->prog, p);
+	x->origin = &mf->info->origin;
+	exec_run(x, mf->info->prog, p);
+	x->origin = first; /* of the packets to come */
 	return true;
 }
 
@@ -283,7 +287,7 @@ static void open_one(struct lane *l, struct opening *o, unsigned i, struct connt
 	count(l, o->mf, i);
 	why = exec_ct_commit(&o->commit, m, &l->b->ofs[i], l->pc->port_id, l->hint[i], meta);
 	if (SL_UNLIKELY(why != DROP_NONE)) {
-		exec_drop(l->t->exec, m, l->pc->port_id, why);
+		exec_drop_by(l->t->exec, m, l->pc->port_id, why, &o->mf->info->origin);
 		return;
 	}
 	l->sent++;

@@ -219,3 +219,13 @@ def test_watched_where_it_leaves(dp):
     assert len(got) == 60
     assert {(p["table"], p["cookie"], p["packet_verdict"]) for p in got} == {(1, 0x77, "sent")}, got[0]
     assert all(p["residence_ns"] for p in got)
+
+
+def test_a_drop_behind_ct_names_the_rule_that_dropped(dp):
+    """Also when the second look-up's answer is known from a packet before."""
+    load(dp, "table=0,cookie=0x11,priority=10,tcp actions=ct(table=1,zone=5)",
+         "table=1,cookie=0x22,priority=10,ct_state=+new+trk,tcp actions=drop")
+    for n in range(1, 4):
+        send(dp, 1, frame(TCP(flags="S", seq=1, sport=1000 + n, dport=80, window=8192)))
+        wait_until(lambda: len(dp.dump("dropped")) >= n, timeout=5)
+    assert [d.get("cookie") for d in dp.dump("dropped")] == [0x22] * 3
