@@ -30,6 +30,9 @@ enum {
 	/* What a miss costs others on top of its own time: the lines that it reads and writes push
 	 * theirs out of the caches. docs/decisions/flow-cache.md has the figures. */
 	MISS_SURCHARGE_PCT = 40,
+	/* A look at a queue that gave nothing, and may have thrown something away, is work from so
+	 * many cycles on. */
+	LOOK_DEAR_TSC = 1000,
 	SWEEP_EVERY_US = 1000,
 	RCU_EVERY = 64,        /* iterations between quiescent reports */
 	MEASURE_EVERY = 16,    /* iterations between those whose stages are timed; a power of 2 */

@@ -159,6 +159,12 @@ static void found_nothing(struct poll_thread *t, struct rxq *r)
 	if (SL_LIKELY(!__atomic_load_n(&r->port->rx_discarded, __ATOMIC_RELAXED)))
 		return;
 	__atomic_store_n(&r->port->rx_discarded, false, __ATOMIC_RELAXED);
+	/* Not every class can say whether it did; a queue that is merely silent is not at work. */
+	uint64_t now = rte_rdtsc();
+	if (now - t->now_tsc < LOOK_DEAR_TSC) {
+		t->now_tsc = now;
+		return;
+	}
 	r->last_pkt_tsc = t->now_tsc;
 	t->payer[r->port->id] = r;
 	r->share->n_seen++;
@@ -225,7 +231,7 @@ static inline void earn(struct poll_thread *t, struct rxq *r)
  * debt, and an iteration's own 160 cycles were a tenth of its time. */
 static inline bool take_turn(struct poll_thread *t, struct rxq *r, unsigned *n)
 {
-	unsigned got, before = *n;
+	unsigned got, before = *n, served = t->n_served;
 
 	earn(t, r);
 	if (r->deficit_tsc <= 0) {
@@ -236,7 +242,7 @@ static inline bool take_turn(struct poll_thread *t, struct rxq *r, unsigned *n)
 		got = poll_queue(t, r);
 		*n += got;
 	} while (got == BURST_MAX && r->deficit_tsc > 0);
-	if (*n != before) {
+	if (*n != before && t->n_served == served) { /* else found_nothing() has counted it */
 		r->share->n_seen++;
 		t->n_served++;
 	}
