@@ -12,10 +12,14 @@
 #include "datapath/observe/record.h"
 #include "datapath/poll/poll_priv.h"
 
-enum { UPCALLS = 4096 };
+enum {
+	UPCALLS = 4096,
+	BYTES_MAX = 32 << 20, /* of packets in the ring, or little more */
+};
 
 static struct rte_ring *ring;
 static int event_fd = -1;
+static uint64_t bytes; /* of packets in the ring; atomic, relaxed */
 
 int upcall_init(void)
 {
@@ -34,8 +38,11 @@ bool upcall_post(struct poll_upcall *u)
 	uint64_t one = 1;
 	bool was_empty = rte_ring_empty(ring);
 
-	if (rte_ring_mp_enqueue(ring, u))
+	__atomic_add_fetch(&bytes, u->packet_len, __ATOMIC_RELAXED);
+	if (rte_ring_mp_enqueue(ring, u)) {
+		__atomic_sub_fetch(&bytes, u->packet_len, __ATOMIC_RELAXED);
 		return false;
+	}
 	if (was_empty && write(event_fd, &one, sizeof one) < 0) {
 		/* EAGAIN: the descriptor is readable already. */
 	}
@@ -51,7 +58,7 @@ bool upcall_packet_in(struct exec *x, const struct packet *p, uint8_t reason,
 	struct poll_upcall *u;
 	struct flow_offsets ofs;
 
-	if (rte_ring_full(ring))
+	if (rte_ring_full(ring) || __atomic_load_n(&bytes, __ATOMIC_RELAXED) + len > BYTES_MAX)
 		return false;
 	u = aligned_alloc(SL_CACHE_LINE,
 			  SL_ALIGN_UP(sizeof *u + c->userdata_len + len, SL_CACHE_LINE));
@@ -92,16 +99,28 @@ bool upcall_packet_in(struct exec *x, const struct packet *p, uint8_t reason,
 	return false;
 }
 
+static struct poll_upcall *take(void)
+{
+	struct poll_upcall *u;
+	void *p;
+
+	if (rte_ring_sc_dequeue(ring, &p))
+		return NULL;
+	u = p;
+	__atomic_sub_fetch(&bytes, u->packet_len, __ATOMIC_RELAXED);
+	return u;
+}
+
 struct poll_upcall *poll_upcall_next(void)
 {
+	struct poll_upcall *u = take();
 	uint64_t v;
-	void *u;
 
-	if (!rte_ring_sc_dequeue(ring, &u))
+	if (u)
 		return u;
 	if (read(event_fd, &v, sizeof v) < 0) {
 		/* nothing was signalled */
 	}
 	/* One may have come between the two. */
-	return rte_ring_sc_dequeue(ring, &u) ? NULL : u;
+	return take();
 }
