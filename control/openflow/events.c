@@ -246,9 +246,17 @@ static void on_load(struct ofrequest *r, struct attrs a, bool more, const struct
 			shadow_put_object(l->objects, l->op, attr_nest(o));
 		}
 	}
-	if (!more && l->op == API_OP_RULE_MOD)
+	if (more)
+		return;
+	/* A new datapath that has not taken the replay yet has only what came since. */
+	bool part = r->sw->replaying;
+	if (l->op == API_OP_RULE_MOD && part)
+		shadow_read_drop(r->sw->shadow, l->reading);
+	else if (l->op == API_OP_RULE_MOD)
 		shadow_read_end(r->sw->shadow, l->reading);
-	else if (!more)
+	else if (part)
+		shadow_add_objects(r->sw->shadow, l->op, l->objects);
+	else
 		shadow_take_objects(r->sw->shadow, l->op, l->objects);
 }
 

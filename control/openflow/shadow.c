@@ -39,6 +39,7 @@ struct pending {
 	struct msg ops;  /* operations behind a header; without: a table was emptied */
 	uint8_t emptied; /* which one; 255: all of them */
 };
+typedef VEC(struct copy *) copies;
 enum { PENDING_BYTES_MAX = 256 << 20 };
 
 struct shadow {
@@ -54,7 +55,7 @@ struct shadow {
 	bool frozen;
 	VEC(struct pending) pending; /* oldest first */
 	size_t pending_bytes;
-	VEC(struct copy *) groups, meters;
+	copies groups, meters;
 };
 
 struct shadow *shadow_create(void)
@@ -588,6 +589,27 @@ void shadow_take_objects(struct shadow *s, enum api_op op, struct shadow *from)
 	}
 }
 
+static uint32_t object_id(const struct copy *c, enum api_op op)
+{
+	return (uint32_t)attrs_u64(attrs_of(c),
+				   op == API_OP_GROUP_MOD ? ATTR_GROUP_ID : ATTR_METER_ID, 0);
+}
+
+void shadow_add_objects(struct shadow *s, enum api_op op, struct shadow *from)
+{
+	copies *to = op == API_OP_GROUP_MOD ? &s->groups : &s->meters;
+	copies *more = op == API_OP_GROUP_MOD ? &from->groups : &from->meters;
+	VEC_FOR_EACH (c, more)
+		for (size_t i = 0; i < to->len; i++)
+			if (object_id(to->at[i], op) == object_id(*c, op)) {
+				free(to->at[i]);
+				vec_swap_remove(to, i);
+				break;
+			}
+	vec_append(to, more->at, more->len);
+	vec_clear(more);
+}
+
 static void put_op(struct msg *m, enum api_op op, const char *bridge, const struct copy *c)
 {
 	size_t at = msg_op_begin(m, op);
@@ -645,8 +667,30 @@ static void replay_in_order(const struct shadow *s, const char *bridge, struct m
 	vec_free(&all);
 }
 
+static void put_clear(struct msg *m, enum api_op op, const char *bridge, enum api_attr id,
+		      uint32_t all)
+{
+	size_t at = msg_op_begin(m, op);
+	msg_put_str(m, ATTR_BRIDGE, bridge);
+	msg_put_u8(m, ATTR_COMMAND, API_MOD_DELETE);
+	msg_put_u32(m, id, all);
+	msg_nest_end(m, at);
+}
+
+/* A bridge whose rules were refused once may have been given groups and meters since: ours come in
+ * their place, for an add of one that is there would be refused. */
+static void clear_objects(const struct shadow *s, const char *bridge, struct msg *m)
+{
+	enum { ALL_GROUPS = -4, ALL_METERS = -1 }; /* OFPG_ALL, OFPM_ALL */
+	if (s->groups.len)
+		put_clear(m, API_OP_GROUP_MOD, bridge, ATTR_GROUP_ID, (uint32_t)ALL_GROUPS);
+	if (s->meters.len)
+		put_clear(m, API_OP_METER_MOD, bridge, ATTR_METER_ID, (uint32_t)ALL_METERS);
+}
+
 size_t shadow_replay(const struct shadow *s, const char *bridge, struct msg *m)
 {
+	clear_objects(s, bridge, m);
 	for (size_t i = 0; i < s->meters.len; i++)
 		put_op(m, API_OP_METER_MOD, bridge, s->meters.at[i]);
 	for (size_t i = 0; i < s->groups.len; i++)

@@ -70,6 +70,8 @@ void shadow_told(struct shadow *s);
  * dump. All that `from` has of them come in place of ours. */
 void shadow_put_object(struct shadow *s, enum api_op op, struct attrs object);
 void shadow_take_objects(struct shadow *s, enum api_op op, struct shadow *from);
+/* Beside ours, in place of those with the same number. */
+void shadow_add_objects(struct shadow *s, enum api_op op, struct shadow *from);
 size_t shadow_rules(const struct shadow *s);
 uint32_t shadow_rules_in(const struct shadow *s, uint8_t table);
 /* Appends operations that recreate everything: meters, groups, rules. Returns how many. */

@@ -188,6 +188,30 @@ def test_a_check_for_overlap_is_not_made_again():
         wait_until(lambda: sorted(rules().splitlines()) == sorted(before.splitlines()))
 
 
+def test_a_rule_of_a_group_too_young_to_be_remembered():
+    """The datapath dies right after a group and a rule that names it came. When sluiced has not read the group yet, the rules
+    are refused and the bridge stays closed until somebody brings the group; then all is as it was."""
+    group = openflow_client.message(15, struct.pack("!HBxI", 0, 0, 5))
+    rule = bytearray(openflow_client.flow_mod(1, 7)[:-24] + struct.pack("!HH4xHHI", 4, 16, 22, 8, 5))
+    rule[2:4] = struct.pack("!H", len(rule))
+    with Switch() as sw:
+        sw.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "fail_mode=secure", "protocols=OpenFlow14")
+        ofctl = lambda *words: sw.run("ovs-ofctl", "-O", "OpenFlow14", *words, check=False).stdout
+        ofctl("add-group", "br0", "group_id=4,type=all")
+        time.sleep(0.2)  # this one is remembered
+        c = openflow_client.Controller(f"{sw.dir}/br0.mgmt")
+        c.send(group + bytes(rule) + openflow_client.flow_mod(2, 8))
+        c.barrier()
+        sw.datapath.kill()
+        c.close()
+        sw.datapath.start()
+        wait_until(lambda: "group_id=4" in ofctl("dump-groups", "br0") or
+                   ofctl("--may-create", "mod-group", "br0", "group_id=5,type=all") + "group_id=5" in ofctl("dump-groups", "br0"))
+        ofctl("--may-create", "mod-group", "br0", "group_id=5,type=all")
+        wait_until(lambda: all(w in ofctl("dump-flows", "br0") for w in ("actions=group:5", "table=2")), 30)
+        assert all(w in ofctl("dump-groups", "br0") for w in ("group_id=4", "group_id=5"))
+
+
 def test_a_datapath_that_dies_after_an_answer_gets_the_rules_as_they_were_then():
     """What a barrier has confirmed is in what sluiced replays, deletions too, however soon the datapath dies."""
     add, delete, delete_strict = 0, 3, 4
